@@ -1,0 +1,73 @@
+# The same targets serve people, pre-commit and CI. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# pip's own find-links (a folder of wheels, if this machine has one) is handed on to uv.
+export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || true)
+export UV_LINK_MODE ?= hardlink
+# Nothing we run phones home, and nothing unpickles.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Loopline needs Python 3.11; $(PYTHON) is $$($(PYTHON) -V). Say which with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up $(VENV) from constraints.txt (about a minute, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' constraints.txt)"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable '.[laptop,dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/ready ## create the environment from the lock (the other targets do it by themselves)
+
+.PHONY: run
+run: $(VENV)/ready ## replay the flights use case: train, validate, predict, retrain; report in .loopline/report
+	@$(BIN)/loopline loop
+
+.PHONY: test
+test: $(VENV)/ready ## unit, golden and local-pipeline tests
+	@$(BIN)/pytest
+
+.PHONY: lint
+lint: $(VENV)/ready ## ruff, mypy strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/ready ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: golden
+golden: $(VENV)/ready ## rewrite the compiled pipelines that tests/golden compares
+	@$(BIN)/pytest tests/golden --rewrite
+
+.PHONY: bench
+bench: $(VENV)/ready ## measure against named peers; prints a table and writes bench.json
+	@$(BIN)/python -m tests.bench
+
+.PHONY: lock
+lock: ## renew constraints.txt from pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@{ echo "# The one lock: the laptop and every image install from it. Renew with: make lock"
+	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)"
+	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml \
+		| sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' | grep -v '^uv=='; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+
+.PHONY: clean
+clean: ## remove the environment and all state
+	@rm -rf $(VENV) .loopline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench.json

@@ -1,0 +1,140 @@
+"""A use case: a Python package with usecase.yaml, source.py and features.py, named as ``package.module``."""
+
+import difflib
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from components.contract import digest
+from components.contract.errors import LooplineError
+from components.contract.spec import UseCaseSpec
+
+SPEC_FILE = "usecase.yaml"
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """A loaded use case; its Python modules are imported only when asked for."""
+
+    package: str
+    folder: Path
+    spec: UseCaseSpec
+
+    @cached_property
+    def source(self) -> ModuleType:
+        """The module ``source``: ``tables(start, end)`` and, optionally, ``fingerprint()``."""
+        return self._module("source")
+
+    @cached_property
+    def features(self) -> ModuleType:
+        """The module ``features``: Feast feature views and ``HISTORY``, the SQL that fills each of them."""
+        return self._module("features")
+
+    def code_digest(self) -> str:
+        """Digest of every file of the package: what a cached step of this use case depends on."""
+        return digest.of_tree(self.folder)
+
+    def source_fingerprint(self) -> str | None:
+        """What identifies the content behind ``source.tables``; None where the source offers no such thing."""
+        fingerprint = getattr(self.source, "fingerprint", None)
+        return None if fingerprint is None else str(fingerprint())
+
+    def _module(self, name: str) -> ModuleType:
+        try:
+            return importlib.import_module(f"{self.package}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name == f"{self.package}.{name}":
+                raise LooplineError(f"use case {self.package} has no {name}.py in {self.folder}") from error
+            raise LooplineError(
+                f"{self.package}/{name}.py needs the Python package {error.name}, which is not installed"
+            ) from error
+        except LooplineError:
+            raise
+        except Exception as error:
+            raise LooplineError(
+                f"{self.folder / name}.py cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def load(package: str) -> UseCase:
+    """Load the use case ``package.module``.
+
+    Raises:
+        LooplineError: no such package, no usecase.yaml in it, or something is wrong in that file.
+    """
+    folder = _folder(package)
+    path = folder / SPEC_FILE
+    if not path.is_file():
+        raise LooplineError(
+            f"{package} is no use case: {path} does not exist; `loopline new-usecase NAME` makes a working one"
+        )
+    return UseCase(package, folder, read_spec(path))
+
+
+def read_spec(path: Path) -> UseCaseSpec:
+    """Read and check a usecase.yaml.
+
+    Raises:
+        LooplineError: it is no YAML, or a value is wrong; the message names the place and, for a typo, the likely key.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise LooplineError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(raw, dict):
+        raise LooplineError(f"{path} is empty; it has to hold the sections {', '.join(UseCaseSpec.model_fields)}")
+    try:
+        return UseCaseSpec.model_validate(raw)
+    except ValidationError as error:
+        raise LooplineError(f"{path}: " + "; ".join(_explain(problem) for problem in error.errors()[:5])) from error
+
+
+def _folder(package: str) -> Path:
+    try:
+        found = importlib.util.find_spec(package)
+    except (ModuleNotFoundError, ValueError):
+        found = None
+    locations = list(found.submodule_search_locations or []) if found else []
+    if not locations:
+        raise LooplineError(
+            f"there is no use case '{package}': no Python package of that name can be imported from here; "
+            "give it as package.module, for example usecases.flights"
+        )
+    return Path(locations[0])
+
+
+def _explain(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"]) or "top level"
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(problem["loc"][:-1])
+        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+        return f"{place}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{place}: missing"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the section at a place of usecase.yaml may have."""
+    model: Any = UseCaseSpec
+    for part in location:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+            model = fields.get(str(part))
+        else:  # inside dict[str, Section] or tuple[Section, ...]: step over the key or index
+            model = next(
+                (a for a in getattr(model, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)), None
+            )
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,63 @@
+"""A half-open stretch of time in UTC, ``[start, end)``."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Self
+
+from components.contract.errors import LooplineError
+
+
+def parse_time(value: str | date | datetime, zone: tzinfo = UTC) -> datetime:
+    """Read an ISO date or time, as UTC; what names no zone is in ``zone``.
+
+    Raises:
+        LooplineError: it is neither.
+    """
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, date):
+        moment = datetime(value.year, value.month, value.day, tzinfo=zone)
+    else:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise LooplineError(f"'{value}' is no date or time; write for example 2013-05-01") from error
+    return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The moments ``t`` with ``start <= t < end``, both in UTC."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def parse(cls, start: str | date | datetime, end: str | date | datetime, zone: tzinfo = UTC) -> Self:
+        """Build a window from two dates or times; those that name no zone are in ``zone``.
+
+        Raises:
+            LooplineError: one is no time, or the end does not come after the start.
+        """
+        window = cls(parse_time(start, zone), parse_time(end, zone))
+        if window.end <= window.start:
+            raise LooplineError(f"the window from {start} to {end} is empty: its end must come after its start")
+        return window
+
+    def extended(self, lookback: timedelta) -> "Window":
+        """The same window beginning ``lookback`` earlier."""
+        return Window(self.start - lookback, self.end)
+
+    @property
+    def days(self) -> float:
+        """Length in days."""
+        return (self.end - self.start) / timedelta(days=1)
+
+    def __str__(self) -> str:
+        return f"{iso(self.start)} to {iso(self.end)}"
+
+
+def iso(moment: datetime) -> str:
+    """A moment as ISO text, as short as it can be: a bare date at midnight."""
+    text = moment.astimezone(UTC).isoformat().replace("+00:00", "")
+    return text.removesuffix("T00:00:00")
