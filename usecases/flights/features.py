@@ -97,7 +97,8 @@ def rolling(key: str, known_at: str, delay: str, **columns: str) -> str:
     """
     hours = sorted({int(column.rsplit("_", 1)[1].removesuffix("h")) for column in columns})
     windows = ", ".join(
-        f"last_{h}h as (partition by {key} order by {known_at} range between interval {h} hours preceding and current row)"
+        f"last_{h}h as (partition by {key} order by {known_at} "
+        f"range between interval {h} hours preceding and current row)"
         for h in hours
     )
     values = ", ".join(f"{sql} over last_{column.rsplit('_', 1)[1]} as {column}" for column, sql in columns.items())
@@ -151,5 +152,8 @@ HISTORY = {
             precip, pressure, visib
         from weather
     """,
-    "plane": "select tailnum, timestamptz '2000-01-01 00:00:00+00' as event_timestamp, year as plane_year, seats from planes",
+    "plane": """
+        select tailnum, timestamptz '2000-01-01 00:00:00+00' as event_timestamp, year as plane_year, seats
+        from planes
+    """,
 }

@@ -1,0 +1,1 @@
+"""The DAGs, and the loopline command that compiles, runs and explains them."""

@@ -1,0 +1,42 @@
+"""``loopline loop``: the replay and its report."""
+
+import time
+
+from rich.console import Console
+
+from components.contract import usecase
+from components.contract.errors import LooplineError
+from pipelines.command.watch import ConsoleWatcher
+from pipelines.laptop.engine import Engine
+from pipelines.laptop.home import Home
+from pipelines.loop import Loop
+from pipelines.report import write_report
+from pipelines.report.tables import models_table, steps_table
+
+
+def replay(package: str, console: Console, *, reuse: bool) -> None:
+    """Replay a use case, print the tables, write the report.
+
+    Raises:
+        LooplineError: it did not come to its end; the report shows how far it came.
+    """
+    begun = time.monotonic()
+    case = usecase.load(package)
+    home = Home.find()
+    loop = Loop(
+        Engine(home, ConsoleWatcher(console), reuse=reuse),
+        case,
+        lambda sentence: console.print(f"[bold]{sentence}[/]", highlight=False),
+    )
+    problem: LooplineError | None = None
+    try:
+        loop.replay()
+    except LooplineError as error:
+        problem = error
+    models = loop.models()
+    page = write_report(home.report, loop.runs, models, case.spec, time.monotonic() - begun)
+    console.print(steps_table(loop.runs))
+    console.print(models_table(models, case.spec))
+    console.print(f"{time.monotonic() - begun:.0f} s; open {page}", highlight=False)
+    if problem:
+        raise problem

@@ -1,0 +1,30 @@
+"""``loopline run``: one pipeline, with defaults from the use case."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from components.contract import usecase
+from components.contract.errors import LooplineError
+from pipelines import parameters
+from pipelines.command.watch import ConsoleWatcher
+from pipelines.laptop.engine import Engine
+from pipelines.laptop.home import Home
+from pipelines.report.tables import steps_table
+
+
+def run_pipeline(pipeline: str, package: str, given: Mapping[str, str], console: Console, *, reuse: bool) -> None:
+    """Run it, show its steps.
+
+    Raises:
+        LooplineError: it could not start, or a step failed.
+    """
+    case = usecase.load(package)
+    home = Home.find()
+    values = parameters.complete(pipeline, case, home, given)
+    values = parameters.resolve_versions(values, case, home)
+    run = Engine(home, ConsoleWatcher(console), reuse=reuse).run(pipeline, package, values)
+    console.print(steps_table([run]))
+    console.print(f"run {run.id}: {run.state} in {run.seconds:.1f} s", highlight=False)
+    if run.state != "succeeded":
+        raise LooplineError(f"{run.error} (logs in {home.runs / run.id / 'logs'})")

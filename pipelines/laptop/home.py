@@ -1,0 +1,86 @@
+"""The one folder that holds all state on a laptop: ``.loopline``, or what LOOPLINE_HOME names."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.contract import atomic
+from components.contract.errors import LooplineError
+
+IDENTITY = ".identity"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things lie.
+
+    Layout::
+
+        runs/<id>/            run.json, pipeline.yaml, logs/, artifacts/
+        cache/                what a finished step left, by its key
+        registry/             MLflow: experiments and model versions
+        features/<use case>/  Feast: registry and online store
+        predictions/<use case>/current   published batch predictions
+        report/               index.html and summary.json of the last loop
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls) -> "Home":
+        """The home named by LOOPLINE_HOME, else ``.loopline`` here.
+
+        Raises:
+            LooplineError: the path cannot hold state ("python3" in it is rewritten by kfp's local runner).
+        """
+        root = Path(os.environ.get("LOOPLINE_HOME") or ".loopline").absolute()
+        if "python3" in str(root):
+            raise LooplineError(
+                f"LOOPLINE_HOME {root} contains 'python3', which kfp rewrites inside paths; choose another"
+            )
+        return cls(root)
+
+    @property
+    def runs(self) -> Path:
+        """Run records, logs and artifacts."""
+        return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """Cache entries."""
+        return self.root / "cache"
+
+    @property
+    def report(self) -> Path:
+        """The report of the last loop."""
+        return self.root / "report"
+
+    @property
+    def registry(self) -> str:
+        """MLflow tracking URI."""
+        return f"sqlite:///{self.root / 'registry' / 'mlflow.db'}"
+
+    def features(self, usecase: str) -> str:
+        """Feature store of a use case."""
+        return str(self.root / "features" / usecase)
+
+    def predictions(self, usecase: str) -> str:
+        """Where a use case's batch predictions are published."""
+        return str(self.root / "predictions" / usecase)
+
+
+def location_identity(location: str) -> str | None:
+    """What tells one incarnation of a stateful place from the next: a mark made in it when it is first used.
+
+    A step's cached effect on a registry or store holds only for the place it was made in: once that is deleted, its
+    successor has another identity, and the step runs again. None for a place that is not on this machine.
+    """
+    path = location.removeprefix("sqlite:///")
+    if "://" in path:
+        return None
+    folder = Path(path).parent if path != location else Path(path)
+    mark = folder / IDENTITY
+    if not mark.is_file():
+        atomic.write_text(mark, uuid.uuid4().hex)
+    return mark.read_text(encoding="utf-8")

@@ -1,0 +1,96 @@
+"""The cache key of a step: everything its result depends on, part by part, so that a miss can be explained."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.contract import digest
+from components.contract.usecase import UseCase
+from pipelines import compiler
+from pipelines.laptop.home import location_identity
+from pipelines.laptop.records import KeyParts
+
+# Parameters that name a stateful place rather than a value.
+LOCATIONS = frozenset({"registry", "tracking", "store", "destination"})
+
+
+class KeyMaker:
+    """Makes the key parts of the steps of one run.
+
+    Code, lock and source are read once; nobody edits them in the middle of a run and expects it to notice.
+    """
+
+    def __init__(self, usecase: UseCase) -> None:
+        self._usecase = usecase
+        self._lock = compiler.lock_digest()
+        folder = usecase.package.replace(".", "/")
+        self._usecase_code = {f"{folder}/{name}": value for name, value in digest.of_files(usecase.folder).items()}
+        self._stages: dict[str, dict[str, str]] = {}
+        self._source: str | None = None
+
+    def parts(self, stage: str, task: str, command: list[str], arguments: Mapping[str, Any]) -> KeyParts | None:
+        """The parts for one step, or None if its result may not be reused.
+
+        Args:
+            stage: whose code it runs.
+            task: its name in the compiled pipeline.
+            command: the frozen command, body and all, without placeholders filled in.
+            arguments: parameter values and input artifacts (KFP objects) by name.
+        """
+        parameters = {name: value for name, value in arguments.items() if not _is_artifact(value)}
+        inputs = {name: digest.of_tree(Path(value.path)) for name, value in arguments.items() if _is_artifact(value)}
+        source = ""
+        if task.startswith("ingest"):
+            fingerprint = self._fingerprint()
+            if fingerprint is None:
+                return None
+            source = fingerprint
+        if stage not in self._stages:
+            self._stages[stage] = compiler.stage_code(stage)
+        locations = {
+            name: identity
+            for name, value in parameters.items()
+            if name in LOCATIONS and (identity := location_identity(str(value)))
+        }
+        return KeyParts(
+            code={**self._stages[stage], **self._usecase_code},
+            lock=self._lock,
+            interface=digest.of_value(command),
+            parameters=parameters,
+            inputs=inputs,
+            locations=locations,
+            source=source,
+        )
+
+    def _fingerprint(self) -> str | None:
+        if self._source is None:
+            self._source = self._usecase.source_fingerprint()
+        return self._source
+
+
+def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:
+    """What differs between the keys of two executions of a step, in words."""
+    for name, before, after in _changed(old.parameters, new.parameters):
+        yield f"parameter {name}: {before!r} became {after!r}"
+    for name, _, _ in _changed(old.inputs, new.inputs):
+        yield f"input {name} has other content"
+    for name, before, after in _changed(old.code, new.code):
+        yield f"code: {name} was {'added' if before is None else 'removed' if after is None else 'changed'}"
+    for name, _, _ in _changed(old.locations, new.locations):
+        yield f"{name}: another place, or made anew"
+    if old.source != new.source:
+        yield "the data behind source.py changed"
+    if old.lock != new.lock:
+        yield "lock: constraints.txt changed"
+    if old.interface != new.interface:
+        yield "the step's KFP interface changed"
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield name, old.get(name), new.get(name)
+
+
+def _is_artifact(value: Any) -> bool:
+    return hasattr(value, "uri") and hasattr(value, "metadata")

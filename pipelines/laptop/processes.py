@@ -1,0 +1,129 @@
+"""Processes for steps: forked from one that has the heavy libraries imported already, or started cold.
+
+Importing Feast, MLflow and torch takes longer than most steps do their work. A fork server imports them once, in the
+background, while the first steps run.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from pipelines.laptop.execution import Request, execute, write_request
+
+# Only libraries; never our own code, which has to be imported afresh by each step.
+PRELOAD = (
+    "__main__",
+    "kfp.dsl.executor_main",
+    "pandas",
+    "pyarrow.parquet",
+    "duckdb",
+    "pandera.pandas",
+    "mlflow.tracking",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "torch",
+    "onnxruntime",
+    "sklearn.metrics",
+    "matplotlib.pyplot",
+    "feast",
+)
+# Stages whose imports are light enough not to wait for the fork server.
+COLD_STAGES = frozenset({"data"})
+POLL = 0.05
+
+Progress = Callable[[str], None]
+
+
+class StepProcesses:
+    """Starts steps; the fork server is started with the first of them and ends with this process."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._warm = threading.Event()
+        self._warming: threading.Thread | None = None
+
+    def run(self, request: Request, stage: str, progress: Progress) -> int:
+        """Run one step to its end and return its exit code, negative if a signal ended it.
+
+        Args:
+            request: what to run.
+            stage: its stage, which says whether it may start before the fork server is ready.
+            progress: called with each line of the log as it appears.
+        """
+        self.warm_up()
+        if stage in COLD_STAGES and not self._warm.is_set():
+            return self._run_cold(request, progress)
+        return self._run_forked(request, progress)
+
+    def warm_up(self) -> None:
+        """Start the fork server, if it was not yet, without waiting for it."""
+        if self._warming is None:
+            os.environ["_KFP_RUNTIME"] = "true"  # makes `import kfp` in a step a matter of milliseconds
+            self._context.set_forkserver_preload(list(PRELOAD))
+            self._warming = threading.Thread(target=self._wait_until_warm, daemon=True)
+            self._warming.start()
+
+    def _wait_until_warm(self) -> None:
+        probe = self._context.Process(target=os.getpid, daemon=True)
+        probe.start()
+        probe.join()
+        self._warm.set()
+
+    def _run_forked(self, request: Request, progress: Progress) -> int:
+        self._warm.wait()
+        process = self._context.Process(target=execute, args=(request,), daemon=True)
+        process.start()
+        tail = _Tail(Path(request.log), progress)
+        try:
+            while not wait([process.sentinel], timeout=POLL):
+                tail.read()
+            process.join()
+        finally:
+            if process.is_alive():
+                process.kill()
+        tail.read()
+        return process.exitcode or 0
+
+    @staticmethod
+    def _run_cold(request: Request, progress: Progress) -> int:
+        file = Path(request.log).with_suffix(".request.json")
+        write_request(request, file)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.laptop.execution", str(file)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        tail = _Tail(Path(request.log), progress)
+        try:
+            while process.poll() is None:
+                tail.read()
+                time.sleep(POLL)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            file.unlink(missing_ok=True)
+        tail.read()
+        return process.returncode
+
+
+class _Tail:
+    """Reads what a growing file got since the last look."""
+
+    def __init__(self, path: Path, line: Progress) -> None:
+        self._path, self._line, self._position = path, line, 0
+
+    def read(self) -> None:
+        if not self._path.is_file():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            text = file.read()
+        complete = text[: text.rfind(b"\n") + 1]
+        self._position += len(complete)
+        for line in complete.decode(errors="replace").splitlines():
+            if line.strip():
+                self._line(line)

@@ -1,0 +1,107 @@
+"""The parameters of each pipeline: given by the person, else by the use case and the home."""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from components.contract.errors import LooplineError
+from components.contract.usecase import UseCase
+from components.contract.window import iso
+from pipelines import compiler
+from pipelines.laptop.home import Home
+
+# Parameters that name a model version and may be given as an alias.
+VERSIONS = ("version", "champion")
+
+
+def complete(pipeline: str, case: UseCase, home: Home, given: Mapping[str, str]) -> dict[str, str]:
+    """All parameters of a pipeline but ``usecase``.
+
+    Args:
+        pipeline: its name.
+        case: the use case, whose replay windows are the defaults.
+        home: where state lies.
+        given: what the person said; wins.
+
+    Raises:
+        LooplineError: a parameter that the pipeline does not have, or a window that is none.
+    """
+    name = compiler.known_pipeline(pipeline)
+    wanted = [p for p in inspect.signature(compiler.load(name).pipeline_func).parameters if p != "usecase"]
+    for key in given:
+        if key not in wanted:
+            close = difflib.get_close_matches(key, wanted, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(wanted)}"
+            raise LooplineError(f"pipeline {pipeline} has no parameter '{key}'; {hint}")
+    values = {**_defaults(name, case, home, given), **given}
+    for start, end in (("start", "end"), ("evaluate_start", "evaluate_end"), ("compare_start", "compare_end")):
+        if start in wanted:
+            case.spec.window(values[start], values[end])
+    return {key: values[key] for key in wanted}
+
+
+def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) -> dict[str, str]:
+    replay = case.spec.replay
+    windows = {
+        "training": replay.train,
+        "validation": replay.validate_on,
+        "batch_inference": replay.batch,
+        "materialise": replay.batch,
+    }
+    values: dict[str, Any] = {
+        "registry": home.registry,
+        "tracking": home.registry,
+        "store": home.features(case.spec.name),
+        "destination": home.predictions(case.spec.name),
+        "evaluate_start": str(replay.validate_on[0]),
+        "evaluate_end": str(replay.validate_on[1]),
+        "compare_start": str(replay.compare[0]),
+        "compare_end": str(replay.compare[1]),
+        "version": "candidate" if name == "validation" else "champion",
+        "champion": "champion",
+        "expected_champion": "" if name == "validation" else given.get("champion", "champion"),
+    }
+    if name == "retrain":
+        compare_start = given.get("compare_start", values["compare_start"])
+        values["end"] = compare_start
+        newest = case.spec.window(compare_start, given.get("compare_end", values["compare_end"])).start
+        values["start"] = iso(newest - case.spec.retrain.window)
+    else:
+        values["start"], values["end"] = (str(moment) for moment in windows[name])
+    return values
+
+
+def resolve_versions(values: Mapping[str, str], case: UseCase, home: Home) -> dict[str, str]:
+    """Turn aliases such as ``champion`` into the version they stand for now: a run is about one model, not a name.
+
+    Raises:
+        LooplineError: nothing has that alias.
+    """
+    resolved = dict(values)
+    aliases = {
+        values[key] for key in (*VERSIONS, "expected_champion") if values.get(key) and not _is_number(values[key])
+    }
+    if not aliases:
+        return resolved
+    from components.registry.fetch import resolve
+
+    for alias in aliases:
+        version = resolve(case.spec.name, home.registry, alias)
+        if version is None:
+            raise LooplineError(
+                f"no model of {case.spec.name} is {alias} yet; "
+                + (
+                    "run `loopline run training` first"
+                    if alias == "candidate"
+                    else "run `loopline run validation` first"
+                )
+            )
+        for key in (*VERSIONS, "expected_champion"):
+            if resolved.get(key) == alias:
+                resolved[key] = str(version)
+    return resolved
+
+
+def _is_number(text: str) -> bool:
+    return text.partition("@")[0].isdigit() or text == "any"
