@@ -49,7 +49,7 @@ class Dataset:
             CorruptArtifactError: its bytes changed since it was written.
         """
         path = Path(path)
-        manifest = read_manifest(path / MANIFEST, FORMAT)
+        manifest = read_manifest(path / MANIFEST, FORMAT, ("tables", "facts", "digest"))
         dataset = cls(path, manifest["tables"], manifest["facts"], manifest["digest"])
         if verify:
             dataset.verify()
@@ -101,7 +101,7 @@ def write(
     Args:
         path: the folder to make.
         tables: Arrow tables, or streams of record batches (at least one batch, possibly empty), by name.
-        facts: JSON values to keep with it.
+        facts: JSON values to keep with it; read after the last batch, so that a stream may note what it counted.
 
     Raises:
         LooplineError: the disk is full.
@@ -114,12 +114,17 @@ def write(
     return Dataset.open(path, verify=False)
 
 
-def read_manifest(path: Path, expected: str) -> dict[str, Any]:
+def read_manifest(path: Path, expected: str, keys: Iterable[str] = ()) -> dict[str, Any]:
     """Read the JSON manifest of an artifact.
+
+    Args:
+        path: the file.
+        expected: its format.
+        keys: what it has to hold besides.
 
     Raises:
         LooplineError: it is missing or of another format.
-        CorruptArtifactError: it is no JSON.
+        CorruptArtifactError: it is no JSON, or has lost a key.
     """
     if not path.is_file():
         raise LooplineError(f"there is no artifact at {path.parent}: {path.name} is missing")
@@ -129,6 +134,8 @@ def read_manifest(path: Path, expected: str) -> dict[str, Any]:
         raise CorruptArtifactError(f"{path} is damaged: it is no JSON; delete its folder and run again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != expected:
         raise LooplineError(f"{path} is not in format {expected}")
+    if lost := set(keys) - set(manifest):
+        raise CorruptArtifactError(f"{path} has lost {', '.join(sorted(lost))}; delete its folder and run again")
     return manifest
 
 

@@ -20,8 +20,9 @@ def of_file(path: Path) -> str:
 
 
 def of_value(value: Any) -> str:
-    """Digest of a JSON-serialisable value, independent of the order of its keys."""
-    return of_bytes(json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode())
+    """Digest of a value as JSON, the same before it is written and after it is read back; the order of keys is none."""
+    as_json = json.loads(json.dumps(value, default=str))  # keys that are no strings become some: 10 sorts before 9
+    return of_bytes(json.dumps(as_json, sort_keys=True, separators=(",", ":")).encode())
 
 
 def of_files(root: Path, pattern: str = "*") -> dict[str, str]:

@@ -18,4 +18,7 @@ def parse_duration(value: Any) -> timedelta:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", str(value).strip())
     if not match:
         raise ValueError(f"'{value}' is no length of time; write for example 45m, 1h or 2d")
-    return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    except OverflowError as error:
+        raise ValueError(f"'{value}' is longer than time itself is counted here") from error

@@ -15,6 +15,7 @@ from components.contract.errors import LooplineError
 
 FILE = "evaluation.json"
 SCORES = "scores.parquet"
+SCORE = "score"  # its column of scores; the labels are in examples.LABEL
 
 Metrics = dict[str, float]
 Document = TypeVar("Document", bound=BaseModel)
@@ -79,6 +80,7 @@ class Evaluation(_Part):
             regression: rmse, mae, r2, calibration_error (over deciles of the prediction), mean_predicted, mean_seen.
         months: the same metrics by month of the event, ``YYYY-MM``.
         unseen: per categorical feature, the share of rows whose value training had not seen.
+        scores: digest of scores.parquet.
     """
 
     format: Literal["loopline.evaluation/1"] = "loopline.evaluation/1"
@@ -96,6 +98,7 @@ class Evaluation(_Part):
     slices: list[Slice]
     scenarios: list[ScenarioResult]
     unseen: dict[str, float] = {}
+    scores: str = ""
 
 
 class Footprint(_Part):
@@ -111,10 +114,10 @@ class Footprint(_Part):
 
 
 class GateResult(_Part):
-    """One gate held against its number; ``sentence`` says it in words."""
+    """One gate held against its number (none where the rows do not define it); ``sentence`` says it in words."""
 
     gate: dict[str, Any]
-    value: float
+    value: float | None
     passed: bool
     sentence: str
 
@@ -142,6 +145,7 @@ class Comparison(_Part):
     gain: float
     low: float
     high: float
+    min_gain: float = 0.0
     confidence: float
     resamples: int
     better: bool

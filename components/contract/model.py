@@ -25,12 +25,20 @@ MANIFEST = "model.json"
 
 @dataclass(frozen=True)
 class Model:
-    """A packaged model on disk; ``digest`` is taken of all of its files, signature and facts."""
+    """A packaged model on disk.
+
+    Attributes:
+        facts: what it was made of; part of its identity.
+        provenance: which run and code revision made it; not part of its identity, so that the same training done
+            twice gives one model.
+        digest: of files, name, signature and facts.
+    """
 
     path: Path
     name: str
     signature: Signature
     facts: Mapping[str, Any]
+    provenance: Mapping[str, str]
     files: Mapping[str, str]
     digest: str
 
@@ -48,8 +56,9 @@ class Model:
             CorruptArtifactError: a file is missing or changed.
         """
         path = Path(path)
-        raw = read_manifest(path / MANIFEST, FORMAT)
-        model = cls(path, raw["name"], Signature.from_json(raw["signature"]), raw["facts"], raw["files"], raw["digest"])
+        raw = read_manifest(path / MANIFEST, FORMAT, ("name", "signature", "facts", "files", "digest"))
+        signature = Signature.from_json(raw["signature"])
+        model = cls(path, raw["name"], signature, raw["facts"], raw["provenance"], raw["files"], raw["digest"])
         if verify:
             model.verify()
         return model
@@ -72,7 +81,13 @@ class Model:
             )
 
 
-def seal(folder: Path, name: str, signature: Signature, facts: Mapping[str, Any]) -> Model:
+def seal(
+    folder: Path,
+    name: str,
+    signature: Signature,
+    facts: Mapping[str, Any],
+    provenance: Mapping[str, str] | None = None,
+) -> Model:
     """Write the manifest of a model whose other files already stand in ``folder``."""
     files = _content(folder)
     identity = _identity(name, signature, facts, files)
@@ -81,11 +96,12 @@ def seal(folder: Path, name: str, signature: Signature, facts: Mapping[str, Any]
         "name": name,
         "signature": signature.to_json(),
         "facts": dict(facts),
+        "provenance": dict(provenance or {}),
         "files": files,
         "digest": identity,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    return Model(folder, name, signature, facts, files, identity)
+    return Model(folder, name, signature, facts, dict(provenance or {}), files, identity)
 
 
 def _content(folder: Path) -> dict[str, str]:

@@ -9,6 +9,10 @@ import pyarrow as pa
 from components.contract.errors import LooplineError
 from components.contract.model import Model
 
+# Rows of one call of the graph: its intermediate results then fit the cache, and memory is bounded however many
+# rows are scored at once.
+ROWS_PER_CALL = 8_192
+
 
 class Scorer:
     """An ONNX Runtime session over a packaged model.
@@ -43,5 +47,13 @@ class Scorer:
 
     def run(self, tensors: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """Scores of ready-made tensors, float32 [rows]."""
+        rows = len(next(iter(tensors.values())))
+        if rows <= ROWS_PER_CALL:
+            return self._call(tensors)
+        starts = range(0, rows, ROWS_PER_CALL)
+        parts = ({name: tensor[at : at + ROWS_PER_CALL] for name, tensor in tensors.items()} for at in starts)
+        return np.concatenate([self._call(part) for part in parts])
+
+    def _call(self, tensors: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         (output,) = self._session.run([self.signature.output], tensors)
         return np.asarray(output, dtype=np.float32).reshape(-1)

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.contract.errors import LooplineError
 from components.contract.examples import Feature
@@ -66,12 +65,22 @@ def _tensor(rows: pa.Table | pa.RecordBatch, feature: Feature) -> npt.NDArray[An
         )
     column = rows.column(feature.name)
     try:
-        if feature.kind == "category":
-            text = pc.fill_null(column.cast(pa.string()), MISSING_CATEGORY)
-            return np.asarray(text.to_numpy(zero_copy_only=False), dtype=object).reshape(-1, 1)
-        numbers = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
-        return np.asarray(numbers, dtype=np.float32).reshape(-1, 1)
+        values = _categories(column) if feature.kind == "category" else _numbers(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise LooplineError(
             f"column '{feature.name}' of type {column.type} cannot be read as a {feature.kind}"
         ) from error
+    return values.reshape(-1, 1)
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:
+    return np.asarray(column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float32)
+
+
+def _categories(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Python strings, one object per distinct value: a column repeats few, and making an object is what costs."""
+    text = column.cast(pa.string())
+    encoded = (text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text).dictionary_encode()
+    names = np.array([*encoded.dictionary.to_pylist(), MISSING_CATEGORY], dtype=object)
+    positions: npt.NDArray[np.int32] = encoded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(names[positions], dtype=object)

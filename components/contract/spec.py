@@ -1,6 +1,6 @@
 """What a use case says about itself in usecase.yaml. Strict and frozen: an unknown key is an error."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -14,6 +14,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Task = Literal["binary_classification", "regression"]
+# The column of a quarantine table that says why a row is in it.
+QUARANTINE_REASON = "reason"
 
 
 class Strict(BaseModel):
@@ -25,17 +27,33 @@ class Strict(BaseModel):
 class Column(Strict):
     """What one column of a raw table holds; a row that breaks it is quarantined, not dropped."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # allowed: [1, 2] as well as ["1", "2"]
+
     type: Literal["string", "integer", "float", "boolean", "timestamp"]
     nullable: bool = False
     min: float | None = None
     max: float | None = None
     allowed: tuple[str, ...] | None = None
 
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        if (self.min, self.max) != (None, None) and self.type not in {"integer", "float"}:
+            raise ValueError(f"min and max are for integer and float columns, and this one is {self.type}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        return self
+
 
 class Volume(Strict):
     """The reference that a batch's row count is held against."""
 
     rows_per_day: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.rows_per_day[0] > self.rows_per_day[1]:
+            raise ValueError("rows_per_day is [least, most], and its least is above its most")
+        return self
 
 
 class Table(Strict):
@@ -59,6 +77,8 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Self:
+        if QUARANTINE_REASON in self.columns:
+            raise ValueError(f"'{QUARANTINE_REASON}' is the column that quarantine adds; rename it in source.py")
         for column in [*self.key, *([self.timestamp] if self.timestamp else [])]:
             if column not in self.columns:
                 raise ValueError(f"'{column}' is not among its columns")
@@ -110,18 +130,39 @@ class Features(Strict):
 
 
 class ModelSpec(Strict):
-    """Hyper-parameters of the training stage, or ``module`` to bring an own torch module (package.module:Class)."""
+    """Hyper-parameters of the training stage. A use case with a model.py brings its own torch module to them.
 
-    module: str | None = None
+    Attributes:
+        seed: of everything that is drawn.
+        epochs: at most so many passes over the rows; the learning rate falls to zero over them.
+        patience: stop after so many epochs without a better held-out loss.
+        holdout: share of the rows, the newest, that is held out to find the number of epochs.
+        batch_size: rows a step, over all processes.
+        members: perceptrons in the ensemble, each of ``depth`` layers of ``width``.
+        bins: pieces of the piecewise-linear encoding of a number.
+        embedding: widest embedding of a category.
+        hide_numbers: share of cells hidden while training. ``hide_categories``: likewise.
+        recency: the newest row weighs exp(recency) times the oldest.
+        averaging: momentum of the running average of the weights.
+    """
+
     seed: int = 7
     epochs: int = Field(default=12, ge=1)
-    batch_size: int = Field(default=2048, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
-    hidden: tuple[int, ...] = (128, 128)
-    dropout: Share = 0.2
+    patience: int = Field(default=2, ge=1)
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    patience: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1.0, ge=0)
+    members: int = Field(default=8, ge=1)
+    width: int = Field(default=32, ge=1)
+    depth: int = Field(default=3, ge=1)
+    bins: int = Field(default=8, ge=1)
+    embedding: int = Field(default=8, ge=1)
+    dropout: Share = 0.0
+    hide_numbers: Share = 0.03
+    hide_categories: Share = 0.05
+    recency: float = Field(default=1.0, ge=0)
+    averaging: Share = 0.998
 
 
 class Scenario(Strict):
@@ -169,6 +210,16 @@ class Validation(Strict):
     scenarios: tuple[Scenario, ...] = ()
     gates: tuple[Gate, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _gates_can_be_judged(self) -> Self:
+        for gate in self.gates:
+            if gate.slice and gate.slice not in self.slices:
+                raise ValueError(f"gate on {gate.metric}: '{gate.slice}' is not among slices: {', '.join(self.slices)}")
+            names = [scenario.name for scenario in self.scenarios]
+            if gate.scenario and gate.scenario not in names:
+                raise ValueError(f"gate on {gate.metric}: '{gate.scenario}' is not among scenarios: {', '.join(names)}")
+        return self
+
 
 class Retrain(Strict):
     """When a challenger replaces the champion.
@@ -188,7 +239,8 @@ class Retrain(Strict):
     resamples: int = Field(default=500, ge=100)
 
 
-Dates = tuple[str | date, str | date]
+Moment = str | datetime | date
+Dates = tuple[Moment, Moment]
 
 
 class Replay(Strict):

@@ -37,6 +37,11 @@ class UseCase:
         """The module ``features``: Feast feature views and ``HISTORY``, the SQL that fills each of them."""
         return self._module("features")
 
+    @cached_property
+    def model(self) -> ModuleType | None:
+        """The optional module ``model``: ``build(spec, numbers, cardinalities)`` gives the torch module to train."""
+        return self._module("model") if (self.folder / "model.py").is_file() else None
+
     def code_digest(self) -> str:
         """Digest of every file of the package: what a cached step of this use case depends on."""
         return digest.of_tree(self.folder)
@@ -90,6 +95,8 @@ def read_spec(path: Path) -> UseCaseSpec:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         raise LooplineError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', error)}") from error
+    except UnicodeDecodeError as error:
+        raise LooplineError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     if not isinstance(raw, dict):
         raise LooplineError(f"{path} is empty; it has to hold the sections {', '.join(UseCaseSpec.model_fields)}")
     try:
@@ -101,7 +108,7 @@ def read_spec(path: Path) -> UseCaseSpec:
 def _folder(package: str) -> Path:
     try:
         found = importlib.util.find_spec(package)
-    except (ModuleNotFoundError, ValueError):
+    except (ImportError, ValueError):
         found = None
     locations = list(found.submodule_search_locations or []) if found else []
     if not locations:

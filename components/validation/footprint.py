@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
 from components.contract.evaluation import Footprint
 from components.contract.model import Model
@@ -52,7 +53,7 @@ def parameters(onnx: Path) -> int:
     """Count the numbers in the initialisers of an ONNX graph: weights, embeddings, scaling constants."""
     graph = _model_proto()()
     graph.ParseFromString(onnx.read_bytes())
-    return sum(math.prod(tensor.dims) for tensor in graph.graph.initializer)  # type: ignore[attr-defined]
+    return sum(math.prod(tensor.dims) for tensor in graph.graph.initializer)
 
 
 def _seconds(call: Callable[[int], object], times: int) -> list[float]:
@@ -66,7 +67,7 @@ def _seconds(call: Callable[[int], object], times: int) -> list[float]:
 
 
 @cache
-def _model_proto() -> type[message.Message]:
+def _model_proto() -> Any:
     """A message class that reads as much of an ONNX file as is asked for here.
 
     Names and field numbers are those of onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
@@ -80,5 +81,5 @@ def _model_proto() -> type[message.Message]:
     ):
         file.message_type.add(name=name).field.add(name=part, number=number, label=label, type=kind, type_name=target)
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
+    pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("loopline.onnx.ModelProto"))

@@ -71,8 +71,8 @@ def statistic(metric: str, label: Floats, score: Floats) -> Statistic:
 def measure(task: str, label: Floats, score: Floats) -> Metrics:
     """All metrics of a task over some rows.
 
-    A metric that these rows do not define (auc and average_precision where the labels are all of one class, r2 where they
-    are all equal) is left out: JSON has no NaN, and a zero would be a lie.
+    A metric that these rows do not define (auc and average_precision where the labels are all of one class, r2 where
+    they are all equal) is left out: JSON has no NaN, and a zero would be a lie.
 
     Args:
         task: ``binary_classification`` or ``regression``.
@@ -110,7 +110,7 @@ def calibration_error(bins: list[CalibrationBin]) -> float:
 
     Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
-    return sum(bin.rows * abs(bin.predicted - bin.seen) for bin in bins) / sum(bin.rows for bin in bins)
+    return sum(b.rows * abs(b.predicted - b.seen) for b in bins) / sum(b.rows for b in bins)
 
 
 def _auc(label: Floats, score: Floats) -> Statistic:
@@ -165,15 +165,18 @@ def _rmse(label: Floats, score: Floats) -> Statistic:
 
 def _r2(label: Floats, score: Floats) -> Statistic:
     mean_square = _mean_of(_squares)(label, score)
+    constant = label.min() == label.max()
 
     def value(weight: Floats) -> float:
         mean = label @ weight / weight.sum()
         spread = np.square(label - mean) @ weight / weight.sum()
-        return float(1 - mean_square(weight) / spread) if spread > 0 else np.nan
+        return np.nan if constant or not spread else float(1 - mean_square(weight) / spread)
 
     return value
 
 
+# What slices and months are drawn by.
+LEADING: Mapping[str, str] = {"binary_classification": "auc", "regression": "rmse"}
 # What models can be compared by: metrics that the bootstrap can take under weights.
 STATISTICS: Mapping[str, Callable[[Floats, Floats], Statistic]] = {
     "auc": _auc,

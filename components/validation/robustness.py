@@ -13,8 +13,8 @@ from components.contract.spec import Scenario
 def disturbed(rows: pa.Table, scenario: Scenario, features: Sequence[Feature]) -> pa.Table:
     """The rows as a scenario leaves them.
 
-    ``missing`` empties a feature, or all features of a view. ``shift`` adds so many standard deviations, taken over these
-    rows; a missing value stays missing.
+    ``missing`` empties a feature, or all features of a view. ``shift`` adds so many standard deviations, taken over
+    these rows; a missing value stays missing.
 
     Raises:
         LooplineError: the scenario names what is no view and no feature, or shifts a category.

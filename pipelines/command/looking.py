@@ -64,7 +64,12 @@ def list_features(package: str, console: Console) -> None:
     spec = usecase.load(package).spec
     table = Table("view", "entities", "features", "ttl", "owner", "materialised to", "description", header_style="bold")
     for view in views(spec.name, Home.find().features(spec.name)):
-        table.add_row(*(_cell(view[key]) for key in ("name", "entities", "features", "ttl", "owner", "materialised", "description")))
+        table.add_row(
+            *(
+                _cell(view[key])
+                for key in ("name", "entities", "features", "ttl", "owner", "materialised", "description")
+            )
+        )
     console.print(table)
 
 

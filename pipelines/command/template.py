@@ -18,7 +18,9 @@ def make(name: str, folder: Path) -> Path:
         LooplineError: the name is no Python name, or taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise LooplineError(f"'{name}' cannot be a package: use lower-case letters, digits and underscores, a letter first")
+        raise LooplineError(
+            f"'{name}' cannot be a package: use lower-case letters, digits and underscores, a letter first"
+        )
     target = folder / "usecases" / name
     if target.exists():
         raise LooplineError(f"{target} exists already; choose another name or remove it")
@@ -27,5 +29,7 @@ def make(name: str, folder: Path) -> Path:
             if file.is_file():
                 shutil.copyfile(file, partial / file.name)
         spec = partial / "usecase.yaml"
-        spec.write_text(spec.read_text(encoding="utf-8").replace("\nname: flights\n", f"\nname: {name}\n", 1), encoding="utf-8")
+        spec.write_text(
+            spec.read_text(encoding="utf-8").replace("\nname: flights\n", f"\nname: {name}\n", 1), encoding="utf-8"
+        )
     return target

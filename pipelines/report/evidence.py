@@ -1,7 +1,7 @@
 """What the steps of some runs left behind, read from their artifacts. What is missing or damaged is named, not fatal."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,12 @@ class Batch:
     """Predictions of one run: counts of what went in and came out, and where they were published, if they were."""
 
     path: str
+    version: str
     rows_in: int
     rows_out: int
     rows_quarantined: int
-    window: tuple[str, str] | None
+    window: tuple[str, str]
+    by_date: Mapping[str, int]
 
 
 @dataclass
@@ -81,6 +83,17 @@ def gather(runs: Sequence[Run]) -> Evidence:
         if _verb(step) == "predict" and "predictions" in step.outputs:
             _keep(evidence, "batches", run, step, partial(_batch, run, step))
     return evidence
+
+
+def with_evaluations(models: Sequence[Mapping[str, Any]], evidence: Evidence) -> list[dict[str, Any]]:
+    """The registry's versions, their metrics joined by the months that these runs measured them on."""
+    months: dict[str, dict[str, Any]] = {}
+    for found in evidence.evaluations:
+        months.setdefault(found.content.model, {}).update(found.content.months)
+    return [
+        {**model, "metrics": dict(sorted({**months.get(model["digest"], {}), **model["metrics"]}.items()))}
+        for model in models
+    ]
 
 
 def finished_steps(runs: Sequence[Run]) -> Iterator[tuple[Run, Step]]:
@@ -123,13 +136,14 @@ def _batch(run: Run, step: Step) -> Batch:
     facts = read_manifest(Path(step.outputs["predictions"].uri) / MANIFEST, FORMAT)["facts"]
     published = next((s for s in run.steps if _verb(s) == "publish" and "receipt" in s.outputs), None)
     receipt = _json(Path(published.outputs["receipt"].uri)) if published else {}
-    start_end = facts.get("window")
     return Batch(
         path=str(receipt.get("path", "")),
+        version=str(facts["model_version"]),
         rows_in=int(facts["rows_in"]),
         rows_out=int(facts["rows_out"]),
         rows_quarantined=int(facts["rows_quarantined"]),
-        window=(str(start_end[0]), str(start_end[1])) if start_end else None,
+        window=(str(facts["window"][0]), str(facts["window"][1])),
+        by_date=receipt.get("dates", {}),
     )
 
 

@@ -9,7 +9,7 @@ from components.contract.evaluation import CalibrationBin, Comparison
 from pipelines.report import words
 from pipelines.report.svg import Scale, element, path, picture, tick_label, ticks
 
-WIDTH, HEIGHT = 320, 268
+WIDTH, HEIGHT = 344, 286
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 8, 38
 
 
@@ -108,7 +108,7 @@ def calibration(bins: Sequence[tuple[Series, Sequence[CalibrationBin]]], bounded
         bins: each series (its own points are not used) with its bins.
         bounded: whether values are shares, so that the axes begin at 0 and end at the largest value or 1.
     """
-    values = [value for _, some in bins for b in some for value in (b.predicted, b.seen)]
+    values = [value for _, some in bins for b in some if b.rows for value in (b.predicted, b.seen)]
     low, high = _domain(values, bounded)
     axes = Axes.over((low, low), (high, high))
     marks = []
@@ -140,10 +140,10 @@ def calibration(bins: Sequence[tuple[Series, Sequence[CalibrationBin]]], bounded
     )
 
 
-def interval(comparison: Comparison, min_gain: float) -> Markup:
+def interval(comparison: Comparison) -> Markup:
     """The challenger's gain with its interval, against none and against the least gain that is asked for."""
     width, height, y = 560, 86, 34
-    low, high = _padded([comparison.low, comparison.high, comparison.gain, 0.0, min_gain])
+    low, high = padded([comparison.low, comparison.high, comparison.gain, 0.0, comparison.min_gain])
     x = Scale(low, high, 16, width - 16)
     marks = [
         element("line", x1=x.start, x2=x.end, y1=height - 30, y2=height - 30, class_="grid"),
@@ -160,8 +160,9 @@ def interval(comparison: Comparison, min_gain: float) -> Markup:
         element("circle", cx=x(comparison.gain), cy=y, r=6, class_="solid s1"),
         element("text", words.gain(comparison.gain), x=x(comparison.gain), y=16, text_anchor="middle", class_="value"),
     ]
-    if min_gain:
-        marks.append(element("line", x1=x(min_gain), x2=x(min_gain), y1=8, y2=height - 30, class_="reference"))
+    if comparison.min_gain:
+        asked = x(comparison.min_gain)
+        marks.append(element("line", x1=asked, x2=asked, y1=8, y2=height - 30, class_="reference"))
     label = (
         f"Gain of the challenger in {words.metric_name(comparison.metric)}: {words.gain(comparison.gain)}, "
         f"interval {words.gain(comparison.low)} to {words.gain(comparison.high)}"
@@ -171,7 +172,7 @@ def interval(comparison: Comparison, min_gain: float) -> Markup:
 
 def dots(values: Sequence[tuple[int, float]], low: float, high: float, reference: float | None) -> Markup:
     """Values as dots on one line, each (colour, value), with a tick at the reference; for a cell of a table."""
-    width, height = 150, 16
+    width, height = 112, 16
     x = Scale(low, high, 6, width - 6)
     marks = [element("line", x1=6, x2=width - 6, y1=8, y2=8, class_="grid")]
     if reference is not None:
@@ -180,27 +181,30 @@ def dots(values: Sequence[tuple[int, float]], low: float, high: float, reference
     return picture(width, height, ", ".join(words.number(value) for _, value in values), *marks, class_="spark")
 
 
-def bars(heights: Sequence[float], label: str) -> Markup:
-    """A histogram as small as a word."""
-    width, height, top = 96, 20, max(heights, default=0) or 1
+def bars(heights: Sequence[float], label: str, width: float = 96, height: float = 20) -> Markup:
+    """A histogram as small as a word; what is not nothing shows at least a line."""
+    top = max(heights, default=0) or 1
     step = width / max(len(heights), 1)
-    marks = [
-        element("rect", x=i * step, y=height - h / top * height, width=max(step - 1, 1), height=h / top * height)
+    drawn = "".join(
+        f"M{i * step:.1f},{height}v{-max(h / top * height, 1):.1f}h{step - 1:.1f}V{height}z"
         for i, h in enumerate(heights)
-    ]
-    return picture(width, height, label, *marks, class_="spark bars")
+        if h
+    )
+    return picture(width, height, label, element("path", d=drawn), class_="spark bars")
 
 
-def _domain(values: Sequence[float], bounded: bool) -> tuple[float, float]:
-    if bounded:
-        return 0.0, min(1.0, ticks(0, max([*values, 0.1]) + 0.1)[-1])
-    return _padded(values)
-
-
-def _padded(values: Sequence[float]) -> tuple[float, float]:
+def padded(values: Sequence[float]) -> tuple[float, float]:
+    """Least and greatest value with some room on both sides."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = 0.08 * (high - low) or 0.5
     return low - margin, high + margin
+
+
+def _domain(values: Sequence[float], bounded: bool) -> tuple[float, float]:
+    if not bounded:
+        return padded(values)
+    greatest = max(values, default=1.0)
+    return 0.0, next(bound for bound in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, greatest) if bound >= greatest)
 
 
 def _names(series: Sequence[Series]) -> str:

@@ -1,11 +1,9 @@
 """The loop in numbers, for programs: what `summary.json` holds. Pure: what was found goes in, JSON values come out."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from components.contract.spec import UseCaseSpec
-from components.contract.window import parse_time
 from pipelines.laptop.records import Run
 from pipelines.report import words
 from pipelines.report.evidence import Evidence, Found
@@ -16,7 +14,9 @@ RETRAIN = "retrain"
 ModelRow = Mapping[str, Any]
 
 
-def summarise(evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec) -> dict[str, Any]:
+def summarise(
+    evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec, seconds: float
+) -> dict[str, Any]:
     """What happened, as JSON values; ``batch`` and ``retrain`` are null where that did not happen."""
     runs = evidence.runs
     return {
@@ -24,7 +24,7 @@ def summarise(evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec)
         "usecase": spec.name,
         "task": spec.task,
         "started": min((run.started for run in runs if run.started), default=""),
-        "seconds": elapsed(runs),
+        "seconds": round(seconds, 3),
         "state": "succeeded" if all(run.state == "succeeded" for run in runs) else "failed",
         "runs": [_run(run) for run in runs],
         "models": [_model(model) for model in models],
@@ -32,14 +32,6 @@ def summarise(evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec)
         "batch": batch(evidence),
         "retrain": retrain(evidence),
     }
-
-
-def elapsed(runs: Sequence[Run]) -> float:
-    """Seconds from the start of the first run to the end of the last."""
-    spans = [(parse_time(run.started), timedelta(seconds=run.seconds)) for run in runs if run.started]
-    if not spans:
-        return 0.0
-    return round((max(at + took for at, took in spans) - min(at for at, _ in spans)).total_seconds(), 3)
 
 
 def batch(evidence: Evidence) -> dict[str, Any] | None:

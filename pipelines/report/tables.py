@@ -11,21 +11,22 @@ from components.contract.spec import UseCaseSpec
 from pipelines.laptop.records import Run, Step
 from pipelines.report import words
 
-# How a state looks; the symbol carries the meaning where there is no colour.
-STATES = {
-    "succeeded": ("✓", "green"),
-    "cached": ("↻", "cyan"),
-    "running": ("▶", "yellow"),
-    "failed": ("✕", "bold red"),
-    "killed": ("✕", "bold red"),
-    "skipped": ("–", "dim"),
-    "waiting": ("·", "dim"),
+# Right of each cell; the box adds a blank of its own between columns.
+_PADDING = (0, 1, 0, 0)
+_COLOURS = {
+    "succeeded": "green",
+    "cached": "cyan",
+    "running": "yellow",
+    "failed": "bold red",
+    "killed": "bold red",
+    "skipped": "dim",
+    "waiting": "dim",
 }
 
 
 def steps_table(runs: Sequence[Run]) -> Table:
     """Each run with its steps below it: state, time, and why a step was cached, or was not."""
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False, padding=_PADDING)
     table.add_column("run and step", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("time", no_wrap=True, justify="right")
@@ -43,12 +44,12 @@ def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Tabl
     """Each model version with its numbers of the latest month that it was measured on."""
     metrics = [*words.LEADING[spec.task], "mean_predicted", "mean_seen"]
     label = spec.label.column if spec.task == "binary_classification" else None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=_PADDING)
     table.add_column("model", justify="right")
     table.add_column("alias", no_wrap=True)
     table.add_column("month", no_wrap=True)
     for name in metrics:
-        table.add_column(words.metric_name(name, label), justify="right")
+        table.add_column(words.short_metric_name(name, label), justify="right")
     for model in sorted(models, key=lambda model: model["version"]):
         month, values = words.latest(model["metrics"])
         alias = words.alias(model["aliases"])
@@ -74,5 +75,4 @@ def _step_rows(steps: Sequence[Step]) -> Iterator[tuple[Text | str, ...]]:
 
 
 def _state(state: str) -> Text:
-    symbol, style = STATES.get(state, ("?", ""))
-    return Text(f"{symbol} {state}", style)
+    return Text(f"{words.SYMBOLS[state]} {state}", _COLOURS[state])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from components.contract.window import parse_time
@@ -14,6 +14,17 @@ LEADING = {
 }
 # Foremost first: the one word that says what a model is for.
 ALIASES = ("champion", "challenger", "candidate", "previous")
+
+# The states of steps and runs; the symbol carries the meaning where there is no colour.
+SYMBOLS = {
+    "succeeded": "✓",
+    "cached": "↻",
+    "running": "▶",
+    "failed": "✕",
+    "killed": "✕",
+    "skipped": "–",
+    "waiting": "·",
+}
 
 _NAMES = {
     "auc": "AUC",
@@ -28,6 +39,7 @@ _NAMES = {
     "r2": "R²",
     "rmse": "RMSE",
 }
+_SHORT = {"average_precision": "AP"}
 _SHARES = {"mean_predicted": "{} share predicted", "mean_seen": "{} share seen"}
 
 
@@ -38,12 +50,17 @@ def metric_name(name: str, label: str | None = None) -> str:
     return _NAMES.get(name, name.replace("_", " "))
 
 
+def short_metric_name(name: str, label: str | None = None) -> str:
+    """The same where room is scarce."""
+    return _SHORT.get(name) or metric_name(name, label).replace(" share ", " ")
+
+
 def metric(name: str, value: float | None) -> str:
     """A metric's value with its unit, at the precision at which differences begin to matter."""
     if value is None or math.isnan(value):
         return "–"
     if name == "model_bytes":
-        return f"{value / 1e6:.2f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
+        return f"{value / 1e6:.3g} MB" if value >= 1e5 else f"{value / 1e3:.3g} kB"
     if name.endswith("_ms"):
         return f"{value:.2f} ms"
     if name in {"rows_per_second", "parameters"}:
@@ -85,6 +102,11 @@ def share(value: float) -> str:
     return f"{percent:.{digits}f} %"
 
 
+def percent(level: float) -> str:
+    """A level of confidence as a percentage: ``95 %``."""
+    return f"{100 * level:g} %"
+
+
 def duration(seconds: float) -> str:
     """A length of time."""
     if seconds < 0.95:
@@ -111,6 +133,11 @@ def window(start: str, end: str, zone: str) -> str:
     if (first.year, first.month) == (last.year, last.month):
         return f"{first:%B %Y}"
     return f"{first:%B}{'' if first.year == last.year else f' {first:%Y}'} to {last:%B %Y}"
+
+
+def month(text: str) -> str:
+    """A month ``YYYY-MM`` by its name."""
+    return f"{datetime.strptime(text, '%Y-%m').replace(tzinfo=UTC):%B %Y}"
 
 
 def moment(text: str, zone: str) -> str:

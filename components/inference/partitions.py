@@ -1,0 +1,109 @@
+"""Rows to files: one Hive partition for each local day."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.contract.dataset import ROW_GROUP
+from components.contract.errors import LooplineError
+from components.contract.examples import TIMESTAMP
+from components.contract.window import Window, parse_time
+
+FILE = "part-0.parquet"
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class LocalDays:
+    """The days of a window in a timezone.
+
+    Attributes:
+        window: the stretch that they make up.
+        names: as ``YYYY-MM-DD``, in order.
+        begins: the moment at which each begins, in microseconds since 1970 UTC, int64 [days]. Days are not all of the
+            same length: clocks change.
+    """
+
+    window: Window
+    names: tuple[str, ...]
+    begins: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, window: Window, timezone: str) -> Self:
+        """The days of a window that begins and ends where a local day does.
+
+        Raises:
+            LooplineError: it begins or ends in the middle of one.
+        """
+        zone = ZoneInfo(timezone)
+        for moment in (window.start, window.end):
+            if moment.astimezone(zone).date() == (moment - _TICK).astimezone(zone).date():
+                raise LooplineError(
+                    f"the window from {window} does not consist of whole days in {timezone}: predictions are published day "
+                    "by day, so give dates without a time"
+                )
+        first, last = window.start.astimezone(zone).date(), (window.end - _TICK).astimezone(zone).date()
+        days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
+        begins = np.array([_microseconds(parse_time(day, zone)) for day in days], dtype=np.int64)
+        return cls(window, tuple(day.isoformat() for day in days), begins)
+
+    def index(self, moments: pa.Array) -> npt.NDArray[np.intp]:
+        """The position of each moment's day in ``names``.
+
+        Raises:
+            LooplineError: a moment is missing or lies outside the window.
+        """
+        ticks = pc.fill_null(moments.cast(TIMESTAMP, safe=False).cast(pa.int64()), -(2**63)).to_numpy()
+        outside = (ticks < _microseconds(self.window.start)) | (ticks >= _microseconds(self.window.end))
+        if outside.any():
+            moment = moments[int(np.argmax(outside))].as_py()
+            raise LooplineError(f"the predictions have a row at {moment}, which is not in the window from {self.window}")
+        return np.searchsorted(self.begins, ticks, side="right") - 1
+
+
+def write_by_day(file: Path, timestamp: str, days: LocalDays, folder: Path, partition: str) -> dict[str, int]:
+    """Write ``<partition>=<day>/part-0.parquet`` for each day that has rows; rows keep their order.
+
+    Args:
+        file: Parquet with the rows, read batch by batch.
+        timestamp: the column by which they are divided.
+        days: all the days there may be.
+        folder: where to write.
+        partition: what the partition is called.
+
+    Returns:
+        Rows by day, in order of the days.
+
+    Raises:
+        LooplineError: a row lies in none of the days.
+    """
+    rows = dict.fromkeys(days.names, 0)
+    with ExitStack() as stack:
+        source = stack.enter_context(pq.ParquetFile(file, pre_buffer=False))
+        schema = source.schema_arrow.remove_metadata()
+        writers: dict[str, pq.ParquetWriter] = {}
+        for batch in source.iter_batches(ROW_GROUP):
+            index = days.index(batch.column(timestamp))
+            for position in np.unique(index):
+                day = days.names[position]
+                if day not in writers:
+                    target = folder / f"{partition}={day}" / FILE
+                    target.parent.mkdir()
+                    writers[day] = stack.enter_context(pq.ParquetWriter(target, schema, compression="zstd"))
+                of_day = batch.filter(pa.array(index == position))
+                writers[day].write_batch(of_day.replace_schema_metadata(None))
+                rows[day] += len(of_day)
+    return {day: count for day, count in rows.items() if count}
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // _TICK

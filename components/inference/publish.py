@@ -1,0 +1,96 @@
+"""Publishing predictions: partitioned by the local date of the event, each window in place of the former one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.contract import atomic
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.contract.usecase import load
+from components.contract.window import Window
+from components.inference.partitions import LocalDays, write_by_day
+from components.inference.snapshots import Snapshots
+
+TABLE = "predictions"
+PARTITION = "date"
+OTHER_PARTITION = "event_date"
+
+
+def publish(
+    usecase: str, start: str, end: str, destination: Path | str, predictions_path: Path | str, receipt_path: Path | str
+) -> dict[str, Any]:
+    """Publish the predictions of a window as Hive-partitioned Parquet, as a whole or not at all.
+
+    Readers find ``<destination>/current/date=YYYY-MM-DD/part-0.parquet``, the local date of the event in the use case's
+    timezone, with the columns of the predictions (the partition is called ``event_date`` where ``date`` is one of them).
+    The dates in [start, end) are replaced, also those that have no rows any more; others stay. Publishing the same
+    predictions again changes nothing.
+
+    Args:
+        usecase: package of the use case.
+        start: first moment of the window; it must begin a local day.
+        end: end of the window, excluded; it must begin a local day.
+        destination: the folder to publish under.
+        predictions_path: predictions of exactly this window.
+        receipt_path: the JSON file to write.
+
+    Returns:
+        The receipt: ``path`` for readers, ``snapshot``, ``partition`` (its name), ``window``, ``dates`` {date: rows} of the
+        window, ``rows``, ``rows_in``, ``rows_out``, ``rows_quarantined``, ``model_version``, ``model`` and ``predictions``
+        (digests).
+
+    Raises:
+        LooplineError: the window is not of whole days or not that of the predictions, no row of it could be predicted, or
+            the destination cannot be written.
+        CorruptArtifactError: the predictions are not what they were written as.
+    """
+    spec = load(usecase).spec
+    window = spec.window(start, end)
+    days = LocalDays.of(window, spec.timezone)
+    predictions = Dataset.open(predictions_path)
+    _expect_publishable(predictions, window)
+
+    columns = predictions.tables[TABLE]["columns"]
+    partition = OTHER_PARTITION if PARTITION in columns else PARTITION
+    dates: dict[str, int] = {}
+
+    def write(folder: Path) -> None:
+        dates.update(write_by_day(predictions.file(TABLE), spec.entity.timestamp, days, folder, partition))
+
+    snapshots = Snapshots(Path(destination))
+    snapshot = snapshots.replace([f"{partition}={name}" for name in days.names], write)
+    facts = predictions.facts
+    receipt = {
+        "path": str(snapshots.link),
+        "snapshot": snapshot.name,
+        "partition": partition,
+        "window": facts["window"],
+        "dates": dates,
+        "rows": sum(dates.values()),
+        **{name: facts[name] for name in ("rows_in", "rows_out", "rows_quarantined", "model_version", "model")},
+        "predictions": predictions.digest,
+    }
+    atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
+    return receipt
+
+
+def _expect_publishable(predictions: Dataset, window: Window) -> None:
+    """Refuse predictions that are not of this window, or in which no row could be predicted.
+
+    Raises:
+        LooplineError: they are such predictions.
+    """
+    facts = predictions.facts
+    if TABLE not in predictions.tables or "rows_out" not in facts:
+        raise LooplineError(f"{predictions.path} holds no predictions but {', '.join(predictions.tables)}")
+    predicted = Window.parse(*facts["window"])
+    if predicted != window:
+        raise LooplineError(
+            f"the predictions in {predictions.path} are of {predicted}, not of {window}; publish the window that was predicted"
+        )
+    if facts["rows_in"] and not facts["rows_out"]:
+        raise LooplineError(
+            f"none of the {facts['rows_in']} rows from {window} could be predicted by model version {facts['model_version']}, "
+            f"so nothing is published; the reasons are in {predictions.file('quarantine')}"
+        )

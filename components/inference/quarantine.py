@@ -1,0 +1,77 @@
+"""Rows that get no prediction: what is kept of them, and which of those that data validation took out are ours."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.contract.examples import TIMESTAMP, identity_columns
+from components.contract.spec import UseCaseSpec
+from components.contract.window import parse_time
+
+REASON = "reason"
+
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def set_aside(rows: pa.RecordBatch, identity: Sequence[str]) -> pa.RecordBatch:
+    """The identity columns as text, null where one is lacking, and ``reason``."""
+    columns = [_text(rows.column(name)) if name in rows.schema.names else _no_text(rows) for name in identity]
+    return pa.RecordBatch.from_arrays([*columns, _text(rows.column(REASON))], names=[*identity, REASON])
+
+
+def nothing(identity: Sequence[str]) -> pa.RecordBatch:
+    """No rows, in the form of `set_aside`."""
+    return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in [*identity, REASON]]))
+
+
+def refused_in_window(refused: Dataset, spec: UseCaseSpec, start: datetime) -> list[pa.RecordBatch]:
+    """The entity rows that data validation took out, set aside: all but those that lie before the window for certain.
+
+    Validation also sees the lookback before the window, and a bad row may have no readable time at all. Such a row might
+    be one of the window's, so it counts.
+
+    Raises:
+        LooplineError: the quarantine has no table of that entity, or no reasons in it.
+    """
+    table = refused.read(spec.entity.table)
+    if REASON not in table.column_names:
+        raise LooplineError(f"{refused.file(spec.entity.table)} is no quarantine: it has no column '{REASON}'")
+    if spec.entity.timestamp in table.column_names:
+        table = table.filter(pc.invert(_before(table.column(spec.entity.timestamp).combine_chunks(), start)))
+    return [set_aside(batch, identity_columns(spec)) for batch in table.to_batches()]
+
+
+def _before(column: pa.Array, start: datetime) -> pa.Array:
+    """Whether each moment is readable and lies before ``start``; one without a zone is UTC, a number is no moment."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        moments = column.cast(TIMESTAMP, safe=False)
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        moments = pa.array([_moment(text) for text in column.to_pylist()], TIMESTAMP)
+    else:
+        moments = pa.nulls(len(column), TIMESTAMP)
+    return pc.less(moments, pa.scalar(start, TIMESTAMP)).fill_null(False)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None or not _ISO_DATE.match(text.strip()):
+        return None
+    try:
+        return parse_time(text.strip())
+    except (LooplineError, OverflowError):
+        return None
+
+
+def _text(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # a list, bytes that are no text
+        return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+
+
+def _no_text(rows: pa.RecordBatch) -> pa.Array:
+    return pa.nulls(len(rows), pa.string())

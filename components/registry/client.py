@@ -1,0 +1,84 @@
+"""The door to MLflow: opens a registry, keeps MLflow quiet, and turns its errors into sentences.
+
+Importing MLflow takes seconds, so it happens when a registry is opened and nowhere else in this stage.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from components.contract import atomic
+from components.contract.errors import LooplineError
+from components.registry import database
+
+if TYPE_CHECKING:
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+    from mlflow.tracking import MlflowClient
+
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+CONTENDED = "INTERNAL_ERROR"
+
+
+@contextmanager
+def opened(registry: str, *, create: bool = False) -> Iterator["MlflowClient"]:
+    """A client of the registry; what MLflow or the disk refuses inside the block becomes one sentence.
+
+    Args:
+        registry: MLflow tracking URI, used for runs and for models alike.
+        create: make a registry on SQLite that does not exist yet.
+
+    Raises:
+        LooplineError: it does not exist, cannot be reached, is damaged, or refuses something.
+    """
+    path = database.path_of(registry)
+    if path and not create:
+        database.check(path)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises as well
+    try:
+        if path and create:
+            database.create(path, MlflowClient)
+            database.check(path)
+        yield MlflowClient(registry, registry)
+    except MlflowException as error:
+        raise LooplineError(f"the model registry {_shown(registry)} refused: {_first_line(error)}") from error
+    except OSError as error:
+        if atomic.is_disk_full(error):
+            raise LooplineError(
+                f"the disk is full: the model registry {_shown(registry)} could not be written "
+                "(nothing is half-registered); free some space and run the same command again"
+            ) from error
+        raise
+
+
+@contextmanager
+def tolerating(code: str) -> Iterator[None]:
+    """Let an MLflow error with this code pass: what was wanted is so already, or is tried again."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
+
+
+def artifacts(registry: str, uri: str) -> "ArtifactRepository":
+    """MLflow's access to the files below an artifact URI."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+
+    return get_artifact_repository(uri, tracking_uri=registry)
+
+
+def _shown(registry: str) -> str:
+    return re.sub(r"://[^@/]*@", "://***@", registry)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -1,0 +1,76 @@
+"""The registry stage's steps as KFP components."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="loopline-registry", install_kfp_package=False)
+def register(
+    usecase: str,
+    registry: str,
+    alias: str,
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+) -> int:
+    """Register a model once per content and point an alias to it.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        registry: MLflow tracking URI.
+        alias: candidate or challenger.
+        model: the packaged model.
+        evaluation: an evaluation of that model.
+
+    Returns:
+        the number of the version.
+    """
+    from components.registry.register import register
+
+    return register(usecase, registry, alias, model.path, evaluation.path)
+
+
+@dsl.component(base_image="loopline-registry", install_kfp_package=False)
+def fetch_model(usecase: str, registry: str, version: str, model: dsl.Output[dsl.Model]) -> None:
+    """Copy a registered model out of the registry and check its digest.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        registry: MLflow tracking URI.
+        version: number or alias.
+        model: the model as it was registered.
+    """
+    from components.registry.fetch import fetch_model
+
+    fetched = fetch_model(usecase, registry, version, model.path)
+    model.metadata.update(digest=fetched.digest, name=fetched.name, framework="onnx")
+
+
+@dsl.component(base_image="loopline-registry", install_kfp_package=False)
+def promote(
+    usecase: str,
+    registry: str,
+    version: str,
+    expected_champion: str,
+    verdict: dsl.Input[dsl.Artifact],
+    receipt: dsl.Output[dsl.Artifact],
+) -> str:
+    """Make a version the champion, unless the champion changed since that was decided.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        registry: MLflow tracking URI.
+        version: number or alias.
+        expected_champion: number of the champion it was compared with; empty if there was none.
+        verdict: the passed gates of that version.
+        receipt: from which version to which, outcome, reason and time.
+
+    Returns:
+        promoted or kept.
+    """
+    from pathlib import Path
+
+    from components.contract import digest
+    from components.registry.promote import promote
+
+    outcome = promote(usecase, registry, version, expected_champion, verdict.path, receipt.path)
+    receipt.metadata.update(digest=digest.of_file(Path(receipt.path)), outcome=outcome)
+    return outcome

@@ -1,0 +1,71 @@
+"""The registry's own copy of a model's files, in MLflow's artifact store as the artifacts of a run.
+
+Beside an SQLite registry that is the folder ``artifacts`` next to the database; a tracking server has its own place.
+"""
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.contract.model import Model
+from components.registry import client as mlflow
+from components.registry import database
+from components.registry.versions import DIGEST
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+FOLDER = "model"
+# A run that has been copying for this long was killed, and will never belong to a version.
+ABANDONED = timedelta(days=1)
+
+
+def store(client: "MlflowClient", registry: str, name: str, model: Model) -> tuple[str, str]:
+    """Copy a model's files into the registry.
+
+    Returns:
+        the id of the run that holds them, and their URI.
+    """
+    experiment = _experiment(client, registry, name)
+    _give_up_abandoned(client, experiment)
+    run = client.create_run(experiment, tags={DIGEST: model.digest}, run_name=model.digest[:19])
+    uri = _uri(registry, run)
+    mlflow.artifacts(registry, uri).log_artifacts(str(model.path))
+    client.set_terminated(run.info.run_id)
+    return run.info.run_id, uri
+
+
+def copy_out(client: "MlflowClient", registry: str, run: str, folder: Path) -> None:
+    """Copy the files of a run's model into an existing folder."""
+    mlflow.artifacts(registry, _uri(registry, client.get_run(run))).download_artifacts("", str(folder))
+
+
+def _uri(registry: str, run: Any) -> str:
+    """Where the model of a run lies.
+
+    MLflow remembers the absolute path of the day a registry was made. Beside SQLite the place is known without it,
+    so a registry can be moved, or mounted elsewhere.
+    """
+    path = database.path_of(registry)
+    root = f"{_root(path)}/{run.info.run_id}/artifacts" if path else run.info.artifact_uri
+    return f"{root}/{FOLDER}"
+
+
+def _root(path: Path) -> str:
+    return (path.parent / "artifacts").as_uri()
+
+
+def _experiment(client: "MlflowClient", registry: str, name: str) -> str:
+    path = database.path_of(registry)
+    title = f"{name}/registry"
+    with mlflow.tolerating(mlflow.EXISTS):
+        return str(client.create_experiment(title, artifact_location=_root(path) if path else None))
+    return str(client.get_experiment_by_name(title).experiment_id)
+
+
+def _give_up_abandoned(client: "MlflowClient", experiment: str) -> None:
+    """Hand the files of registrations that were killed long ago to ``mlflow gc``."""
+    before = int(1000 * (time.time() - ABANDONED.total_seconds()))
+    for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and attributes.start_time < {before}"):
+        client.delete_run(run.info.run_id)

@@ -1,0 +1,42 @@
+"""Going back to the previous champion."""
+
+from components.contract.errors import LooplineError
+from components.registry import aliases, ledger
+from components.registry.client import opened
+
+
+def rollback(name: str, registry: str) -> ledger.Standing:
+    """Swap the champion and the previous champion; a second rollback swaps them back.
+
+    Args:
+        name: name of the model.
+        registry: MLflow tracking URI.
+
+    Returns:
+        how things stand now.
+
+    Raises:
+        LooplineError: there is nothing to go back to, or the champion changed at the same moment.
+    """
+    with opened(registry) as client:
+        rulings = ledger.read(client, name)
+        standing = ledger.standing_after(rulings)
+        if standing.champion is None:
+            raise LooplineError(f"{name} has no champion yet, so there is nothing to roll back")
+        if standing.previous is None:
+            raise LooplineError(
+                f"version {standing.champion} is the first champion of {name}; there is no previous one"
+            )
+        if not aliases.exists(client, name, standing.previous):
+            raise LooplineError(
+                f"version {standing.previous}, the previous champion of {name}, was deleted by hand; "
+                "validate and promote another version instead"
+            )
+        ruling = ledger.decide(client, name, ledger.rollback(standing.previous, standing.champion, len(rulings)))
+        standing = aliases.settle(client, name)
+    if not ruling.holds:
+        raise LooplineError(
+            f"nothing was rolled back: version {ruling.before.champion} of {name} became champion at the same moment; "
+            "look at `loopline models` and decide again"
+        )
+    return standing

@@ -1,0 +1,144 @@
+"""The registered versions of a model, read from the MLflow tags in which everything about them is kept."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from components.contract.errors import LooplineError
+from components.contract.evaluation import Evaluation, Metrics
+from components.contract.model import Model
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+DIGEST = "digest"
+TASK = "task"
+# What a model may say about where it comes from, in its facts.
+LINEAGE = ("examples", "feature_views", "window", "code", "tracking_run")
+# One tag per month that it was evaluated on: {"examples": digest, "metrics": {name: value}}.
+EVALUATION = "evaluation."
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version.
+
+    Attributes:
+        version: its number; the first is 1.
+        aliases: the names that point to it, in order.
+        digest: content digest of the model artifact.
+        created: when it was registered, UTC.
+        metrics: by month ``YYYY-MM`` of the rows that it was evaluated on.
+        lineage: data digest, feature view versions, window, code revision and run, as far as the model knows them.
+        run: MLflow run that holds its files.
+    """
+
+    version: int
+    aliases: tuple[str, ...]
+    digest: str
+    task: str
+    created: datetime
+    metrics: Mapping[str, Metrics]
+    lineage: Mapping[str, str]
+    run: str
+
+
+def tags_of(model: Model, evaluation: Evaluation) -> dict[str, str]:
+    """Everything that a version of this model carries from its first moment."""
+    lineage = {name: _as_text(model.facts[name]) for name in LINEAGE if name in model.facts}
+    return {DIGEST: model.digest, TASK: evaluation.task, **lineage, **evaluation_tags(evaluation)}
+
+
+def evaluation_tags(evaluation: Evaluation) -> dict[str, str]:
+    """A tag for each month of an evaluation."""
+    return {
+        f"{EVALUATION}{month}": _as_text({"examples": evaluation.examples, "metrics": metrics})
+        for month, metrics in evaluation.months.items()
+    }
+
+
+def read_all(client: "MlflowClient", name: str) -> list[Version]:
+    """The versions of a model, oldest first; empty if there is no such model.
+
+    Where a killed process left a second version of the same bytes, only the first counts.
+    """
+    aliases = read_aliases(client, name)
+    found: dict[str, Version] = {}
+    for entity in search(client, name):
+        if DIGEST in entity.tags:
+            version = _from_entity(entity, aliases)
+            found.setdefault(version.digest, version)
+    return list(found.values())
+
+
+def read_aliases(client: "MlflowClient", name: str) -> dict[str, int]:
+    """Version by alias; empty if there is no such model."""
+    models = client.search_registered_models(f"name = '{name}'")
+    return {alias: int(version) for model in models for alias, version in model.aliases.items()}
+
+
+def with_digest(client: "MlflowClient", name: str, digest: str) -> Version | None:
+    """The version with these bytes, if there is one."""
+    return next((version for version in read_all(client, name) if version.digest == digest), None)
+
+
+def find(client: "MlflowClient", name: str, reference: str) -> Version:
+    """The version with a number or an alias.
+
+    Raises:
+        LooplineError: there is none; the message lists what there is.
+    """
+    versions = read_all(client, name)
+    for version in versions:
+        if reference == str(version.version) or reference in version.aliases:
+            return version
+    if not versions:
+        raise LooplineError(f"no version of {name} is registered yet; run its training pipeline first")
+    listed = ", ".join(
+        f"{version.version} ({', '.join(version.aliases)})" if version.aliases else str(version.version)
+        for version in versions
+    )
+    raise LooplineError(f"{name} has no version or alias '{reference}'; it has {listed}")
+
+
+def search(client: "MlflowClient", name: str) -> Iterator[Any]:
+    """MLflow's own records of the versions under a name, oldest first."""
+    token = None
+    while True:
+        page = client.search_model_versions(
+            f"name = '{name}'", max_results=PAGE, order_by=["version_number ASC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def moment(milliseconds: int) -> datetime:
+    """A time as MLflow records it."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _from_entity(entity: Any, aliases: Mapping[str, int]) -> Version:
+    number, tags = int(entity.version), entity.tags
+    return Version(
+        version=number,
+        aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
+        digest=tags[DIGEST],
+        task=tags.get(TASK, ""),
+        created=moment(entity.creation_timestamp),
+        metrics={
+            tag.removeprefix(EVALUATION): json.loads(tags[tag])["metrics"]
+            for tag in sorted(tags)
+            if tag.startswith(EVALUATION)
+        },
+        lineage={name: tags[name] for name in LINEAGE if name in tags},
+        run=entity.run_id,
+    )
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,1 @@
+"""The training stage: examples in, a packaged model out."""

@@ -1,0 +1,51 @@
+"""KFP interface of the training stage."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="loopline-training", install_kfp_package=False)
+def train(
+    usecase: str,
+    tracking: str,
+    examples: dsl.Input[dsl.Dataset],
+    weights: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Train the use case's model.
+
+    Args:
+        usecase: package of the use case.
+        tracking: MLflow URI.
+        examples: what to learn from.
+        weights: trained weights.
+        metrics: rows, epochs, held-out loss.
+    """
+    from pathlib import Path
+
+    from components.contract import digest
+    from components.training.train import train
+
+    for name, value in train(usecase, examples.path, weights.path, tracking).items():
+        metrics.log_metric(name, value)
+    weights.metadata["digest"] = digest.of_tree(Path(weights.path))
+
+
+@dsl.component(base_image="loopline-training", install_kfp_package=False)
+def package(
+    usecase: str,
+    weights: dsl.Input[dsl.Model],
+    examples: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+) -> None:
+    """Package trained weights as the model that ships.
+
+    Args:
+        usecase: package of the use case.
+        weights: trained weights.
+        examples: rows that prove that the graph answers like the torch module.
+        model: ONNX, safetensors, signature and Triton repository.
+    """
+    from components.training.package import package
+
+    packaged = package(usecase, weights.path, examples.path, model.path)
+    model.metadata.update(digest=packaged.digest, name=packaged.name, framework="onnx")

@@ -1,0 +1,159 @@
+"""The training loop: seeded, early-stopped, and the same whether one process runs it or several under torchrun."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
+
+from components.contract.spec import ModelSpec
+from components.training.columns import UNKNOWN, TrainingRows
+from components.training.world import World
+
+Build = Callable[[], nn.Module]
+Report = Callable[[int, float], None]
+SCORING_BATCH = 16_384
+# Of the schedule, the share in which the learning rate rises.
+WARM_UP = 0.1
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and what its training found."""
+
+    network: nn.Module
+    epochs: int
+    held_out_loss: list[float]
+
+
+def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report) -> Fitted:
+    """Train on all rows for as many epochs as the newest of them, held out at first, say is best.
+
+    The labels are 0/1 for classification, standardised for regression.
+
+    Args:
+        rows: labelled rows, oldest first.
+        spec: hyper-parameters.
+        task: binary_classification or regression.
+        build: makes an untrained network (seeded here).
+        world: the processes that share the work.
+        report: called with epoch and held-out loss.
+    """
+    cut = len(rows) - max(1, round(len(rows) * spec.holdout))
+    probe = _Trainer(rows.take(slice(0, cut)), spec, task, build, world)
+    newest = rows.take(slice(cut, None))
+    losses: list[float] = []
+    for epoch in range(1, spec.epochs + 1):
+        probe.run_epoch()
+        losses.append(probe.loss_on(newest))
+        report(epoch, losses[-1])
+        if len(losses) - _best(losses) >= spec.patience:
+            break
+    final = _Trainer(rows, spec, task, build, world)
+    for _ in range(_best(losses)):
+        final.run_epoch()
+    return Fitted(final.averaged.eval(), _best(losses), losses)
+
+
+def _best(losses: list[float]) -> int:
+    """The epoch with the least loss, counted from 1."""
+    return min(range(len(losses)), key=losses.__getitem__) + 1
+
+
+class _Trainer:
+    """A network, its optimiser and the running average of its weights."""
+
+    def __init__(self, rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World) -> None:
+        torch.manual_seed(spec.seed)
+        self._rows, self._spec, self._task, self._world = rows, spec, task, world
+        network = build().to(world.device)
+        if hasattr(network, "fit"):
+            network.fit(rows.numbers, _prior(rows.labels, task))
+        self.averaged = copy.deepcopy(network).eval()
+        self._network = network
+        self._shared = world.wrap(network)
+        self._optimiser = torch.optim.AdamW(_groups(network, spec.weight_decay), lr=spec.learning_rate)
+        # One stream of chance for all processes: each draws for the whole batch and keeps its share.
+        self._chance = torch.Generator().manual_seed(spec.seed)
+        self._batch = min(spec.batch_size, len(rows)) // world.size * world.size
+        self._steps_per_epoch = len(rows) // self._batch
+        self._step = 0
+
+    def run_epoch(self) -> None:
+        """Go over the rows once, in random order."""
+        self._shared.train()
+        for index in self._batches():
+            numbers, categories = self._masked(index)
+            mine = self._world.share(index)
+            raw = self._shared(numbers, categories)
+            weight = torch.exp(self._spec.recency * (mine / len(self._rows) - 0.5)).to(raw.device)
+            loss = (_loss(raw, self._rows.labels[mine].to(raw.device), self._task) * weight.unsqueeze(1)).mean()
+            self._optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+            self._set_learning_rate()
+            self._optimiser.step()
+            self._step += 1
+            self._average()
+
+    @torch.no_grad()
+    def loss_on(self, rows: TrainingRows) -> float:
+        """Mean loss of the averaged network on some rows."""
+        total = 0.0
+        for start in range(0, len(rows), SCORING_BATCH):
+            part = rows.take(slice(start, start + SCORING_BATCH))
+            raw = self.averaged(part.numbers.to(self._world.device), part.categories.to(self._world.device))
+            mean = raw.mean(dim=1, keepdim=True)
+            total += float(_loss(mean, part.labels.to(mean.device), self._task).sum())
+        return total / len(rows)
+
+    def _batches(self) -> Iterator[Tensor]:
+        order = torch.randperm(len(self._rows), generator=self._chance)
+        for step in range(self._steps_per_epoch):
+            yield order[step * self._batch : (step + 1) * self._batch]
+
+    def _masked(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """This process's share of a batch, some cells hidden, so that no feature is relied on alone."""
+        spec, rows = self._spec, self._rows
+        hide_number = torch.rand(len(index), rows.numbers.shape[1], generator=self._chance) < spec.hide_numbers
+        hide_category = torch.rand(len(index), rows.categories.shape[1], generator=self._chance) < spec.hide_categories
+        numbers = rows.numbers[index].masked_fill(hide_number, NAN)
+        categories = rows.categories[index].masked_fill(hide_category, UNKNOWN)
+        device = self._world.device
+        return self._world.share(numbers).to(device), self._world.share(categories).to(device)
+
+    def _set_learning_rate(self) -> None:
+        done = self._step / (self._steps_per_epoch * self._spec.epochs)
+        rising = done < WARM_UP
+        factor = done / WARM_UP if rising else 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._spec.learning_rate * factor
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        weight = 1 - min(self._spec.averaging, self._step / (self._step + 10))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self._network.parameters()), weight)
+
+
+def _prior(labels: Tensor, task: str) -> Tensor:
+    """What the untrained network should say: the log odds of the mean label, or the mean label."""
+    return torch.logit(labels.mean().clamp(1e-4, 1 - 1e-4)) if task == "binary_classification" else labels.mean()
+
+
+def _loss(raw: Tensor, labels: Tensor, task: str) -> Tensor:
+    """Loss of each member on each row, [N, members]."""
+    target = labels.unsqueeze(1).expand_as(raw)
+    if task == "binary_classification":
+        return binary_cross_entropy_with_logits(raw, target, reduction="none")
+    return smooth_l1_loss(raw, target, reduction="none")
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Weights decay, biases do not."""
+    weights = [p for p in network.parameters() if p.ndim >= 2 and 1 not in p.shape[1:2]]
+    others = [p for p in network.parameters() if not any(p is w for w in weights)]
+    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]

@@ -1,0 +1,102 @@
+"""Train a network on examples."""
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from components.contract import examples, usecase
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.training import weights
+from components.training.columns import Columns, TrainingRows, labelled_in_time_order, labels_of
+from components.training.fit import fit
+from components.training.network import Predictor
+from components.training.tracking import track
+from components.training.world import World
+
+# Fewer rows than this cannot be told from noise, and leave nothing to hold out.
+FEWEST_ROWS = 50
+
+
+def train(package: str, examples_path: Path | str, weights_path: Path | str, tracking: str) -> dict[str, float]:
+    """Train the use case's model and write the weights artifact; run by torchrun, all processes share each batch.
+
+    Args:
+        package: the use case.
+        examples_path: examples to learn from; rows without a label are left aside.
+        weights_path: folder to make (by the leading process).
+        tracking: MLflow URI that gets parameters and losses; empty for none.
+
+    Returns:
+        What to log: rows, epochs, held-out loss.
+
+    Raises:
+        LooplineError: too few labelled rows, labels of one class only, or not 0 and 1 in a classification.
+    """
+    case = usecase.load(package)
+    dataset = Dataset.open(examples_path)
+    table = labelled_in_time_order(dataset.read(examples.TABLE), case.spec.entity.timestamp)
+    columns = Columns.learn(examples.features_of(dataset.facts), table)
+    labels = labels_of(table)
+    _check(labels, case.spec.task, package)
+    mean, scale = _scale_of(labels, case.spec.task)
+    rows = TrainingRows(*columns.tensors(table), labels=(labels - mean) / scale)
+    spec = case.spec.model
+    # Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one.
+    torch.set_num_threads(1)
+    world = World.join()
+
+    def report(epoch: int, loss: float) -> None:
+        if world.leads:
+            print(f"progress: epoch {epoch} of at most {spec.epochs}, held-out loss {loss:.4f}", flush=True)
+
+    try:
+        fitted = fit(rows, spec, case.spec.task, lambda: weights.build_network(case, spec, columns), world, report)
+    finally:
+        world.leave()
+    figures = {"rows": float(len(rows)), "epochs": float(fitted.epochs), "held_out_loss": min(fitted.held_out_loss)}
+    if world.leads:
+        predictor = Predictor(fitted.network.cpu(), case.spec.task, mean, scale)
+        facts = {**_lineage(package, dataset), "rows": len(rows), "epochs": fitted.epochs}
+        run = track(tracking, case.spec, facts, fitted.held_out_loss, figures) if tracking else ""
+        provenance = {"tracking_run": run, "code": os.environ.get("LOOPLINE_REVISION", "")}
+        weights.save(Path(weights_path), weights.Trained(predictor, columns, spec, facts, provenance))
+    return figures
+
+
+def _check(labels: Tensor, task: str, package: str) -> None:
+    if len(labels) < FEWEST_ROWS:
+        raise LooplineError(
+            f"{package} has {len(labels)} labelled rows in its training window; at least {FEWEST_ROWS} are needed"
+        )
+    if task == "binary_classification":
+        values = set(torch.unique(labels).tolist())
+        if not values <= {0.0, 1.0}:
+            strange = sorted(values - {0.0, 1.0})[:3]
+            raise LooplineError(f"{package} is a binary classification, but its label holds {strange} besides 0 and 1")
+        if len(values) == 1:
+            raise LooplineError(
+                f"every label in the training window of {package} is {values.pop():g}; there is nothing to tell apart"
+            )
+    elif float(labels.std()) == 0:
+        raise LooplineError(
+            f"every label in the training window of {package} is {float(labels[0]):g}; there is nothing to learn"
+        )
+
+
+def _scale_of(labels: Tensor, task: str) -> tuple[float, float]:
+    """Mean and standard deviation that regression labels are standardised by."""
+    if task == "binary_classification":
+        return 0.0, 1.0
+    return float(labels.double().mean()), float(labels.double().std())
+
+
+def _lineage(package: str, dataset: Dataset) -> dict[str, object]:
+    return {
+        "usecase": package,
+        "examples": dataset.digest,
+        "window": dataset.facts.get("window"),
+        "feature_views": dataset.facts.get("feature_views"),
+    }

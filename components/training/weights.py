@@ -1,0 +1,89 @@
+"""The weights artifact: what `train` leaves for `package`, and what a later training could continue from.
+
+Layout::
+
+    network.json           format, task, features, vocabularies, hyper-parameters, label scale, facts, provenance
+    weights.safetensors    the tensors, no pickle
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from components.contract import atomic
+from components.contract.dataset import read_manifest
+from components.contract.examples import Feature
+from components.contract.spec import ModelSpec
+from components.contract.usecase import UseCase
+from components.training.columns import Columns
+from components.training.network import Ensemble, Predictor
+
+FORMAT = "loopline.weights/1"
+MANIFEST = "network.json"
+TENSORS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained predictor with what is needed to use it."""
+
+    predictor: Predictor
+    columns: Columns
+    spec: ModelSpec
+    facts: Mapping[str, Any]
+    provenance: Mapping[str, str]
+
+
+def build_network(case: UseCase, spec: ModelSpec, columns: Columns) -> nn.Module:
+    """The use case's own torch module, if it has a model.py, else the ensemble.
+
+    ``model.build(spec, numbers, cardinalities)`` gives a module that maps numbers [N, F] (NaN where missing) and
+    category ids [N, C] (0 where unknown) to raw outputs [N, members].
+    """
+    build = case.model.build if case.model else Ensemble
+    network: nn.Module = build(spec, len(columns.numbers), columns.cardinalities)
+    return network
+
+
+def save(path: Path, trained: Trained) -> None:
+    """Write the artifact atomically."""
+    predictor = trained.predictor
+    described = {
+        "format": FORMAT,
+        "task": predictor.task,
+        "mean": predictor.mean,
+        "scale": predictor.scale,
+        "features": [vars(feature) for feature in trained.columns.features],
+        "vocabularies": trained.columns.vocabularies,
+        "spec": trained.spec.model_dump(),
+        "facts": dict(trained.facts),
+        "provenance": dict(trained.provenance),
+    }
+    with atomic.new_folder(path) as folder:
+        (folder / MANIFEST).write_text(json.dumps(described, indent=1), encoding="utf-8")
+        tensors = {name: tensor.contiguous().cpu() for name, tensor in predictor.network.state_dict().items()}
+        save_file(tensors, folder / TENSORS)
+
+
+def load(path: Path, case: UseCase) -> Trained:
+    """Read the artifact.
+
+    Raises:
+        LooplineError: there is none.
+        CorruptArtifactError: its manifest is damaged.
+    """
+    raw = read_manifest(path / MANIFEST, FORMAT, ("task", "features", "vocabularies", "spec"))
+    columns = Columns(
+        tuple(Feature(**feature) for feature in raw["features"]),
+        {name: tuple(values) for name, values in raw["vocabularies"].items()},
+    )
+    spec = ModelSpec.model_validate(raw["spec"])
+    network = build_network(case, spec, columns)
+    network.load_state_dict(load_file(path / TENSORS))
+    predictor = Predictor(network.eval(), raw["task"], raw["mean"], raw["scale"]).eval()
+    return Trained(predictor, columns, spec, raw["facts"], raw["provenance"])

@@ -1,0 +1,131 @@
+"""Hold a model against the gates of its use case."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.contract import atomic
+from components.contract import usecase as contract_usecase
+from components.contract.errors import LooplineError
+from components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
+from components.contract.spec import Gate, UseCaseSpec
+from components.validation import footprint as running
+from components.validation.metrics import METRICS
+from components.validation.wording import apart, short
+
+
+def check_gates(
+    usecase: str, evaluation_path: Path | str, footprint_path: Path | str, verdict_path: Path | str
+) -> Verdict:
+    """Hold every gate of usecase.yaml and write the verdict.
+
+    A bound is part of what is allowed. A gate on a slice column holds in the worst slice that is judged and whose rows
+    define the metric; where there is none, or where the rows do not define the metric, the gate fails.
+
+    Args:
+        usecase: package of the use case.
+        evaluation_path: folder of an evaluation.
+        footprint_path: footprint of the same model.
+        verdict_path: the JSON file to write.
+
+    Raises:
+        LooplineError: the two are of different models or of another use case, or a gate names an unknown metric, slice
+            or scenario.
+    """
+    spec = contract_usecase.load(usecase).spec
+    evaluation, footprint = read(Evaluation, evaluation_path), read(Footprint, footprint_path)
+    if evaluation.model != footprint.model:
+        raise LooplineError(
+            f"the evaluation is of model {short(evaluation.model)} but the footprint of {short(footprint.model)}: "
+            "evaluate the model again, which writes both"
+        )
+    if evaluation.usecase != spec.name:
+        raise LooplineError(f"the evaluation is of use case {evaluation.usecase}, the gates are of {spec.name}")
+    gates = [_held(gate, spec, evaluation, footprint) for gate in spec.validation.gates]
+    failed = [gate.sentence for gate in gates if not gate.passed]
+    verdict = Verdict(
+        model=evaluation.model,
+        passed=not failed,
+        reason=f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
+        if failed
+        else f"all {len(gates)} gates passed",
+        gates=gates,
+    )
+    atomic.write_text(Path(verdict_path), verdict.model_dump_json(indent=1) + "\n")
+    return verdict
+
+
+def write_summary(verdict: Verdict, path: Path | str) -> None:
+    """Write the verdict as Markdown."""
+    heading = f"# Gates {'passed' if verdict.passed else 'failed'}"
+    lines = [heading, "", f"Model `{short(verdict.model)}`: {verdict.reason}.", "", *table(verdict), ""]
+    atomic.write_text(Path(path), "\n".join(lines))
+
+
+def table(verdict: Verdict) -> list[str]:
+    """The gates as the lines of a Markdown table."""
+    rows = [f"| {gate.sentence} | {'pass' if gate.passed else '**fail**'} |" for gate in verdict.gates]
+    return ["| Gate | |", "|---|---|", *rows]
+
+
+def _held(gate: Gate, spec: UseCaseSpec, evaluation: Evaluation, footprint: Footprint) -> GateResult:
+    places = _places(gate, spec, evaluation, footprint)
+    measured = [(place, metrics[gate.metric]) for place, metrics in places if gate.metric in metrics]
+    if not measured:
+        value, passed, sentence = None, False, f"{gate.metric}{_nowhere(gate, spec)}"
+    else:
+        place, value = min(measured, key=lambda one: _margin(gate, one[1]))
+        worst = f", the worst of {len(measured)} judged," if gate.slice else ""
+        passed, sentence = _margin(gate, value) >= 0, f"{gate.metric} {_against_bound(gate, value, place + worst)}"
+    return GateResult(gate=gate.model_dump(exclude_none=True), value=value, passed=passed, sentence=sentence)
+
+
+def _places(
+    gate: Gate, spec: UseCaseSpec, evaluation: Evaluation, footprint: Footprint
+) -> Sequence[tuple[str, Metrics]]:
+    """Where the gate is held: in words, and the metrics there."""
+    known = METRICS[spec.task]
+    if gate.slice:
+        _refuse_unknown(gate, "metric", gate.metric, known)
+        _refuse_unknown(gate, "slice", gate.slice, spec.validation.slices)
+        return [
+            (f" in {s.column}={s.value}", s.metrics) for s in evaluation.slices if s.column == gate.slice and s.judged
+        ]
+    if gate.scenario:
+        _refuse_unknown(gate, "metric", gate.metric, known)
+        _refuse_unknown(gate, "scenario", gate.scenario, [s.name for s in spec.validation.scenarios])
+        return [(f" under {s.name}", s.metrics) for s in evaluation.scenarios if s.name == gate.scenario]
+    _refuse_unknown(gate, "metric", gate.metric, [*known, *running.METRICS])
+    return [("", {**evaluation.metrics, **footprint.metrics})]
+
+
+def _refuse_unknown(gate: Gate, what: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise LooplineError(
+            f"usecase.yaml: a gate on {gate.metric} names the {what} '{name}', which is not measured here; "
+            f"known: {', '.join(known) or 'none'}"
+        )
+
+
+def _margin(gate: Gate, value: float) -> float:
+    """How far inside its bounds a value lies; negative outside."""
+    below = value - gate.min if gate.min is not None else float("inf")
+    above = gate.max - value if gate.max is not None else float("inf")
+    return min(below, above)
+
+
+def _against_bound(gate: Gate, value: float, place: str) -> str:
+    if gate.min is not None and (gate.max is None or value - gate.min <= gate.max - value):
+        text, bound = apart(value, gate.min)
+        return f"{text}{place} is {'at least' if value >= gate.min else 'below'} {bound}"
+    assert gate.max is not None  # noqa: S101 - a gate has one bound at least
+    text, bound = apart(value, gate.max)
+    return f"{text}{place} is {'at most' if value <= gate.max else 'above'} {bound}"
+
+
+def _nowhere(gate: Gate, spec: UseCaseSpec) -> str:
+    if gate.slice:
+        return (
+            f" could be measured in no slice of {gate.slice}: none has {spec.validation.slice_rows:,} rows "
+            "and labels that define it"
+        )
+    return f"{f' under {gate.scenario}' if gate.scenario else ''} is not defined by these labels: they are all alike"

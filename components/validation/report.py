@@ -1,0 +1,178 @@
+"""One evaluation as a web page that stands alone: no script, nothing fetched."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.contract import atomic
+from components.contract import usecase as contract_usecase
+from components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint, Metrics, Slice, read
+from components.contract.examples import LABEL
+from components.validation import plots
+from components.validation.metrics import LEADING, METRICS, Floats
+from components.validation.wording import name, number, share, short
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def write_report(
+    usecase: str, evaluation_path: Path | str, footprint_path: Path | str, report_path: Path | str
+) -> None:
+    """Write the HTML report of one evaluation.
+
+    Args:
+        usecase: package of the use case.
+        evaluation_path: folder of an evaluation.
+        footprint_path: footprint of the same model.
+        report_path: the file to write.
+
+    Raises:
+        LooplineError: there is no such evaluation or footprint.
+    """
+    spec = contract_usecase.load(usecase).spec
+    evaluation, footprint = read(Evaluation, evaluation_path), read(Footprint, footprint_path)
+    scores = pq.read_table(Path(evaluation_path) / SCORES)
+    label, score = (np.asarray(scores.column(column).to_numpy(), dtype=np.float64) for column in (LABEL, SCORE))
+    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(f"Evaluation of {spec.name}"),
+        description=escape(spec.description),
+        facts=_facts(evaluation),
+        tiles="".join(_tile(metric, value) for metric, value in evaluation.metrics.items()),
+        sections="\n".join(
+            [
+                _section("Curves", _curves(evaluation, label, score)),
+                _section("Slices", _slices(evaluation, spec.validation.slice_rows)),
+                _section("Disturbed inputs", _scenarios(evaluation)),
+                _section("By month", _months(evaluation)),
+                _section("Values training had not seen", _unseen(evaluation)),
+                _section("Footprint", _footprint(footprint)),
+            ]
+        ),
+    )
+    atomic.write_text(Path(report_path), page)
+
+
+def _facts(evaluation: Evaluation) -> str:
+    facts = {
+        "Window": f"{evaluation.start} to {evaluation.end}",
+        "Rows": f"{evaluation.labelled:,} labelled of {evaluation.rows:,}",
+        "Model": short(evaluation.model),
+        "Examples": short(evaluation.examples),
+    }
+    return "".join(f"<li>{escape(key)} <b>{escape(value)}</b></li>" for key, value in facts.items())
+
+
+def _tile(metric: str, value: float) -> str:
+    return f'<div class="tile"><span>{escape(name(metric))}</span><b>{number(value)}</b></div>'
+
+
+def _section(heading: str, content: str) -> str:
+    return f"<section><h2>{escape(heading)}</h2>{content}</section>" if content else ""
+
+
+def _figure(svg: str, caption: str, kind: str = "") -> str:
+    return f'<figure class="{kind}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def _table(caption: str, head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """A table in a card; each row is a CSS class and its cells, the first of which is the row's heading."""
+    heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
+    body = "".join(
+        f'<tr class="{kind}"><th scope="row">{escape(cells[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells[1:])
+        + "</tr>"
+        for kind, cells in rows
+    )
+    table = f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="card">{table}</div>'
+
+
+def _cells(metrics: Metrics, names: Sequence[str]) -> list[str]:
+    return [number(metrics[metric]) if metric in metrics else "–" for metric in names]
+
+
+def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> str:
+    one = {"model": evaluation}
+    figures = [
+        _figure(
+            plots.calibration(one), "On the dotted line, what was predicted is what was seen. Larger dots: more rows."
+        ),
+        _figure(plots.scores(evaluation.task, label, score), "How far the model separates what it predicts."),
+    ]
+    curves = evaluation.curves
+    if curves.roc:
+        figures[:0] = [
+            _figure(plots.roc(one), "The dotted line is guessing."),
+            _figure(plots.precision_recall(one), "The dotted line is the share of positives: guessing."),
+        ]
+    content = f'<div class="stack"><div class="plots">{"".join(figures)}</div>'
+    if curves.confusion:
+        rows = [
+            ("", [f"seen {seen}", *(f"{count:,}" for count in counts)]) for seen, counts in enumerate(curves.confusion)
+        ]
+        caption = f"Confusion at threshold {number(curves.threshold)}" + (", where F1 is highest" if curves.roc else "")
+        content += _table(caption, ["", "called 0", "called 1"], rows)
+    return content + "</div>"
+
+
+def _slices(evaluation: Evaluation, least: int) -> str:
+    columns: dict[str, list[Slice]] = {}
+    for part in evaluation.slices:
+        columns.setdefault(part.column, []).append(part)
+    metric = LEADING[evaluation.task]
+    names = METRICS[evaluation.task]
+    content = []
+    for column, parts in columns.items():
+        svg = plots.slices(column, parts, metric, evaluation.metrics.get(metric))
+        rows = [
+            ("" if part.judged else "unjudged", [part.value, f"{part.rows:,}", *_cells(part.metrics, names)])
+            for part in parts
+        ]
+        table = _table(
+            f"{column}: all metrics; grey rows are too few to be judged", [column, "Rows", *map(name, names)], rows
+        )
+        caption = f"Dotted: all rows. Hollow: fewer than {least:,} rows, not judged. In brackets: rows."
+        content.append(
+            f"<div><h3>{escape(column)}</h3>{_figure(svg, caption, 'wide')}"
+            f"<details><summary>All metrics by {escape(column)}</summary>{table}</details></div>"
+        )
+    return f'<div class="stack">{"".join(content)}</div>' if content else ""
+
+
+def _scenarios(evaluation: Evaluation) -> str:
+    if not evaluation.scenarios:
+        return ""
+    names = METRICS[evaluation.task]
+    rows = [("", ["inputs as they came", *_cells(evaluation.metrics, names)])]
+    rows += [("", [scenario.name, *_cells(scenario.metrics, names)]) for scenario in evaluation.scenarios]
+    return _table("The same rows with inputs taken away or shifted", ["Scenario", *map(name, names)], rows)
+
+
+def _months(evaluation: Evaluation) -> str:
+    if len(evaluation.months) < 2:
+        return ""
+    names = METRICS[evaluation.task]
+    table = _table(
+        "Month of the event",
+        ["Month", *map(name, names)],
+        [("", [m, *_cells(v, names)]) for m, v in evaluation.months.items()],
+    )
+    svg = plots.months({"model": evaluation}, LEADING[evaluation.task])
+    return f'<div class="stack">{_figure(svg, "The leading metric by month of the event.", "wide")}{table}</div>'
+
+
+def _unseen(evaluation: Evaluation) -> str:
+    if not evaluation.unseen:
+        return ""
+    rows = [("", [feature, share(value)]) for feature, value in evaluation.unseen.items()]
+    return _table("Share of rows whose category is new to the model", ["Feature", "Rows"], rows)
+
+
+def _footprint(footprint: Footprint) -> str:
+    metrics: Mapping[str, float] = footprint.metrics
+    rows = [("", [name(metric), number(value)]) for metric, value in metrics.items()]
+    return _table("Measured here, on one core", ["", "Value"], rows)

@@ -1,0 +1,51 @@
+"""Numbers and names of metrics as people read them, in sentences and tables."""
+
+NAMES = {
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error",
+    "mean_predicted": "Mean predicted",
+    "mean_seen": "Mean seen",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "model_bytes": "Model size, bytes",
+    "parameters": "Parameters",
+    "latency_p50_ms": "Latency of one row, p50, ms",
+    "latency_p99_ms": "Latency of one row, p99, ms",
+    "rows_per_second": "Rows per second, one core",
+}
+
+
+def name(metric: str) -> str:
+    """A metric's name in a heading or a table."""
+    return NAMES.get(metric, metric.replace("_", " "))
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many decimals; three fewer and thousands separated from a thousand on; whole ones bare."""
+    if abs(value) >= 1000 or (abs(value) > 1 and value == round(value)):
+        return f"{value:,.{digits - 3}f}"
+    return f"{value:.{digits}g}" if 0 < abs(value) < 0.1**digits else f"{value:.{digits}f}"
+
+
+def apart(value: float, bound: float) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to see that they differ, at least three."""
+    texts = number(value), number(bound)
+    for digits in range(4, 18):
+        if texts[0] != texts[1] or value == bound:
+            break
+        texts = number(value, digits), number(bound, digits)
+    return texts
+
+
+def share(value: float) -> str:
+    """A share as per cent."""
+    return f"{value:.1%}"
+
+
+def short(digest: str) -> str:
+    """The first digits of a content digest, enough to tell two apart."""
+    return digest.removeprefix("sha256:")[:12]

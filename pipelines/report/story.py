@@ -1,0 +1,195 @@
+"""What happened, in sentences: the top of the page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.contract.evaluation import Comparison
+from components.contract.examples import TABLE as EXAMPLES
+from components.contract.spec import UseCaseSpec
+from pipelines.laptop.records import Run
+from pipelines.report import words
+from pipelines.report.evidence import Evidence
+from pipelines.report.prose import first_sentence
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number to remember, with what it is and what stands behind it."""
+
+    value: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What one run came to."""
+
+    run: Run
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """The outcome in one line, what failed (if anything did), the numbers to remember, and a chapter for each run."""
+
+    headline: str
+    failure: str
+    figures: Sequence[Figure]
+    chapters: Sequence[Chapter]
+
+
+def tell(
+    evidence: Evidence, models: Sequence[Mapping[str, Any]], spec: UseCaseSpec, summary: Mapping[str, Any]
+) -> Story:
+    """The story of a loop, of whatever runs it had and however far they came."""
+    names = Names(models)
+    return Story(
+        headline=_headline(evidence, models, names, summary["retrain"]),
+        failure=_failure(evidence.runs),
+        figures=list(_figures(evidence, models, spec, summary)),
+        chapters=[Chapter(run, list(_chapter(run, evidence, spec, names))) for run in evidence.runs],
+    )
+
+
+class Names:
+    """What models are called: by the version that their digest is registered under."""
+
+    def __init__(self, models: Sequence[Mapping[str, Any]]) -> None:
+        self._versions = {model["digest"]: int(model["version"]) for model in models}
+
+    def __call__(self, digest: str) -> str:
+        version = self._versions.get(digest)
+        return f"version {version}" if version is not None else f"model {words.short(digest)}"
+
+    def colour(self, digest: str, others: Sequence[str]) -> int:
+        """A series colour that tells a model from the others, the older first."""
+        ranked = sorted(set(others), key=lambda d: (self._versions.get(d, 1 << 30), d))
+        return ranked.index(digest) % 4
+
+
+def _headline(
+    evidence: Evidence,
+    models: Sequence[Mapping[str, Any]],
+    names: "Names",
+    retrained: Mapping[str, str] | None,
+) -> str:
+    failed = next((run for run in evidence.runs if run.state in {"failed", "killed"}), None)
+    if failed:
+        return f"The loop stopped in {failed.pipeline}"
+    refused = next((v.content for v in evidence.verdicts if not v.content.passed), None)
+    if refused and retrained is None:
+        return words.sentence(f"{names(refused.model)} did not pass its gates")[:-1]
+    champion = next((model["version"] for model in models if "champion" in model["aliases"]), None)
+    if champion is None:
+        return "No model is champion"
+    if retrained is None:
+        return f"Version {champion} is champion"
+    if retrained["decision"] == "promoted":
+        return f"Retraining paid: version {champion} is the new champion"
+    return f"Version {champion} stays champion"
+
+
+def _failure(runs: Sequence[Run]) -> str:
+    """Which step of which run failed, and its one sentence."""
+    for run in runs:
+        if run.state not in {"failed", "killed"}:
+            continue
+        step = next((step for step in run.steps if step.state in {"failed", "killed"}), None)
+        if step is None:
+            return words.sentence(run.error or f"{run.pipeline} was {run.state}")
+        why = step.why or run.error.removeprefix(f"{step.name}: ")
+        return f"Step {step.name} {'was ' * (step.state == 'killed')}{step.state}: {words.sentence(why)}"
+    return ""
+
+
+def _figures(
+    evidence: Evidence, models: Sequence[Mapping[str, Any]], spec: UseCaseSpec, summary: Mapping[str, Any]
+) -> Iterator[Figure]:
+    champion = next((model for model in models if "champion" in model["aliases"]), None)
+    if champion and champion["metrics"]:
+        month, values = words.latest(champion["metrics"])
+        metric = words.LEADING[spec.task][0]
+        yield Figure(
+            words.metric(metric, values.get(metric)),
+            f"{words.metric_name(metric)} of the champion",
+            f"version {champion['version']} on {words.month(month)}",
+        )
+    for comparison in (found.content for found in evidence.comparisons[-1:]):
+        yield Figure(
+            words.gain(comparison.gain),
+            f"{words.metric_name(comparison.metric)} gained by retraining",
+            f"{words.metric(comparison.metric, comparison.champion_value)} → "
+            f"{words.metric(comparison.metric, comparison.challenger_value)}",
+        )
+    predicted = summary["batch"]
+    if predicted:
+        yield Figure(
+            words.count(predicted["rows_out"]),
+            f"{spec.entity.table} predicted",
+            f"of {words.count(predicted['rows_in'])}, {words.count(predicted['rows_quarantined'])} quarantined",
+        )
+    steps = sum(len(run.steps) for run in evidence.runs)
+    cached = sum(run.cached for run in evidence.runs)
+    yield Figure(words.duration(summary["seconds"]), "from start to end", f"{words.counted(steps, 'step')}, {cached} cached")
+
+
+def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: "Names") -> Iterator[str]:
+    """What one run came to, from what its steps left."""
+    yield from _learned(run, evidence, spec)
+    compared = evidence.of(run, "comparisons")
+    if not compared:
+        yield from _scored(run, evidence, spec, names)
+    for verdict in evidence.of(run, "verdicts"):
+        yield words.sentence(f"{names(verdict.model)}: {verdict.reason}")
+    for comparison in compared:
+        yield _compared(comparison, names)
+    for receipt in evidence.of(run, "promotions"):
+        yield words.sentence(f"{receipt['outcome']}: {receipt['reason']}")
+    for done in evidence.of(run, "batches"):
+        aside = f"; {words.count(done.rows_quarantined)} went to quarantine" if done.rows_quarantined else ""
+        yield (
+            f"Version {done.version} predicted {words.count(done.rows_out)} of {words.count(done.rows_in)} "
+            f"{spec.entity.table} of {words.window(*done.window, spec.timezone)}{aside}."
+        )
+    for checked in evidence.of(run, "skew"):
+        yield words.sentence(first_sentence(checked))
+    if run.state != "succeeded":
+        yield words.sentence(run.error or f"It was {run.state}")
+
+
+def _learned(run: Run, evidence: Evidence, spec: UseCaseSpec) -> Iterator[str]:
+    """What a model was trained on: the examples that the step `train` takes."""
+    wanted = {need for step in run.steps if step.name == "train" for need in step.needs}
+    for found in evidence.examples:
+        if found.run is run and found.step.name in wanted:
+            rows = words.counted(found.content.rows(EXAMPLES), "example")
+            yield f"Learned from {rows} of {words.window(*found.content.facts['window'], spec.timezone)}."
+
+
+def _scored(run: Run, evidence: Evidence, spec: UseCaseSpec, names: "Names") -> Iterator[str]:
+    """The leading numbers of each model on each window; what an earlier run had measured alike is not said again."""
+    for index, found in enumerate(evidence.evaluations):
+        evaluation = found.content
+        told = [(e.content.model, e.content.metrics) for e in evidence.evaluations[:index]]
+        if found.run is not run or (evaluation.model, evaluation.metrics) in told:
+            continue
+        numbers = ", ".join(
+            f"{words.metric_name(name)} {words.metric(name, evaluation.metrics[name])}"
+            for name in words.LEADING[spec.task]
+            if name in evaluation.metrics
+        )
+        when = words.window(evaluation.start, evaluation.end, spec.timezone)
+        yield words.sentence(f"{names(evaluation.model)} reached {numbers} on {when}")
+
+
+def _compared(comparison: Comparison, names: "Names") -> str:
+    metric = comparison.metric
+    return words.sentence(
+        f"{names(comparison.challenger)} reached {words.metric_name(metric)} "
+        f"{words.metric(metric, comparison.challenger_value)} against {words.metric(metric, comparison.champion_value)} of "
+        f"{names(comparison.champion)} on the same {words.counted(comparison.rows, 'row')}: gain "
+        f"{words.gain(comparison.gain)}, {words.percent(comparison.confidence)} interval {words.gain(comparison.low)} to "
+        f"{words.gain(comparison.high)}, {'better' if comparison.better else 'not clearly better'}"
+    )
