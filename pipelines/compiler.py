@@ -35,11 +35,11 @@ def load(name: str) -> Any:
     return getattr(importlib.import_module(f"pipelines.{module}"), module)
 
 
-def compile_to(name: str, path: Path, tags: dict[str, str], registry: str = "") -> dict[str, Any]:
+def compile_to(pipeline: Any, path: Path, tags: dict[str, str], registry: str = "") -> dict[str, Any]:
     """Compile a pipeline to KFP IR at ``path`` and return that IR.
 
     Args:
-        name: the pipeline.
+        pipeline: the KFP pipeline object.
         path: the YAML file to write.
         tags: image tag by stage; components name their image ``loopline-<stage>`` and get ``:<tag>`` here.
         registry: prefix of the image names, for example ``ghcr.io/acme/``.
@@ -48,7 +48,7 @@ def compile_to(name: str, path: Path, tags: dict[str, str], registry: str = "") 
 
     with atomic.new_file(path) as partial:
         target = partial.with_suffix(".yaml")
-        compiler.Compiler().compile(load(name), str(target))
+        compiler.Compiler().compile(pipeline, str(target))
         ir = yaml.safe_load(target.read_text(encoding="utf-8"))
         for executor in ir["deploymentSpec"]["executors"].values():
             image = executor["container"]["image"]

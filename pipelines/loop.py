@@ -3,14 +3,19 @@
 Time is simulated. Each run is given a window and sees nothing that became known after its end.
 """
 
+import importlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
-from pipelines import parameters
+from components.contract.window import iso
+from components.registry.listing import models
+from pipelines import compiler, parameters
 from pipelines.laptop.engine import Engine
 from pipelines.laptop.records import Run
 
@@ -33,6 +38,7 @@ class Loop:
     case: UseCase
     announce: Callable[[str], None]
     runs: list[Run] = field(default_factory=list)
+    _reader: ProcessPoolExecutor | None = None
 
     def replay(self) -> None:
         """Train, validate, predict a batch, materialise, retrain.
@@ -42,6 +48,7 @@ class Loop:
         """
         replay = self.case.spec.replay
         trained = self._run("training", f"train on {_span(replay.train)}, evaluate on {_span(replay.validate_on)}")
+        self._prepare_reader()
         version = str(trained.step("register").values["Output"])
         judged = self._run(
             "validation",
@@ -54,31 +61,37 @@ class Loop:
             raise LooplineError(
                 f"version {version} did not pass its gates, so there is no champion: {verdict['reason']}"
             )
-        reign = _receipt(judged)["promotion"]
         self._run("batch_inference", f"predict {_span(replay.batch)} with version {version}", version=version)
         self._run("materialise", f"bring the online store up to {replay.batch[1]}")
         self._run(
             "retrain",
             f"challenge version {version}, compare on {_span(replay.compare)}",
             champion=version,
-            expected_champion=f"{version}@{reign}",
         )
+
+    def models(self) -> list[dict[str, Any]]:
+        """The registered models, newest first, as plain values."""
+        reader = self._reader or self.engine.pool()
+        with reader:
+            found = reader.submit(models, self.case.spec.name, self.engine.home.registry).result()
+        return [{**asdict(version), "created": iso(version.created)} for version in found]
+
+    def _prepare_reader(self) -> None:
+        """Where all comes from the cache, importing MLflow would be the longest part; begin with it in good time."""
+        if all(step.state == "cached" for step in self.runs[0].steps):
+            self._reader = self.engine.pool()
+            self._reader.submit(importlib.import_module, "mlflow.tracking")
 
     def _run(self, pipeline: str, sentence: str, **given: str) -> Run:
         self.announce(f"{pipeline}: {sentence}")
         values = parameters.complete(pipeline, self.case, self.engine.home, given)
-        run = self.engine.run(pipeline, self.case.package, values)
+        run = self.engine.run(compiler.load(pipeline), self.case.package, values)
         self.runs.append(run)
         if run.state != "succeeded":
             raise LooplineError(
                 f"{pipeline} failed at {run.error} (run {run.id}; logs in {self.engine.home.runs / run.id / 'logs'})"
             )
         return run
-
-
-def _receipt(run: Run) -> dict[str, str]:
-    receipt: dict[str, str] = json.loads(Path(run.step("promote").outputs["receipt"].uri).read_text(encoding="utf-8"))
-    return receipt
 
 
 def _span(dates: tuple[object, object]) -> str:

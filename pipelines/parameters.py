@@ -60,7 +60,7 @@ def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) ->
         "compare_end": str(replay.compare[1]),
         "version": "candidate" if name == "validation" else "champion",
         "champion": "champion",
-        "expected_champion": "" if name == "validation" else given.get("champion", "champion"),
+        "expected_champion": "",
     }
     if name == "retrain":
         compare_start = given.get("compare_start", values["compare_start"])
@@ -79,9 +79,7 @@ def resolve_versions(values: Mapping[str, str], case: UseCase, home: Home) -> di
         LooplineError: nothing has that alias.
     """
     resolved = dict(values)
-    aliases = {
-        values[key] for key in (*VERSIONS, "expected_champion") if values.get(key) and not _is_number(values[key])
-    }
+    aliases = {values[key] for key in VERSIONS if key in values and not values[key].isdigit()}
     if not aliases:
         return resolved
     from components.registry.fetch import resolve
@@ -89,19 +87,9 @@ def resolve_versions(values: Mapping[str, str], case: UseCase, home: Home) -> di
     for alias in aliases:
         version = resolve(case.spec.name, home.registry, alias)
         if version is None:
-            raise LooplineError(
-                f"no model of {case.spec.name} is {alias} yet; "
-                + (
-                    "run `loopline run training` first"
-                    if alias == "candidate"
-                    else "run `loopline run validation` first"
-                )
-            )
-        for key in (*VERSIONS, "expected_champion"):
+            first = "training" if alias == "candidate" else "validation"
+            raise LooplineError(f"no model of {case.spec.name} is {alias} yet; run `loopline run {first}` first")
+        for key in VERSIONS:
             if resolved.get(key) == alias:
                 resolved[key] = str(version)
     return resolved
-
-
-def _is_number(text: str) -> bool:
-    return text.partition("@")[0].isdigit() or text == "any"

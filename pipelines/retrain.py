@@ -15,7 +15,6 @@ comparison_examples = examples_of("comparison-examples")
 def retrain(
     usecase: str,
     champion: str,
-    expected_champion: str,
     start: str,
     end: str,
     compare_start: str,
@@ -27,9 +26,7 @@ def retrain(
 
     Args:
         usecase: package of the use case.
-        champion: version of the champion that is challenged.
-        expected_champion: what must still be champion when the challenger is promoted: the version, or
-            ``version@promotion`` to name that very reign.
+        champion: version of the champion that is challenged; it must still be champion for the challenger to win.
         start: first moment to train on.
         end: end of the training window, excluded.
         compare_start: first moment to compare on.
@@ -71,6 +68,6 @@ def retrain(
             usecase=usecase,
             registry=registry,
             version=version.outputs["Output"],
-            expected_champion=expected_champion,
+            expected_champion=champion,
             verdict=gates.outputs["verdict"],
         )

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
 from components.features.connection import connect, first_line, name, text
 
 # More rows than a file can have: (event timestamp, place) packs into one 128-bit number, which sorts fastest.
@@ -71,9 +70,8 @@ def as_of(rows: pa.Table, moments: pa.ChunkedArray, lookups: Sequence[Lookup]) -
     Raises:
         LooplineError: a history is missing, lacks a column, or has keys of another type.
     """
-    keys = list(dict.fromkeys(key for lookup in lookups for key in lookup.keys))
-    asking = rows.select(keys).append_column("__moment", moments)
-    asking = asking.append_column("__row", pa.array(np.arange(rows.num_rows)))
+    keys = {key: rows.column(key) for lookup in lookups for key in lookup.keys}
+    asking = pa.table({**keys, "__moment": moments, "__row": np.arange(rows.num_rows)})
     bounds = pc.min_max(moments)
     columns: dict[str, pa.ChunkedArray] = {}
     with connect() as connection:
@@ -127,7 +125,7 @@ def _rows(history: History, query: str) -> pa.Table:
 
 def _as_of(lookup: Lookup, earliest: datetime | None, latest: datetime | None) -> str:
     asked, known = _orders(lookup)
-    keys = "".join(f"asking.{name(ours)} = known.{name(theirs)} and " for ours, theirs in lookup.keys.items())
+    keys = "".join(f"asked.{name(ours)} = known.{name(theirs)} and " for ours, theirs in lookup.keys.items())
     alive = "true"
     if lookup.ttl:
         alive = f"epoch_us(__moment) - epoch_us(__since) <= {lookup.ttl // timedelta(microseconds=1)}"
@@ -136,13 +134,13 @@ def _as_of(lookup: Lookup, earliest: datetime | None, latest: datetime | None) -
     columns = dict.fromkeys([*lookup.keys.values(), *lookup.values.values()])
     source = lookup.history
     return f"""
-        with asking as (select *, {asked} as __order from asking),
+        with asked as (select *, {asked} as __order from asking),
         known as (
             select {_listed(columns)}, {_since(source)} as __since, {known} as __order
             from {_file(source)} {_within(source, earliest if lookup.ttl else None, latest)}
             {_superseding(lookup)}
         )
-        select {values} from asking asof left join known on {keys} asking.__order >= known.__order
+        select {values} from asked asof left join known on {keys} asked.__order >= known.__order
         order by __row
     """
 

@@ -66,7 +66,9 @@ class LocalDays:
         outside = (ticks < _microseconds(self.window.start)) | (ticks >= _microseconds(self.window.end))
         if outside.any():
             moment = moments[int(np.argmax(outside))].as_py()
-            raise LooplineError(f"the predictions have a row at {moment}, which is not in the window from {self.window}")
+            raise LooplineError(
+                f"the predictions have a row at {moment}, which is not in the window from {self.window}"
+            )
         return np.searchsorted(self.begins, ticks, side="right") - 1
 
 

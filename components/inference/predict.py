@@ -23,6 +23,8 @@ from components.inference.scoring import scored_columns, scoring, split
 
 PREDICTIONS = "predictions"
 QUARANTINE = "quarantine"
+# Read, scored and written at a time. A few batches are in memory at once, with all their features.
+BATCH_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def predict(
     examples_path: Path | str,
     quarantine_path: Path | str,
     predictions_path: Path | str,
-    batch_rows: int = dataset.ROW_GROUP,
+    batch_rows: int = BATCH_ROWS,
 ) -> Predicted:
     """Score every example, in order, and write the predictions dataset; memory does not grow with the examples.
 
@@ -62,7 +64,7 @@ def predict(
         examples_path: the examples of the window.
         quarantine_path: what data validation quarantined.
         predictions_path: the folder to make.
-        batch_rows: rows that are read, scored and written at a time.
+        batch_rows: rows that are read, scored and written at a time; the predictions do not depend on it.
 
     Raises:
         LooplineError: the model is for another task or other features than these examples have, or the disk is full.
@@ -95,9 +97,7 @@ def predict(
     }
     written = dataset.write(predictions_path, tables, facts)
     counts = {name: facts[name] for name in ("rows_in", "rows_out", "rows_quarantined")}
-    return Predicted(
-        **counts, rows_per_second=facts["rows_in"] / (time.perf_counter() - began), digest=written.digest
-    )
+    return Predicted(**counts, rows_per_second=facts["rows_in"] / (time.perf_counter() - began), digest=written.digest)
 
 
 def _read(file: Path, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:

@@ -121,7 +121,7 @@ def _auc(label: Floats, score: Floats) -> Statistic:
         if not positive[-1] or not negative[-1]:
             return np.nan
         # Trapezoids under the ROC curve: a tie between classes counts one half.
-        area = np.diff(negative, prepend=0.0) @ (positive - np.diff(positive, prepend=0.0) / 2)
+        area = np.sum(np.diff(negative, prepend=0.0) * (positive - np.diff(positive, prepend=0.0) / 2))
         return float(area / (positive[-1] * negative[-1]))
 
     return value
@@ -136,7 +136,7 @@ def _average_precision(label: Floats, score: Floats) -> Statistic:
             return np.nan
         called = positive + negative
         precision = np.divide(positive, called, out=np.zeros_like(called), where=called > 0)
-        return float(np.diff(positive, prepend=0.0) @ precision / positive[-1])
+        return float(np.sum(np.diff(positive, prepend=0.0) * precision) / positive[-1])
 
     return value
 
@@ -144,9 +144,14 @@ def _average_precision(label: Floats, score: Floats) -> Statistic:
 def _mean_of(loss: Callable[[Floats, Floats], Floats]) -> Callable[[Floats, Floats], Statistic]:
     def prepare(label: Floats, score: Floats) -> Statistic:
         losses = loss(label, score)
-        return lambda weight: float(losses @ weight / weight.sum())
+        return lambda weight: _mean(losses, weight)
 
     return prepare
+
+
+def _mean(values: Floats, weight: Floats) -> float:
+    # Not through BLAS: its sums depend on how many threads it takes, and its threads are slow on a busy machine.
+    return float(np.sum(values * weight) / np.sum(weight))
 
 
 def _log_losses(label: Floats, score: Floats) -> Floats:
@@ -168,8 +173,7 @@ def _r2(label: Floats, score: Floats) -> Statistic:
     constant = label.min() == label.max()
 
     def value(weight: Floats) -> float:
-        mean = label @ weight / weight.sum()
-        spread = np.square(label - mean) @ weight / weight.sum()
+        spread = _mean(np.square(label - _mean(label, weight)), weight)
         return np.nan if constant or not spread else float(1 - mean_square(weight) / spread)
 
     return value

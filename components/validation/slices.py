@@ -26,7 +26,7 @@ def slices(column: pa.ChunkedArray, name: str, task: str, label: Floats, score: 
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     rows = np.bincount(codes, minlength=len(encoded.dictionary))
-    in_order = pc.sort_indices(encoded.dictionary, null_placement="at_end").to_numpy()
+    in_order = pc.sort_indices(encoded.dictionary).to_numpy()
     largest = set(in_order[np.argsort(-rows[in_order], kind="stable")][:LARGEST].tolist())
     values = encoded.dictionary.cast(pa.string()).to_pylist()
     found = []

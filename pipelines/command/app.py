@@ -55,7 +55,7 @@ def compile_(
     tags = dict.fromkeys(compiler.STAGES, tag) if tag else compiler.code_tags()
     for name in [compiler.known_pipeline(pipeline)] if pipeline else compiler.PIPELINES:
         path = output / f"{name}.yaml"
-        compiler.compile_to(name, path, tags, registry)
+        compiler.compile_to(compiler.load(name), path, tags, registry)
         console.print(f"{path}", highlight=False)
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from components.contract import usecase
 from components.contract.errors import LooplineError
-from pipelines import parameters
+from pipelines import compiler, parameters
 from pipelines.command.watch import ConsoleWatcher
 from pipelines.laptop.engine import Engine
 from pipelines.laptop.home import Home
@@ -23,7 +23,7 @@ def run_pipeline(pipeline: str, package: str, given: Mapping[str, str], console:
     home = Home.find()
     values = parameters.complete(pipeline, case, home, given)
     values = parameters.resolve_versions(values, case, home)
-    run = Engine(home, ConsoleWatcher(console), reuse=reuse).run(pipeline, package, values)
+    run = Engine(home, ConsoleWatcher(console), reuse=reuse).run(compiler.load(pipeline), package, values)
     console.print(steps_table([run]))
     console.print(f"run {run.id}: {run.state} in {run.seconds:.1f} s", highlight=False)
     if run.state != "succeeded":

@@ -34,7 +34,7 @@ class ContentCache(LocalCache):
         self._reuse = reuse
         self._recorder = recorder
 
-    def compute_key(  # noqa: PLR0917 - the signature is kfp's
+    def compute_key(
         self,
         component_name: str,
         image: str,  # noqa: ARG002 - its tag repeats the code digest

@@ -5,6 +5,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,15 @@ class Engine:
         self._reuse = reuse
         self._processes = StepProcesses()
 
-    def run(self, pipeline: str, package: str, arguments: Mapping[str, Any]) -> Run:
+    def pool(self) -> ProcessPoolExecutor:
+        """A process for functions that need heavy imports; the caller shuts it down."""
+        return self._processes.pool()
+
+    def run(self, pipeline: Any, package: str, arguments: Mapping[str, Any]) -> Run:
         """Run a pipeline to its end and return its record, failed or not.
 
         Args:
-            pipeline: its name.
+            pipeline: the KFP pipeline object.
             package: the use case.
             arguments: values of all its parameters but ``usecase``.
 
@@ -48,7 +53,7 @@ class Engine:
             LooplineError: it could not even start.
         """
         case = usecase.load(package)
-        run = new_run(self.home.runs, compiler.known_pipeline(pipeline), package, arguments)
+        run = new_run(self.home.runs, pipeline.name, package, arguments)
         folder = self.home.runs / run.id
         ir = compiler.compile_to(pipeline, folder / "pipeline.yaml", compiler.code_tags())
         run.steps = graph.steps_of(ir)
@@ -98,9 +103,11 @@ class _StepHandler(SubprocessTaskHandler):
         request = self._request()
         step = self._recorder.step_of(request.output_file.parent.name)
         failure = Path(request.failure)
-        begun = time.monotonic()
         self._recorder.started(step)
-        code = self._processes.run(request, step.stage, lambda line: self._recorder.progressed(step, line))
+        self._recorder.progressed(step, "progress: waiting for libraries to be imported, once")
+        self._processes.wait_for(step.stage)
+        begun = time.monotonic()
+        code = self._processes.run(request, lambda line: self._recorder.progressed(step, line))
         error = ""
         if code < 0:
             error = f"its process was killed by signal {-code}; run the same command again to resume here"

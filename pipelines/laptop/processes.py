@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -47,20 +48,28 @@ class StepProcesses:
         self._warm = threading.Event()
         self._warming: threading.Thread | None = None
 
-    def run(self, request: Request, stage: str, progress: Progress) -> int:
+    def wait_for(self, stage: str) -> None:
+        """Return once a step of that stage can start: at once for a light one, else when the fork server is ready."""
+        self._warm_up()
+        if stage not in COLD_STAGES:
+            self._warm.wait()
+
+    def run(self, request: Request, progress: Progress) -> int:
         """Run one step to its end and return its exit code, negative if a signal ended it.
 
         Args:
             request: what to run.
-            stage: its stage, which says whether it may start before the fork server is ready.
             progress: called with each line of the log as it appears.
         """
-        self.warm_up()
-        if stage in COLD_STAGES and not self._warm.is_set():
-            return self._run_cold(request, progress)
-        return self._run_forked(request, progress)
+        run = self._run_forked if self._warm.is_set() else self._run_cold
+        return run(request, progress)
 
-    def warm_up(self) -> None:
+    def pool(self) -> ProcessPoolExecutor:
+        """A process for functions that need heavy imports: a warm one, or a plain one where no step has run."""
+        context = self._context if self._warming else multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=context)
+
+    def _warm_up(self) -> None:
         """Start the fork server, if it was not yet, without waiting for it."""
         if self._warming is None:
             os.environ["_KFP_RUNTIME"] = "true"  # makes `import kfp` in a step a matter of milliseconds
@@ -75,7 +84,6 @@ class StepProcesses:
         self._warm.set()
 
     def _run_forked(self, request: Request, progress: Progress) -> int:
-        self._warm.wait()
         process = self._context.Process(target=execute, args=(request,), daemon=True)
         process.start()
         tail = _Tail(Path(request.log), progress)

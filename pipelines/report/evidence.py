@@ -1,4 +1,4 @@
-"""What the steps of some runs left behind, read from their artifacts. What is missing or damaged is named, not fatal."""
+"""What the steps of some runs left, read from their artifacts; what is missing or damaged is named, not fatal."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ class Batch:
     rows_in: int
     rows_out: int
     rows_quarantined: int
-    window: tuple[str, str]
+    window: Sequence[str]
     by_date: Mapping[str, int]
 
 
@@ -142,7 +142,7 @@ def _batch(run: Run, step: Step) -> Batch:
         rows_in=int(facts["rows_in"]),
         rows_out=int(facts["rows_out"]),
         rows_quarantined=int(facts["rows_quarantined"]),
-        window=(str(facts["window"][0]), str(facts["window"][1])),
+        window=facts["window"],
         by_date=receipt.get("dates", {}),
     )
 

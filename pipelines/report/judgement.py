@@ -9,7 +9,7 @@ from components.contract.evaluation import Evaluation, Slice
 from components.contract.spec import UseCaseSpec
 from pipelines.report import plots, words
 from pipelines.report.evidence import Evidence, Found
-from pipelines.report.story import Names
+from pipelines.report.naming import Names
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def panels(evidence: Evidence, spec: UseCaseSpec, names: Names) -> list[Panel]:
         by_window.setdefault(window, {})[found.content.model] = found
     return [
         Panel(
-            title=words.window(start, end, spec.timezone),
+            title=words.window((start, end), spec.timezone),
             rows=next(iter(some.values())).content.labelled,
             judged=_judged(list(some.values()), names),
             metric=spec.retrain.metric,

@@ -1,13 +1,14 @@
 """Where the boxes of a run's graph go: levels from left to right, and lanes that long arrows pass through.
 
-Steps of one nested pipeline make one block. A block's level is the longest way to it from a block that needs nothing; an
-arrow that a longer way implies is left out; an arrow that skips levels gets a lane of its own in each, so that it
+Steps of one nested pipeline make one block. A block's level is the longest way to it from a block that needs nothing;
+an arrow that a longer way implies is left out; an arrow that skips levels gets a lane of its own in each, so that it
 crosses no box (the layered drawing of Sugiyama, Tagawa and Toda, 1981, with one sweep of barycentres).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from pipelines.laptop.records import Step
 
@@ -139,7 +140,7 @@ def _place(columns: Sequence[list[Block]], arrows: Sequence[Sequence[Block]]) ->
     """Give each block its corner: columns side by side, in each the blocks in the order of what they come from."""
     sources: dict[int, list[Block]] = {}
     for way in arrows:
-        for before, after in zip(way, way[1:], strict=False):
+        for before, after in pairwise(way):
             sources.setdefault(id(after), []).append(before)
     tallest = max((_height(column) for column in columns), default=0)
     x = 1.0

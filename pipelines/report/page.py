@@ -10,9 +10,10 @@ from components.contract.spec import UseCaseSpec
 from pipelines.report import dag, plots, words
 from pipelines.report.evidence import Evidence
 from pipelines.report.judgement import panels
+from pipelines.report.naming import Names
 from pipelines.report.prose import render as prose
 from pipelines.report.quality import checked_data
-from pipelines.report.story import Names, tell
+from pipelines.report.story import tell
 
 # Sections in order: the template of that name, and its title.
 SECTIONS = {
@@ -91,9 +92,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        words=words, prose=prose, gate_name=_gate_name, gate_bound=_gate_bound, shorten=_shorten
-    )
+    environment.globals.update(words=words, prose=prose, gate_name=_gate_name, gate_bound=_gate_bound, shorten=_shorten)
     return environment
 
 

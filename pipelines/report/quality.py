@@ -69,10 +69,12 @@ def checked_data(evidence: Evidence, spec: UseCaseSpec) -> list[CheckedData]:
 def _checked(same: Sequence[Found[Dataset]], evidence: Evidence, spec: UseCaseSpec) -> CheckedData:
     data = same[0].content
     refused = next((q.content for q in evidence.quarantine if q.step is same[0].step), None)
-    start, end = data.facts["window"]
     return CheckedData(
-        places=[found.group if found.group == found.run.pipeline else f"{found.run.pipeline} / {found.group}" for found in same],
-        window=words.window(start, end, spec.timezone),
+        places=[
+            found.group if found.group == found.run.pipeline else f"{found.run.pipeline} / {found.group}"
+            for found in same
+        ],
+        window=words.window(data.facts["window"], spec.timezone),
         tables=[_table(name, data, refused) for name in data.tables],
     )
 

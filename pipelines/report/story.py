@@ -10,7 +10,8 @@ from components.contract.spec import UseCaseSpec
 from pipelines.laptop.records import Run
 from pipelines.report import words
 from pipelines.report.evidence import Evidence
-from pipelines.report.prose import first_sentence
+from pipelines.report.naming import Names
+from pipelines.report.prose import first_paragraph
 
 
 @dataclass(frozen=True)
@@ -53,26 +54,10 @@ def tell(
     )
 
 
-class Names:
-    """What models are called: by the version that their digest is registered under."""
-
-    def __init__(self, models: Sequence[Mapping[str, Any]]) -> None:
-        self._versions = {model["digest"]: int(model["version"]) for model in models}
-
-    def __call__(self, digest: str) -> str:
-        version = self._versions.get(digest)
-        return f"version {version}" if version is not None else f"model {words.short(digest)}"
-
-    def colour(self, digest: str, others: Sequence[str]) -> int:
-        """A series colour that tells a model from the others, the older first."""
-        ranked = sorted(set(others), key=lambda d: (self._versions.get(d, 1 << 30), d))
-        return ranked.index(digest) % 4
-
-
 def _headline(
     evidence: Evidence,
     models: Sequence[Mapping[str, Any]],
-    names: "Names",
+    names: Names,
     retrained: Mapping[str, str] | None,
 ) -> str:
     failed = next((run for run in evidence.runs if run.state in {"failed", "killed"}), None)
@@ -132,10 +117,12 @@ def _figures(
         )
     steps = sum(len(run.steps) for run in evidence.runs)
     cached = sum(run.cached for run in evidence.runs)
-    yield Figure(words.duration(summary["seconds"]), "from start to end", f"{words.counted(steps, 'step')}, {cached} cached")
+    yield Figure(
+        words.duration(summary["seconds"]), "from start to end", f"{words.counted(steps, 'step')}, {cached} cached"
+    )
 
 
-def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: "Names") -> Iterator[str]:
+def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: Names) -> Iterator[str]:
     """What one run came to, from what its steps left."""
     yield from _learned(run, evidence, spec)
     compared = evidence.of(run, "comparisons")
@@ -151,10 +138,10 @@ def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: "Names") ->
         aside = f"; {words.count(done.rows_quarantined)} went to quarantine" if done.rows_quarantined else ""
         yield (
             f"Version {done.version} predicted {words.count(done.rows_out)} of {words.count(done.rows_in)} "
-            f"{spec.entity.table} of {words.window(*done.window, spec.timezone)}{aside}."
+            f"{spec.entity.table} of {words.window(done.window, spec.timezone)}{aside}."
         )
     for checked in evidence.of(run, "skew"):
-        yield words.sentence(first_sentence(checked))
+        yield words.sentence(first_paragraph(checked))
     if run.state != "succeeded":
         yield words.sentence(run.error or f"It was {run.state}")
 
@@ -165,10 +152,10 @@ def _learned(run: Run, evidence: Evidence, spec: UseCaseSpec) -> Iterator[str]:
     for found in evidence.examples:
         if found.run is run and found.step.name in wanted:
             rows = words.counted(found.content.rows(EXAMPLES), "example")
-            yield f"Learned from {rows} of {words.window(*found.content.facts['window'], spec.timezone)}."
+            yield f"Learned from {rows} of {words.window(found.content.facts['window'], spec.timezone)}."
 
 
-def _scored(run: Run, evidence: Evidence, spec: UseCaseSpec, names: "Names") -> Iterator[str]:
+def _scored(run: Run, evidence: Evidence, spec: UseCaseSpec, names: Names) -> Iterator[str]:
     """The leading numbers of each model on each window; what an earlier run had measured alike is not said again."""
     for index, found in enumerate(evidence.evaluations):
         evaluation = found.content
@@ -180,16 +167,17 @@ def _scored(run: Run, evidence: Evidence, spec: UseCaseSpec, names: "Names") -> 
             for name in words.LEADING[spec.task]
             if name in evaluation.metrics
         )
-        when = words.window(evaluation.start, evaluation.end, spec.timezone)
+        when = words.window((evaluation.start, evaluation.end), spec.timezone)
         yield words.sentence(f"{names(evaluation.model)} reached {numbers} on {when}")
 
 
-def _compared(comparison: Comparison, names: "Names") -> str:
+def _compared(comparison: Comparison, names: Names) -> str:
     metric = comparison.metric
+    old, new = (words.metric(metric, value) for value in (comparison.champion_value, comparison.challenger_value))
     return words.sentence(
-        f"{names(comparison.challenger)} reached {words.metric_name(metric)} "
-        f"{words.metric(metric, comparison.challenger_value)} against {words.metric(metric, comparison.champion_value)} of "
-        f"{names(comparison.champion)} on the same {words.counted(comparison.rows, 'row')}: gain "
-        f"{words.gain(comparison.gain)}, {words.percent(comparison.confidence)} interval {words.gain(comparison.low)} to "
-        f"{words.gain(comparison.high)}, {'better' if comparison.better else 'not clearly better'}"
+        f"{names(comparison.challenger)} reached {words.metric_name(metric)} {new} against {old} of "
+        f"{names(comparison.champion)} on the same {words.counted(comparison.rows, 'row')}: "
+        f"gain {words.gain(comparison.gain)}, {words.percent(comparison.confidence)} interval "
+        f"{words.gain(comparison.low)} to {words.gain(comparison.high)}, "
+        f"{'better' if comparison.better else 'not clearly better'}"
     )

@@ -14,9 +14,7 @@ RETRAIN = "retrain"
 ModelRow = Mapping[str, Any]
 
 
-def summarise(
-    evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec, seconds: float
-) -> dict[str, Any]:
+def summarise(evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec, seconds: float) -> dict[str, Any]:
     """What happened, as JSON values; ``batch`` and ``retrain`` are null where that did not happen."""
     runs = evidence.runs
     return {

@@ -47,6 +47,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """The pixel of a value; one outside the domain is put on its edge."""
         if self.high == self.low:
             return (self.start + self.end) / 2
         clipped = min(max(value, self.low), self.high)

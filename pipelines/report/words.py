@@ -1,7 +1,7 @@
 """Numbers, times and names as people read them; the page and the terminal say them alike."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -78,9 +78,9 @@ def number(value: float) -> str:
 
 
 def gain(value: float) -> str:
-    """A difference, always with its sign."""
-    text = number(value)
-    return text if text.startswith("−") or not float(text.replace(",", "")) else f"+{text}"
+    """A difference: with its sign, and one decimal more than what it is a difference of."""
+    text = _minus(f"{value:,.4f}") if abs(value) < 10 else number(value)
+    return f"+{text}" if value > 0 else text
 
 
 def count(value: float) -> str:
@@ -122,9 +122,9 @@ def short(digest: str) -> str:
     return digest.rpartition(":")[2][:12]
 
 
-def window(start: str, end: str, zone: str) -> str:
+def window(start_end: Sequence[str], zone: str) -> str:
     """A window in the words of its timezone: whole months by name, else first and last day, else both moments."""
-    first, after = (parse_time(text).astimezone(ZoneInfo(zone)) for text in (start, end))
+    first, after = (parse_time(text).astimezone(ZoneInfo(zone)) for text in start_end)
     last = after - timedelta(seconds=1)
     if not (_is_midnight(first) and _is_midnight(after)):
         return f"{first:%Y-%m-%d %H:%M} to {after:%Y-%m-%d %H:%M}"
@@ -140,9 +140,9 @@ def month(text: str) -> str:
     return f"{datetime.strptime(text, '%Y-%m').replace(tzinfo=UTC):%B %Y}"
 
 
-def moment(text: str, zone: str) -> str:
-    """A moment to the minute, with its timezone."""
-    return f"{parse_time(text).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M %Z}" if text else ""
+def moment(text: str) -> str:
+    """A moment to the minute."""
+    return f"{parse_time(text):%Y-%m-%d %H:%M UTC}" if text else ""
 
 
 def alias(aliases: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """A small use case that tests write to disk: a shop whose orders are returned or not."""
 
+import importlib
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,15 +13,17 @@ import pyarrow.parquet as pq
 import yaml
 
 START, END = "2024-03-02", "2024-03-04"
-# A table with the same name as its Parquet file beside source.py.
+# Tables are the Parquet files beside source.py, or what a test gives instead: frames that no file can hold, too.
 SOURCE = """
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+given = {}
+
 
 def tables(start, end):
-    return {path.stem: pq.read_table(path) for path in Path(__file__).parent.glob("*.parquet")}
+    return {path.stem: pq.read_table(path) for path in Path(__file__).parent.glob("*.parquet")} | given
 """
 SPEC = f"""
 name: shop
@@ -89,9 +92,7 @@ class Shop:
 
     def give(self, **tables: pd.DataFrame | pa.Table) -> None:
         """Replace what the source gives for some tables."""
-        for name, table in tables.items():
-            arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
-            pq.write_table(arrow, self.folder / f"{name}.parquet")
+        importlib.import_module(f"{self.package}.source").given.update(tables)
 
     def source(self, code: str) -> None:
         (self.folder / "source.py").write_text(code)
@@ -112,5 +113,6 @@ def make_shop(root: Path) -> Shop:
     (shop.folder / "__init__.py").touch()
     (shop.folder / "usecase.yaml").write_text(SPEC)
     shop.source(SOURCE)
-    shop.give(orders=orders(), shops=shops())
+    for name, table in {"orders": orders(), "shops": shops()}.items():
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), shop.folder / f"{name}.parquet")
     return shop

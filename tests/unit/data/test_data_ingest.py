@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_shop import END, SOURCE, START, Shop, orders, shops
+from data_shop import END, START, Shop, orders, shops
 
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
@@ -67,13 +67,7 @@ def test_pandas_frames_are_taken_as_they_come(shop: Shop, tmp_path: Path) -> Non
     frame["amount"] = frame["amount"].astype(object)
     frame.loc[5, "amount"] = "twelve"
     frame = frame.set_index(np.arange(72)[::-1])
-    frame.to_pickle(shop.folder / "orders.pickle")
-    shop.source(
-        "import pathlib, pandas as pd\n"
-        "folder = pathlib.Path(__file__).parent\n"
-        "def tables(start, end):\n"
-        "    return {'orders': pd.read_pickle(folder / 'orders.pickle'), 'shops': pd.read_parquet(folder / 'shops.parquet')}\n"
-    )
+    shop.give(orders=frame, shops=shops())
     table = load(shop, tmp_path).read("orders")
     assert str(table.schema.field("placed_at").type) == "timestamp[us, tz=UTC]"
     assert table.column("returned").to_pylist()[:5] == [None, None, None, 1, 0]
@@ -96,18 +90,24 @@ def drop(*columns: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"orders": orders().assign(foo=1)}, "table orders has a column foo that usecase.yaml does not list; list it or"),
+        (
+            {"orders": orders().assign(foo=1)},
+            "table orders has a column foo that usecase.yaml does not list; list it or",
+        ),
         (
             {"orders": orders().rename(columns={"amount": "amout"})},
             "table orders has a column amout that usecase.yaml does not list (did you mean amount?)",
         ),
-        ({"orders": drop("amount", "shop")}, "table orders lacks a column that usecase.yaml lists: shop, amount; give it"),
+        (
+            {"orders": drop("amount", "shop")},
+            "table orders lacks a column that usecase.yaml lists: shop, amount; give it",
+        ),
         ({"returns": shops()}, "source.py has a table returns that usecase.yaml does not list"),
         ({"orders": orders().iloc[:0]}, "table orders has no row in the window from 2024-03-02 to 2024-03-04 (UTC)"),
         ({"orders": orders().iloc[:24]}, "table orders has no row in the window"),
         (
             {"shops": pa.table({"shop": ["north"], "opened": [[1999, 2004]]})},
-            "table shops: column opened of Arrow type list<element: int64> cannot be read as integer",
+            "table shops: column opened of Arrow type list<item: int64> cannot be read as integer",
         ),
         (
             {"shops": pa.table({"shop": pa.array([b"\xff"]), "opened": [1999]})},
@@ -132,11 +132,7 @@ def test_a_table_is_missing(shop: Shop, tmp_path: Path) -> None:
 
 
 def test_a_column_twice(shop: Shop, tmp_path: Path) -> None:
-    (shop.folder / "shops.parquet").unlink()
-    shop.source(
-        SOURCE.replace("    return ", "    return {'shops': pa.Table.from_arrays([pa.array([1])] * 2, ['shop', 'shop'])} | ")
-        + "\nimport pyarrow as pa\n"
-    )
+    shop.give(shops=pa.Table.from_arrays([pa.array(["north"])] * 2, ["shop", "shop"]))
     with pytest.raises(LooplineError, match="table shops has a column shop twice"):
         load(shop, tmp_path)
 
@@ -146,7 +142,9 @@ def test_a_truncated_parquet_file(shop: Shop, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(LooplineError) as error:
         load(shop, tmp_path)
-    assert f"the source of {shop.package} failed at {shop.folder / 'source.py'} line 8: ArrowInvalid: " in str(error.value)
+    assert f"the source of {shop.package} failed at {shop.folder / 'source.py'} line 10: ArrowInvalid: " in str(
+        error.value
+    )
     assert "\n" not in str(error.value)
 
 

@@ -67,7 +67,9 @@ def usecase(usecases: dict[str, str]) -> str:
     return usecases["classification"]
 
 
-def seal(folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, np.ndarray[Any, Any]], output: str) -> model.Model:
+def seal(
+    folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, np.ndarray[Any, Any]], output: str
+) -> model.Model:
     """Package a graph over `FEATURES`."""
     types = {"number": TensorProto.FLOAT, "category": TensorProto.STRING}
     graph = helper.make_graph(
@@ -89,13 +91,17 @@ def seal(folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, np.nda
 @pytest.fixture(scope="session")
 def echo(tmp_path_factory: pytest.TempPathFactory) -> model.Model:
     """A model that gives its feature ``signal`` as the probability."""
-    return seal(tmp_path_factory.mktemp("echo"), [helper.make_node("Identity", ["signal"], ["probability"])], {}, "probability")
+    return seal(
+        tmp_path_factory.mktemp("echo"), [helper.make_node("Identity", ["signal"], ["probability"])], {}, "probability"
+    )
 
 
 @pytest.fixture(scope="session")
 def echo_regression(tmp_path_factory: pytest.TempPathFactory) -> model.Model:
     """A model that gives its feature ``signal`` as the prediction."""
-    return seal(tmp_path_factory.mktemp("echo"), [helper.make_node("Identity", ["signal"], ["prediction"])], {}, "prediction")
+    return seal(
+        tmp_path_factory.mktemp("echo"), [helper.make_node("Identity", ["signal"], ["prediction"])], {}, "prediction"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +135,9 @@ def moments(start: datetime, rows: int, step: timedelta) -> list[datetime]:
     return [start + i * step for i in range(rows)]
 
 
-def trips(signals: Sequence[float | None], departures: Sequence[datetime], stops: Sequence[str | None] | None = None) -> pa.Table:
+def trips(
+    signals: Sequence[float | None], departures: Sequence[datetime], stops: Sequence[str | None] | None = None
+) -> pa.Table:
     """Examples of trips: one per signal."""
     departs = pa.array(departures, examples.TIMESTAMP)
     return pa.table(
@@ -159,7 +167,9 @@ def inputs(tmp_path: Path) -> Inputs:
     """Write examples and quarantine; gives the paths that `predict` takes."""
 
     def write(
-        rows: pa.Table, refused: pa.Table | None = None, window: tuple[str, str] = ("2024-03-19T23:00:00", "2024-03-29T23:00:00")
+        rows: pa.Table,
+        refused: pa.Table | None = None,
+        window: tuple[str, str] = ("2024-03-19T23:00:00", "2024-03-29T23:00:00"),
     ) -> dict[str, Any]:
         if refused is None:
             refused = rows.slice(0, 0).append_column("reason", pa.array([], pa.string()))

@@ -1,0 +1,302 @@
+"""Loopline's offline store for Feast: point-in-time joins by DuckDB's ASOF JOIN over Parquet files.
+
+Named in a Feast configuration through Feast's own extension point::
+
+    offline_store:
+      type: components.features.offline_store.AsofOfflineStore
+
+What a row is given follows Feast: the value with the latest event timestamp that is not after the row's own, ties
+broken by the latest created timestamp, none if it is older than the view's ttl (an age equal to the ttl still
+counts; a ttl of zero, or none, is unlimited). Every row of the entity frame comes back once and in its place. A
+created timestamp after the row's timestamp is no obstacle unless ``filter_by_created_timestamp`` is asked for.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from feast import FeatureView, FileSource, OnDemandFeatureView, RepoConfig
+from feast.data_format import ParquetFormat
+from feast.data_source import DataSource
+from feast.errors import SavedDatasetLocationAlreadyExists
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
+from feast.saved_dataset import SavedDatasetStorage
+
+from components.contract import atomic
+from components.contract.errors import LooplineError
+from components.contract.examples import TIMESTAMP
+from components.features import history
+from components.features.history import History, Lookup
+
+EVENT_TIMESTAMP = "event_timestamp"
+
+
+class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
+    """Configuration: there is nothing to set."""
+
+    type: Literal["components.features.offline_store.AsofOfflineStore"] = (
+        "components.features.offline_store.AsofOfflineStore"
+    )
+
+
+class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
+    """A retrieval that runs when its result is asked for."""
+
+    def __init__(
+        self,
+        evaluate: Callable[[], pa.Table],
+        repository: Path,
+        full_feature_names: bool = False,
+        on_demand: Sequence[OnDemandFeatureView] = (),
+        metadata: RetrievalMetadata | None = None,
+    ) -> None:
+        self._evaluate = evaluate
+        self._repository = repository
+        self._full_feature_names = full_feature_names
+        self._on_demand = list(on_demand)
+        self._metadata = metadata
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether features are named ``view__feature``."""
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """Views that Feast computes on top of the result."""
+        return self._on_demand
+
+    @property
+    def metadata(self) -> RetrievalMetadata | None:
+        """What was asked, and for which stretch of time."""
+        return self._metadata
+
+    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:  # noqa: ARG002
+        """Write the result as one Parquet file.
+
+        Raises:
+            SavedDatasetLocationAlreadyExists: something is there, and may not be replaced.
+        """
+        path = _path(storage.to_data_source(), self._repository)
+        if path.exists() and not allow_overwrite:
+            raise SavedDatasetLocationAlreadyExists(location=str(path))
+        with atomic.new_file(path) as partial:
+            pq.write_table(self.to_arrow(), partial)
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002
+        return self._evaluate()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:  # noqa: ARG002
+        return self._evaluate().to_pandas()
+
+
+class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
+    """Feast's offline store interface over `components.features.history`."""
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | pa.Table | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        **_: Any,
+    ) -> RetrievalJob:
+        """Feature values for each row of an entity frame, as they were known at the row's timestamp.
+
+        Args:
+            config: the repository's configuration; relative paths of sources start at its ``repo_path``.
+            feature_views: the views that are referred to, with their projections.
+            feature_refs: ``view:feature`` in the order of the answer.
+            entity_df: a pandas frame or, without a copy, an Arrow table: join keys, a timestamp, and anything else.
+                The timestamp is the column ``event_timestamp`` or else the only one of a timestamp type; without a
+                zone it is in UTC.
+            registry: where on-demand views are found.
+            project: the Feast project.
+            full_feature_names: name features ``view__feature``.
+            filter_by_created_timestamp: leave out values whose created timestamp is after the row's timestamp.
+
+        Raises:
+            LooplineError: the frame is none, or lacks a join key or a timestamp, or a feature is named like one of its
+                columns. When the result is asked for: a source cannot be read.
+        """
+        rows = _entity_table(entity_df)
+        timestamp = _timestamp_column(rows)
+        moments = _moments(rows, timestamp)
+        if not pa.types.is_timestamp(rows.schema.field(timestamp).type):
+            rows = rows.set_column(rows.schema.get_field_index(timestamp), timestamp, moments)
+        lookups = [
+            _lookup(view, feature_refs, config.repo_path, full_feature_names, filter_by_created_timestamp)
+            for view in feature_views
+        ]
+        _check_columns(rows, feature_views, lookups)
+        bounds = pc.min_max(moments)
+
+        def evaluate() -> pa.Table:
+            answer = history.as_of(rows, moments, lookups)
+            columns = [*rows.itercolumns(), *answer.itercolumns()]
+            fields = [*rows.schema, *answer.schema]
+            return pa.table(columns, pa.schema(fields, metadata=rows.schema.metadata))
+
+        return AsofRetrievalJob(
+            evaluate,
+            config.repo_path,
+            full_feature_names,
+            OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            RetrievalMetadata(
+                features=feature_refs,
+                keys=[column for column in rows.column_names if column != timestamp],
+                min_event_timestamp=bounds["min"].as_py(),
+                max_event_timestamp=bounds["max"].as_py(),
+            ),
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime | None,
+        end_date: datetime | None,
+    ) -> RetrievalJob:
+        """The latest row of each key within ``[start_date, end_date]``, in the columns of the source."""
+        source = History(str(_path(data_source, config.repo_path)), timestamp_field, created_timestamp_column or None)
+        columns = _columns(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
+
+        def evaluate() -> pa.Table:
+            found = history.latest(source, join_key_columns, columns, _utc(start_date), _utc(end_date))
+            if join_key_columns:
+                return found
+            return found.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * found.num_rows, pa.string()))
+
+        return AsofRetrievalJob(evaluate, config.repo_path)
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """All rows within ``[start_date, end_date]``, in the columns of the source."""
+        source = History(str(_path(data_source, config.repo_path)), timestamp_field, created_timestamp_column or None)
+        columns = _columns(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
+        return AsofRetrievalJob(
+            lambda: history.between(source, columns, _utc(start_date), _utc(end_date)), config.repo_path
+        )
+
+
+def _entity_table(entity_df: pd.DataFrame | pa.Table | str | None) -> pa.Table:
+    if isinstance(entity_df, pa.Table):
+        return entity_df
+    if isinstance(entity_df, pd.DataFrame):
+        try:
+            return pa.Table.from_pandas(entity_df, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise LooplineError(f"the entity frame has a column of mixed types: {error}") from error
+    given = "a query" if isinstance(entity_df, str) else f"{type(entity_df).__name__}"
+    raise LooplineError(
+        f"the entity rows were given as {given}, but this store reads files and has no tables to query; "
+        "give a pandas DataFrame or an Arrow table with the join keys and an event_timestamp"
+    )
+
+
+def _timestamp_column(rows: pa.Table) -> str:
+    if EVENT_TIMESTAMP in rows.column_names:
+        return EVENT_TIMESTAMP
+    found = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
+    if len(found) != 1:
+        raise LooplineError(
+            f"the entity rows have {len(found)} columns that could be their timestamp; name one of them {EVENT_TIMESTAMP}"
+        )
+    return str(found[0])
+
+
+def _moments(rows: pa.Table, column: str) -> pa.ChunkedArray:
+    """The timestamps of the rows in microseconds, UTC; finer ones are cut off, those without a zone are in UTC."""
+    values = rows.column(column)
+    if not pa.types.is_timestamp(values.type):
+        try:
+            parsed = pd.to_datetime(values.to_pandas(), utc=True)
+        except (ValueError, TypeError) as error:
+            raise LooplineError(f"column {column} of the entity rows holds no timestamps: {error}") from error
+        values = pa.chunked_array([pa.Array.from_pandas(parsed)])
+    return values.cast(pa.timestamp(values.type.unit, TIMESTAMP.tz)).cast(TIMESTAMP, safe=False)
+
+
+def _lookup(view: FeatureView, refs: Sequence[str], repository: Path, full_names: bool, known_only: bool) -> Lookup:
+    if view.batch_source is None:
+        raise LooplineError(f"feature view {view.name} has no batch source, so it has no history")
+    source = view.batch_source
+    columns = {new: old for old, new in source.field_mapping.items()}
+    keys = {
+        view.projection.join_key_map.get(key.name, key.name): columns.get(key.name, key.name)
+        for key in view.entity_columns
+        if key.name != DUMMY_ENTITY_ID
+    }
+    prefix = f"{view.projection.name_to_use()}:"
+    features = [ref.removeprefix(prefix) for ref in refs if ref.startswith(prefix)]
+    shown = f"{view.projection.name_alias or view.name}__" if full_names else ""
+    return Lookup(
+        History(
+            str(_path(source, repository)),
+            columns.get(source.timestamp_field, source.timestamp_field),
+            columns.get(source.created_timestamp_column, source.created_timestamp_column) or None,
+        ),
+        keys,
+        {shown + feature: columns.get(feature, feature) for feature in features},
+        view.ttl,
+        known_only,
+    )
+
+
+def _check_columns(rows: pa.Table, views: Sequence[FeatureView], lookups: Sequence[Lookup]) -> None:
+    for view, lookup in zip(views, lookups, strict=True):
+        for key in lookup.keys:
+            if key not in rows.column_names:
+                raise LooplineError(
+                    f"feature view {view.name} is joined on '{key}', which is not among the columns of the entity rows: "
+                    f"{', '.join(rows.column_names)}"
+                )
+        for feature in lookup.values:
+            if feature in rows.column_names:
+                raise LooplineError(
+                    f"feature '{feature}' of view {view.name} is named like a column of the entity rows; "
+                    "ask for full feature names, or rename one of them"
+                )
+
+
+def _path(source: DataSource, repository: Path) -> Path:
+    if not isinstance(source, FileSource) or not isinstance(source.file_format, ParquetFormat | None):
+        raise LooplineError(f"data source {source.name} is no Parquet file, the only kind that this store reads")
+    return Path(repository) / source.path
+
+
+def _columns(*parts: Any) -> list[str]:
+    """The columns to read, each once, those that are not given left out."""
+    flat = [column for part in parts for column in ([part] if isinstance(part, str) else part or [])]
+    return list(dict.fromkeys(column for column in flat if column))
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -1,0 +1,111 @@
+"""A Feast repository as a folder, in the layout that any Feast tool can open.
+
+Layout::
+
+    feature_store.yaml   names Loopline's offline store, and the files below
+    registry.db          definitions with their lineage, and how far each view is materialised
+    online.db            the online store (SQLite)
+    history              link to the history that the definitions read
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import yaml
+from feast import FeatureStore, RepoConfig
+
+from components.contract import atomic
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.features.definitions import StoredView
+
+SETTINGS = "feature_store.yaml"
+REGISTRY = "registry.db"
+ONLINE = "online.db"
+HISTORY = "history"
+OFFLINE_STORE = "components.features.offline_store.AsofOfflineStore"
+
+
+def create(folder: Path, project: str) -> None:
+    """Make a folder a Feast repository of the project, if it is none yet."""
+    if not (folder / SETTINGS).is_file():
+        atomic.write_text(folder / SETTINGS, yaml.safe_dump(_settings(project, Path(), REGISTRY, online=True)))
+
+
+def open_repository(folder: Path, project: str, registry: str = REGISTRY, *, online: bool = True) -> FeatureStore:
+    """Open the Feast repository in a folder.
+
+    Args:
+        folder: where it is.
+        project: the Feast project: the name of the use case.
+        registry: the file in it that holds the registry.
+        online: whether it has an online store.
+    """
+    folder = folder.absolute()
+    return FeatureStore(config=RepoConfig(**_settings(project, folder, registry, online=online), repo_path=folder))
+
+
+def define(
+    repository: FeatureStore, views: Sequence[StoredView], history: Dataset, tags: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Put the definitions of some views into a repository, to read the given history.
+
+    Args:
+        repository: the repository.
+        views: the views.
+        history: what they read from now on.
+        tags: more tags by view.
+
+    Raises:
+        LooplineError: the history lacks one of them.
+    """
+    for view in views:
+        if view.name not in history.tables:
+            raise LooplineError(
+                f"the history {history.path} has no table '{view.name}', which usecase.yaml names under "
+                "features.stored; build the features again"
+            )
+    link = Path(repository.config.repo_path) / HISTORY
+    partial = link.with_name(f"{HISTORY}{atomic.PARTIAL}{uuid.uuid4().hex[:8]}")
+    partial.symlink_to(history.path.absolute(), target_is_directory=True)
+    partial.replace(link)
+    entities = {entity.name: entity for view in views for entity in view.entities}
+    repository.apply([*entities.values(), *(view.bound(HISTORY, tags.get(view.name, {})) for view in views)])
+
+
+def point_in_time(project: str, views: Sequence[StoredView], history: Dataset, rows: pa.Table) -> pa.Table:
+    """The wanted features of some views as they were known at the moment of each row, through Feast.
+
+    Args:
+        project: the Feast project: the name of the use case.
+        views: the views.
+        history: where their history is.
+        rows: join keys and ``event_timestamp``.
+
+    Returns:
+        The columns of the rows, then the features; row by row as asked.
+
+    Raises:
+        LooplineError: the history lacks a view or cannot be joined.
+    """
+    with TemporaryDirectory(prefix="loopline-repository-") as folder:
+        repository = open_repository(Path(folder), project, online=False)
+        define(repository, views, history, {})
+        references = [reference for view in views for reference in view.references]
+        return repository.get_historical_features(rows, references).to_arrow()
+
+
+def _settings(project: str, folder: Path, registry: str, *, online: bool) -> dict[str, Any]:
+    return {
+        "project": project,
+        "provider": "local",
+        "registry": str(folder / registry),
+        "offline_store": {"type": OFFLINE_STORE},
+        "online_store": {"type": "sqlite", "path": str(folder / ONLINE)} if online else None,
+        "materialization": {"pull_latest_features": True},
+        "entity_key_serialization_version": 3,
+    }

@@ -1,0 +1,65 @@
+"""The inference stage's steps as KFP components."""
+
+from kfp import dsl
+
+
+@dsl.component(base_image="loopline-inference", install_kfp_package=False)
+def predict(
+    usecase: str,
+    model: dsl.Input[dsl.Model],
+    version: str,
+    examples: dsl.Input[dsl.Dataset],
+    quarantine: dsl.Input[dsl.Dataset],
+    predictions: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Score every example of a window; rows without a usable score are set aside with a reason.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        model: the packaged model.
+        version: its version in the registry, written into each row.
+        examples: the examples of the window.
+        quarantine: the rows that data validation took out; those of the window are counted and listed.
+        predictions: one row per example with its score, and the rows that got none.
+        metrics: rows in, out and quarantined, and rows per second.
+    """
+    from components.inference.predict import predict
+
+    predicted = predict(usecase, model.path, version, examples.path, quarantine.path, predictions.path)
+    counts = {
+        "rows_in": predicted.rows_in,
+        "rows_out": predicted.rows_out,
+        "rows_quarantined": predicted.rows_quarantined,
+    }
+    predictions.metadata.update(digest=predicted.digest, **counts)
+    for name, value in {**counts, "rows_per_second": predicted.rows_per_second}.items():
+        metrics.log_metric(name, value)
+
+
+@dsl.component(base_image="loopline-inference", install_kfp_package=False)
+def publish(
+    usecase: str,
+    start: str,
+    end: str,
+    destination: str,
+    predictions: dsl.Input[dsl.Dataset],
+    receipt: dsl.Output[dsl.Artifact],
+) -> None:
+    """Publish the predictions of a window by date, in place of the former ones of these dates, all at once.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        start: first moment of the window, the beginning of a day; without a zone, in the use case's timezone.
+        end: end of the window, excluded, the beginning of a day.
+        destination: folder to publish under; readers find the predictions in its folder current.
+        predictions: predictions of exactly this window.
+        receipt: where they are, rows by date, the model's version and digest.
+    """
+    from pathlib import Path
+
+    from components.contract import digest
+    from components.inference.publish import publish
+
+    published = publish(usecase, start, end, destination, predictions.path, receipt.path)
+    receipt.metadata.update(digest=digest.of_file(Path(receipt.path)), rows=published["rows"])
