@@ -1,5 +1,6 @@
 """The profile as one HTML page that needs nothing else: no script, no style sheet, no network."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,6 +11,7 @@ from components.contract.spec import QUARANTINE_REASON
 
 SAMPLE_ROWS = 20
 BAR_WIDTH, BAR_HEIGHT = 9, 28
+_FIGURE = re.compile(r"-?[\d,]+(\.\d+)?(e[+-]?\d+)?%?")
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; color: #1f2933; background: #fff; margin: 2rem auto; max-width: 72rem;
@@ -94,7 +96,7 @@ def _table(
 
 
 def _align(text: str) -> str:
-    return " class=n" if text[:1].isdigit() or text[:2].lstrip("-")[:1].isdigit() else ""
+    return " class=n" if _FIGURE.fullmatch(text) else ""
 
 
 def _number(value: Any) -> str:

@@ -13,6 +13,9 @@ from components.contract.window import iso
 
 BINS = 16
 TOP_VALUES = 8
+_LAST_SECOND = datetime.max.replace(
+    microsecond=0, tzinfo=UTC
+).timestamp()  # as a double, 9999-12-31T23:59:59.999999 is past it
 
 
 def profile_table(table: pa.Table, spec: Table) -> dict[str, dict[str, Any]]:
@@ -54,18 +57,18 @@ def _steps(present: pa.ChunkedArray, label: Callable[[float], str]) -> list[tupl
     # Halves, so that not even the widest range of doubles overflows.
     halves = present.to_numpy().astype(np.float64) / 2
     low, high = halves.min(), halves.max()
-    if pa.types.is_integer(present.type):  # the last step includes the greatest number, and none is narrower than 1
-        high += 0.5
-        bins = int(min(BINS, 2 * (high - low)))
+    if pa.types.is_integer(present.type) and high - low < BINS / 2:  # a step for each number
+        bins, width = int(2 * (high - low)) + 1, 0.5
+    elif high > low:
+        bins, width = BINS, (high - low) / BINS or 1.0  # a difference of denormals may vanish
     else:
-        bins = BINS if high > low else 1
-    width = (high - low) / bins or 1.0
+        bins, width = 1, 1.0
     counts = np.bincount(np.clip((halves - low) // width, 0, bins - 1).astype(np.int64), minlength=bins)
     return [(label(2 * (low + step * width)), int(count)) for step, count in enumerate(counts)]
 
 
 def _moment(microseconds: float) -> str:
-    return iso(datetime.fromtimestamp(microseconds // 1e6, UTC))
+    return iso(datetime.fromtimestamp(min(microseconds // 1e6, _LAST_SECOND), UTC))
 
 
 def _top_values(present: pa.ChunkedArray) -> list[tuple[str, int]]:

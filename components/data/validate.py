@@ -95,7 +95,7 @@ def validate_data(
     atomic.write_text(Path(profile_path), page)
     if broken:
         raise LooplineError(
-            f"the data of {usecase} from {window} (UTC) is refused: {'; '.join(broken)}; mend it at the source, or loosen "
+            f"the data of {usecase} from {window} (UTC) is refused: {'; '.join(broken)}; mend the source, or loosen "
             f"usecase.yaml if it is right (bad rows with reasons: {quarantine.path}, as a page: {profile_path})"
         )
     data = dataset.write(

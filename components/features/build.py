@@ -1,7 +1,7 @@
 """Building the history of the stored feature views: the SQL of features.py over the validated tables."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from components.contract import dataset
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
+from components.contract.examples import TIMESTAMP
 from components.contract.usecase import load
 from components.features.connection import connect, first_line, name, text
 from components.features.definitions import StoredView, stored_views, view_versions
@@ -65,10 +66,9 @@ def _compute(connection: duckdb.DuckDBPyConnection, view: StoredView) -> int:
                 raise LooplineError(
                     f"the SQL of feature view '{view.name}' gives no column '{column}'; it gives {', '.join(given)}"
                 )
-        moments = [column for column, kind in view.columns.items() if kind is not None and pa.types.is_timestamp(kind)]
         columns = [
-            f"{name(column)}::timestamptz as {name(column)}" if column in moments else name(column)
-            for column in view.columns
+            f"{name(column)}::timestamptz as {name(column)}" if kind == TIMESTAMP else name(column)
+            for column, kind in view.columns.items()
         ]
         connection.execute(f"create table {_table(view)} as select {', '.join(columns)} from {query}")
         _check_unambiguous(connection, view)
@@ -79,14 +79,13 @@ def _compute(connection: duckdb.DuckDBPyConnection, view: StoredView) -> int:
 
 
 def _check_unambiguous(connection: duckdb.DuckDBPyConnection, view: StoredView) -> None:
-    identity = _identity(view)
-    listed = ", ".join(name(column) for column in identity)
+    listed = ", ".join(name(column) for column in view.identity)
     doubled = connection.execute(
         f"select {listed} from (select distinct * from {_table(view)} where {_findable(view)})"
         f" group by {listed} having count(*) > 1 order by all limit 1"
     ).fetchone()
     if doubled:
-        where = ", ".join(f"{column} = {value}" for column, value in zip(identity, doubled, strict=True))
+        where = ", ".join(f"{column} = {value}" for column, value in zip(view.identity, doubled, strict=True))
         raise LooplineError(
             f"the SQL of feature view '{view.name}' gives different values for the same moment, {where}; "
             "make them one row, or give the view's source a created_timestamp_column that says which is newer"
@@ -95,11 +94,8 @@ def _check_unambiguous(connection: duckdb.DuckDBPyConnection, view: StoredView) 
 
 def _batches(connection: duckdb.DuckDBPyConnection, view: StoredView) -> Iterator[pa.RecordBatch]:
     """The rows of a view in order, in the types that it declares; at least one batch."""
-    first = view.view.batch_source.timestamp_field
-    relation = connection.sql(
-        f"from {_table(view)} where {_findable(view)} order by {name(first)}, "
-        + ", ".join(name(column) for column in view.columns)
-    )
+    order = ", ".join(name(column) for column in [view.timestamp, *view.columns])
+    relation = connection.sql(f"from {_table(view)} where {_findable(view)} order by {order}")
     reader = relation.to_arrow_reader(dataset.ROW_GROUP)
     some = False
     for batch in reader:
@@ -123,16 +119,8 @@ def _typed(batch: pa.RecordBatch, view: StoredView) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _identity(view: StoredView) -> Sequence[str]:
-    """The columns that tell the rows of a view apart: join keys, event timestamp, created timestamp."""
-    features = len(view.view.features)
-    return list(view.columns)[:-features]
-
-
 def _findable(view: StoredView) -> str:
-    source = view.view.batch_source
-    needed = [column for column in _identity(view) if column != source.created_timestamp_column]
-    return " and ".join(f"{name(column)} is not null" for column in needed)
+    return " and ".join(f"{name(column)} is not null" for column in view.identity if column != view.created)
 
 
 def _table(view: StoredView) -> str:

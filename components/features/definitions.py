@@ -13,7 +13,7 @@ from feast.types import from_feast_to_pyarrow_type
 
 from components.contract import digest
 from components.contract.errors import LooplineError
-from components.contract.examples import FEATURE_TIME, LABEL, Feature
+from components.contract.examples import FEATURE_TIME, LABEL, TIMESTAMP, Feature
 from components.contract.usecase import UseCase
 
 
@@ -49,27 +49,43 @@ class StoredView:
         return [f"{self.name}:{feature}" for feature in self.wanted]
 
     @property
+    def timestamp(self) -> str:
+        """The column of its history with the event timestamp."""
+        return str(self.view.batch_source.timestamp_field)
+
+    @property
+    def created(self) -> str | None:
+        """The column of its history with the created timestamp, if there is one."""
+        return self.view.batch_source.created_timestamp_column or None
+
+    @property
+    def identity(self) -> list[str]:
+        """The columns that tell the rows of its history apart: join keys, event and created timestamp."""
+        keys = [self.column(key) for key in self.join_keys]
+        return [*keys, self.timestamp, *([self.created] if self.created else [])]
+
+    @property
     def columns(self) -> dict[str, pa.DataType | None]:
         """The columns of its history in order, with the Arrow type that features.py declares, if it declares one."""
-        source = self.view.batch_source
-        original = {new: old for old, new in source.field_mapping.items()}
-        moment = pa.timestamp("us", tz="UTC")
-        keys = {original.get(entity.join_key, entity.join_key): None for entity in self.entities}
-        created = {source.created_timestamp_column: moment} if source.created_timestamp_column else {}
-        features = {original.get(field.name, field.name): _arrow_type(field.dtype) for field in self.view.features}
-        return {**keys, source.timestamp_field: moment, **created, **features}
+        moments = {self.timestamp, self.created}
+        identity = {column: TIMESTAMP if column in moments else None for column in self.identity}
+        return identity | {self.column(field.name): _arrow_type(field.dtype) for field in self.view.features}
+
+    def column(self, field: str) -> str:
+        """The column of its history that holds a join key or a feature."""
+        mapping = self.view.batch_source.field_mapping
+        return next((old for old, new in mapping.items() if new == field), field)
 
     @property
     def version(self) -> str:
         """Digest of what it is: name, schema, ttl, join keys, columns of its source, and SQL."""
-        source = self.view.batch_source
         return digest.of_value(
             {
                 "name": self.name,
                 "schema": {field.name: str(field.dtype) for field in self.view.features},
                 "ttl": self.view.ttl.total_seconds() if self.view.ttl else 0,
                 "join_keys": self.join_keys,
-                "source": [source.timestamp_field, source.created_timestamp_column, dict(source.field_mapping)],
+                "source": [self.timestamp, self.created, dict(self.view.batch_source.field_mapping)],
                 "sql": self.sql,
             }
         )
@@ -87,8 +103,8 @@ class StoredView:
         bound.batch_source = FileSource(
             name=source.name,
             path=f"{folder}/{self.name}.parquet",
-            timestamp_field=source.timestamp_field,
-            created_timestamp_column=source.created_timestamp_column,
+            timestamp_field=self.timestamp,
+            created_timestamp_column=self.created or "",
             field_mapping=dict(source.field_mapping),
             description=source.description,
             tags=dict(source.tags),
@@ -104,6 +120,8 @@ def stored_views(case: UseCase) -> list[StoredView]:
         LooplineError: a view or feature does not exist, has no SQL, has the name of another column, or is of a kind that
             cannot be stored here.
     """
+    if not case.spec.features.stored:
+        return []
     where = case.folder / "features.py"
     sql = getattr(case.features, "HISTORY", None)
     if not isinstance(sql, dict):

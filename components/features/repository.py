@@ -8,7 +8,6 @@ Layout::
     history              link to the history that the definitions read
 """
 
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,9 +69,10 @@ def define(
                 "features.stored; build the features again"
             )
     link = Path(repository.config.repo_path) / HISTORY
-    partial = link.with_name(f"{HISTORY}{atomic.PARTIAL}{uuid.uuid4().hex[:8]}")
-    partial.symlink_to(history.path.absolute(), target_is_directory=True)
-    partial.replace(link)
+    coming = link.with_name(f".{HISTORY}")
+    coming.unlink(missing_ok=True)
+    coming.symlink_to(history.path.absolute(), target_is_directory=True)
+    coming.replace(link)
     entities = {entity.name: entity for view in views for entity in view.entities}
     repository.apply([*entities.values(), *(view.bound(HISTORY, tags.get(view.name, {})) for view in views)])
 

@@ -48,8 +48,8 @@ class LocalDays:
         for moment in (window.start, window.end):
             if moment.astimezone(zone).date() == (moment - _TICK).astimezone(zone).date():
                 raise LooplineError(
-                    f"the window from {window} does not consist of whole days in {timezone}: predictions are published day "
-                    "by day, so give dates without a time"
+                    f"the window from {window} does not consist of whole days in {timezone}: predictions are published "
+                    "day by day, so give dates without a time"
                 )
         first, last = window.start.astimezone(zone).date(), (window.end - _TICK).astimezone(zone).date()
         days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
@@ -69,7 +69,8 @@ class LocalDays:
             raise LooplineError(
                 f"the predictions have a row at {moment}, which is not in the window from {self.window}"
             )
-        return np.searchsorted(self.begins, ticks, side="right") - 1
+        index: npt.NDArray[np.intp] = np.searchsorted(self.begins, ticks, side="right") - 1
+        return index
 
 
 def write_by_day(file: Path, timestamp: str, days: LocalDays, folder: Path, partition: str) -> dict[str, int]:

@@ -11,15 +11,13 @@ import pyarrow.parquet as pq
 
 from components.contract import dataset
 from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import FEATURE_TIME, TABLE, features_of, identity_columns
+from components.contract.examples import FEATURE_TIME, TABLE, identity_columns
 from components.contract.model import Model
-from components.contract.signature import Signature
-from components.contract.spec import UseCaseSpec
 from components.contract.usecase import load
 from components.contract.window import parse_time
+from components.inference.fit import expect_fit
 from components.inference.quarantine import nothing, refused_in_window, set_aside
-from components.inference.scoring import scored_columns, scoring, split
+from components.inference.scoring import scoring, split
 
 PREDICTIONS = "predictions"
 QUARANTINE = "quarantine"
@@ -52,10 +50,11 @@ def predict(
 ) -> Predicted:
     """Score every example, in order, and write the predictions dataset; memory does not grow with the examples.
 
-    Its table ``predictions`` has the identity columns, ``feature_time``, ``probability`` (``prediction`` for a regression)
-    and ``model_version``. Its table ``quarantine`` has the identity columns as text and a ``reason``: the rows without a
-    usable score, and those that data validation had taken out of the same window. Its facts: ``usecase``, ``window``,
-    ``model`` and ``examples`` (digests), ``model_version``, ``rows_in``, ``rows_out``, ``rows_quarantined``.
+    Its table ``predictions`` has the identity columns, ``feature_time``, ``probability`` (``prediction`` for a
+    regression) and ``model_version``. Its table ``quarantine`` has the identity columns as text and a ``reason``: the
+    rows without a usable score, and those that data validation had taken out of the same window. Its facts:
+    ``usecase``, ``window``, ``model`` and ``examples`` (digests), ``model_version``, ``rows_in``, ``rows_out``,
+    ``rows_quarantined``.
 
     Args:
         usecase: package of the use case.
@@ -74,7 +73,7 @@ def predict(
     spec = load(usecase).spec
     identity = identity_columns(spec)
     model, examples, refused = Model.open(model_path), Dataset.open(examples_path), Dataset.open(quarantine_path)
-    _expect_fit(model.signature, examples, spec)
+    expect_fit(model.signature, examples, spec)
 
     left_out = refused_in_window(refused, spec, parse_time(examples.facts["window"][0]))
     facts: dict[str, Any] = {
@@ -130,37 +129,3 @@ def _quarantined(
     if facts["rows_in"] != facts["rows_out"] + facts["rows_quarantined"]:
         raise RuntimeError(f"rows were lost or made up: {facts}")
     yield rows
-
-
-def _expect_fit(signature: Signature, examples: Dataset, spec: UseCaseSpec) -> None:
-    """Refuse what the model was not made for.
-
-    Raises:
-        LooplineError: these are no examples, the task differs, a feature is lacking or of another kind, or an identity
-            column is lacking or bears the name of a column that predictions have.
-    """
-    if TABLE not in examples.tables or "features" not in examples.facts:
-        raise LooplineError(f"{examples.path} holds no examples but {', '.join(examples.tables)}")
-    expected = Signature.for_task(spec.task, ()).output
-    if signature.output != expected:
-        raise LooplineError(
-            f"the model gives a {signature.output} but {spec.name} is a {spec.task}, which takes a {expected}: "
-            "fetch a model that was trained for this use case"
-        )
-    kinds = {feature.name: feature.kind for feature in features_of(examples.facts)}
-    misfits = [f"{f.name} ({f.kind})" for f in signature.inputs if kinds.get(f.name) != f.kind]
-    if misfits:
-        raise LooplineError(
-            f"the model does not fit the examples in {examples.path}: it takes {', '.join(misfits)}, which they lack or "
-            "have as another kind; train a model on the features that usecase.yaml names now"
-        )
-    identity = identity_columns(spec)
-    lacking = [name for name in [*identity, FEATURE_TIME] if name not in examples.tables[TABLE]["columns"]]
-    if lacking:
-        raise LooplineError(f"the examples in {examples.path} lack the column {', '.join(lacking)}; join them again")
-    taken = sorted(set(identity) & set(scored_columns((), signature.output)))
-    if taken:
-        raise LooplineError(
-            f"entity.keys or entity.timestamp of {spec.name} is called {', '.join(taken)}, which is the name of a column "
-            "of the predictions; rename it in source.py and usecase.yaml"
-        )

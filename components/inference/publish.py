@@ -22,10 +22,10 @@ def publish(
 ) -> dict[str, Any]:
     """Publish the predictions of a window as Hive-partitioned Parquet, as a whole or not at all.
 
-    Readers find ``<destination>/current/date=YYYY-MM-DD/part-0.parquet``, the local date of the event in the use case's
-    timezone, with the columns of the predictions (the partition is called ``event_date`` where ``date`` is one of them).
-    The dates in [start, end) are replaced, also those that have no rows any more; others stay. Publishing the same
-    predictions again changes nothing.
+    Readers find ``<destination>/current/date=YYYY-MM-DD/part-0.parquet``, by the local date of the event in the use
+    case's timezone, with the columns of the predictions. (The partition is called ``event_date`` where ``date`` is one
+    of these.) The dates in [start, end) are replaced, also those that have no rows any more; others stay. Publishing
+    the same predictions again changes nothing.
 
     Args:
         usecase: package of the use case.
@@ -36,13 +36,13 @@ def publish(
         receipt_path: the JSON file to write.
 
     Returns:
-        The receipt: ``path`` for readers, ``snapshot``, ``partition`` (its name), ``window``, ``dates`` {date: rows} of the
-        window, ``rows``, ``rows_in``, ``rows_out``, ``rows_quarantined``, ``model_version``, ``model`` and ``predictions``
-        (digests).
+        The receipt: ``path`` for readers, ``snapshot`` that they see there, ``partition`` (its name), ``window``,
+        ``dates`` {date: rows} of the window, ``rows``, ``rows_in``, ``rows_out``, ``rows_quarantined``,
+        ``model_version``, and the digests ``model`` and ``predictions``.
 
     Raises:
-        LooplineError: the window is not of whole days or not that of the predictions, no row of it could be predicted, or
-            the destination cannot be written.
+        LooplineError: the window is not of whole days or not that of the predictions, no row of it could be predicted,
+            or the destination cannot be written.
         CorruptArtifactError: the predictions are not what they were written as.
     """
     spec = load(usecase).spec
@@ -58,7 +58,7 @@ def publish(
     def write(folder: Path) -> None:
         dates.update(write_by_day(predictions.file(TABLE), spec.entity.timestamp, days, folder, partition))
 
-    snapshots = Snapshots(Path(destination))
+    snapshots = Snapshots(destination)
     snapshot = snapshots.replace([f"{partition}={name}" for name in days.names], write)
     facts = predictions.facts
     receipt = {
@@ -87,10 +87,11 @@ def _expect_publishable(predictions: Dataset, window: Window) -> None:
     predicted = Window.parse(*facts["window"])
     if predicted != window:
         raise LooplineError(
-            f"the predictions in {predictions.path} are of {predicted}, not of {window}; publish the window that was predicted"
+            f"the predictions in {predictions.path} are of {predicted}, not of {window}; "
+            "publish the window that was predicted"
         )
     if facts["rows_in"] and not facts["rows_out"]:
         raise LooplineError(
-            f"none of the {facts['rows_in']} rows from {window} could be predicted by model version {facts['model_version']}, "
-            f"so nothing is published; the reasons are in {predictions.file('quarantine')}"
+            f"model version {facts['model_version']} could predict none of the {facts['rows_in']} rows from {window}: "
+            f"nothing is published; the reasons are in {predictions.file('quarantine')}"
         )

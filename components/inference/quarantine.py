@@ -30,10 +30,10 @@ def nothing(identity: Sequence[str]) -> pa.RecordBatch:
 
 
 def refused_in_window(refused: Dataset, spec: UseCaseSpec, start: datetime) -> list[pa.RecordBatch]:
-    """The entity rows that data validation took out, set aside: all but those that lie before the window for certain.
+    """The entity rows that data validation took out, set aside: all but those that surely lie before the window.
 
-    Validation also sees the lookback before the window, and a bad row may have no readable time at all. Such a row might
-    be one of the window's, so it counts.
+    Validation also sees the lookback before the window, and a bad row may have no readable time at all. Such a row
+    might be one of the window's, so it counts.
 
     Raises:
         LooplineError: the quarantine has no table of that entity, or no reasons in it.

@@ -79,10 +79,13 @@ def _score(scorer: Scorer, version: str, identity: Sequence[str], batch: pa.Reco
 def _reasons(scores: npt.NDArray[np.float32], *, is_probability: bool) -> pa.Array:
     """Why a score cannot be used, null where it can."""
     finite = np.isfinite(scores)
-    inside = (scores >= 0) & (scores <= 1) if is_probability else finite
-    if np.all(finite & inside):
+    usable = finite & (scores >= 0) & (scores <= 1) if is_probability else finite
+    if usable.all():
         return pa.nulls(len(scores), pa.string())
-    return pa.array(np.where(~finite, NOT_FINITE, np.where(inside, None, NO_PROBABILITY)), pa.string())
+    reasons = np.full(len(scores), None, dtype=object)
+    reasons[~usable] = NO_PROBABILITY
+    reasons[~finite] = NOT_FINITE
+    return pa.array(reasons, pa.string())
 
 
 def _map_in_order(

@@ -28,11 +28,19 @@ class Snapshots:
 
     A reader that opens several files resolves ``current`` once and reads below what it found: that snapshot stays until
     the second replacement after it.
+
+    Args:
+        root: a folder on this machine, made when it is first written.
+
+    Raises:
+        LooplineError: the root is an address, such as s3://bucket.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._folder = root / FOLDER
+    def __init__(self, root: Path | str) -> None:
+        if "://" in str(root):
+            raise LooplineError(f"{root} is no folder on this machine; predictions can only be published to one")
+        self._root = Path(root)
+        self._folder = self._root / FOLDER
 
     @property
     def link(self) -> Path:
@@ -49,8 +57,8 @@ class Snapshots:
     def replace(self, partitions: Collection[str], write: Callable[[Path], None]) -> Path:
         """Let readers see some partitions anew, all at once; the others stay as they are.
 
-        One writer at a time; another waits. What a killed one left is removed. If the bytes are what readers see already,
-        nothing changes.
+        One writer at a time; another waits. What a killed one left is removed. If the bytes are what readers see
+        already, nothing changes.
 
         Args:
             partitions: names of those that are replaced; one that is not written again is gone.
@@ -63,8 +71,8 @@ class Snapshots:
             LooplineError: the root cannot be written or the disk is full; readers see what they saw before.
         """
         with self._explained(), self._locked():
-            atomic.remove_leftovers(self._folder)
             former = self.current
+            self._tidy(former)
             name = f"{self._last_number() + 1:06}"
             new = self._folder / f"{name}{atomic.PARTIAL}new"
             new.mkdir()
@@ -78,7 +86,7 @@ class Snapshots:
                     self._show(former)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
-            self._prune(former)
+            self._tidy(former)
             return former
 
     def _show(self, snapshot: Path) -> None:
@@ -86,13 +94,14 @@ class Snapshots:
         link.symlink_to(Path(FOLDER) / snapshot.name)
         link.replace(self.link)
 
-    def _prune(self, current: Path) -> None:
-        """Remove what is neither current nor the one before it, oldest first."""
-        numbered = self._numbered()
-        before = [snapshot for snapshot in numbered if snapshot.name < current.name]
-        for snapshot in numbered:
-            if snapshot not in (current, *before[-1:]):
-                shutil.rmtree(snapshot)
+    def _tidy(self, current: Path | None) -> None:
+        """Remove what killed writers left, and all snapshots but the current one and the one before it, oldest first."""
+        atomic.remove_leftovers(self._folder)
+        if current:
+            before = [snapshot for snapshot in self._numbered() if snapshot.name < current.name]
+            for snapshot in self._numbered():
+                if snapshot not in (current, *before[-1:]):
+                    shutil.rmtree(snapshot, ignore_errors=True)
 
     def _last_number(self) -> int:
         return max((int(path.name) for path in self._numbered()), default=0)

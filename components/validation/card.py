@@ -14,7 +14,7 @@ from components.contract.model import Model
 from components.contract.spec import UseCaseSpec
 from components.validation.gates import table as gate_table
 from components.validation.metrics import LEADING
-from components.validation.wording import name, number, share, short
+from components.validation.wording import name, number, share, short, span
 
 # A use case may state these, one ``- Item: text`` per line; the platform cannot know them.
 STATEMENTS = "card.md"
@@ -67,12 +67,12 @@ def write_card(
             raise LooplineError(
                 f"the {part} is of model {short(of)}, not of {short(model.digest)}: a card is about one model"
             )
-    stated = Statements(case.folder / STATEMENTS)
+    stated = Statements(case.folder / STATEMENTS, f"{usecase.replace('.', '/')}/{STATEMENTS}")
     sections: dict[str, Lines] = {
         "Model Details": _details(case.spec, model, footprint, stated),
         "Intended Use": _intended_use(case.spec, stated),
         "Training Data": _training_data(case.spec, model, stated),
-        "Evaluation": _evaluation(evaluation, verdict, stated),
+        "Evaluation": _evaluation(evaluation, verdict, stated, case.spec.timezone),
         "Ethical Considerations": _ethics(evaluation, stated),
         "Maintenance": _maintenance(case.spec, stated),
     }
@@ -84,22 +84,25 @@ def write_card(
 class Statements:
     """What people state about a use case in its card.md; an item they left out says where to write it.
 
+    Args:
+        file: the card.md, which need not exist.
+        shown: what the card calls that file, the same on every machine.
+
     Raises:
         LooplineError: the file states an item that a card does not have.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, shown: str) -> None:
+        self._shown = shown
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
         self._items = dict(re.findall(r"^- ([^:\n]+):\s*(\S.*)$", text, flags=re.MULTILINE))
         for item in self._items:
             if item not in STATED:
-                raise LooplineError(f"{file} states '{item}', which a card does not have; it has {', '.join(STATED)}")
+                raise LooplineError(f"{shown} states '{item}', which a card does not have; it has {', '.join(STATED)}")
 
     def line(self, item: str) -> str:
         """The item as a line of the card."""
-        where = f"{self._file.parent.name}/{self._file.name}"
-        missing = f"_not stated; write `- {item}: ...` in {where} of the use case_"
+        missing = f"_not stated; write `- {item}: ...` in {self._shown}_"
         return f"- {item}: {self._items.get(item, missing)}"
 
 
@@ -138,12 +141,12 @@ def _training_data(spec: UseCaseSpec, model: Model, stated: Statements) -> Lines
     ]
 
 
-def _evaluation(evaluation: Evaluation, verdict: Verdict, stated: Statements) -> Lines:
+def _evaluation(evaluation: Evaluation, verdict: Verdict, stated: Statements, timezone: str) -> Lines:
     names = list(evaluation.metrics)
     results = {"all rows": evaluation.metrics, **{f"under {s.name}": s.metrics for s in evaluation.scenarios}}
     rows = f"{evaluation.labelled:,} labelled rows of {evaluation.rows:,}"
     return [
-        f"{rows}, from {evaluation.start} to {evaluation.end} (UTC), examples `{short(evaluation.examples)}`.",
+        f"{rows}, {span(evaluation.start, evaluation.end, timezone)}, examples `{short(evaluation.examples)}`.",
         "",
         f"| | {' | '.join(map(name, names))} |",
         "|---" * (len(names) + 1) + "|",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow.parquet import ParquetFile
 
 from components.contract import atomic, digest
 from components.contract import usecase as contract_usecase
@@ -125,7 +125,7 @@ def _scores(path: Path, evaluation: Evaluation) -> pa.Table:
         raise LooplineError(f"the evaluation at {path} has lost its {SCORES}; evaluate the model again")
     if digest.of_file(file) != evaluation.scores:
         raise CorruptArtifactError(f"{file} is not the file its evaluation was written with; evaluate the model again")
-    return pq.read_table(file)
+    return ParquetFile(file).read()
 
 
 def _refuse_different_rows(champion: pa.Table, challenger: pa.Table) -> None:

@@ -57,16 +57,19 @@ class Plot:
 
 
 @contextmanager
-def plot(description: str, width: float = 4.6, height: float = 3.6) -> Iterator[Plot]:
+def plot(description: str, width: float = 4.6, height: float = 3.6, left: float = 0.6) -> Iterator[Plot]:
     """Axes to draw on, in the style of every plot of Loopline.
 
     Args:
         description: what is to be seen, for people who hear the page.
-        width: in inches of 72 points; the page may scale it.
-        height: likewise.
+        width: of the whole, in inches of 72 points; the page may scale it.
+        height: of the whole, likewise.
+        left: room for the labels of the vertical axis, likewise.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height))
+        # Set by hand: matplotlib's own layouts draw everything twice.
+        figure.subplots_adjust(left / width, 0.48 / height, 1 - 0.12 / width, 1 - 0.12 / height)
         made = Plot(figure.add_subplot())
         yield made
         text = StringIO()
@@ -170,15 +173,16 @@ def months(evaluations: Mapping[str, Evaluation], metric: str) -> str:
 def slices(column: str, parts: Sequence[Slice], metric: str, overall: float | None) -> str:
     """A metric by value of a column, beside the metric overall; a hollow dot has too few rows to be judged."""
     shown = [part for part in parts if metric in part.metrics]
-    with plot(f"{name(metric)} by {column}", width=7.2, height=0.9 + 0.2 * len(shown)) as made:
+    labels = [f"{part.value}  ({part.rows:,})" for part in shown]
+    left = 0.2 + 0.075 * max(map(len, labels), default=0)
+    with plot(f"{name(metric)} by {column}", height=0.8 + 0.2 * len(shown), left=left) as made:
         if overall is not None:
             made.axes.axvline(overall, color=MUTED, linewidth=1, linestyle=":")
         for row, part in enumerate(shown):
             face = COLOURS[0] if part.judged else "white"
             made.axes.scatter(part.metrics[metric], row, s=34, color=COLOURS[0], facecolor=face, linewidths=1.2)
-        made.axes.set_yticks(range(len(shown)), [f"{part.value}  ({part.rows:,})" for part in shown])
+        made.axes.set_yticks(range(len(shown)), labels)
         made.axes.set(xlabel=name(metric), ylim=(len(shown) - 0.4, -0.6))
-        made.axes.grid(visible=True, axis="both")
     return made.svg
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 import numpy as np
-import pyarrow.parquet as pq
+from pyarrow.parquet import ParquetFile
 
 from components.contract import atomic
 from components.contract import usecase as contract_usecase
@@ -14,7 +14,7 @@ from components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint,
 from components.contract.examples import LABEL
 from components.validation import plots
 from components.validation.metrics import LEADING, METRICS, Floats
-from components.validation.wording import name, number, share, short
+from components.validation.wording import name, number, share, short, span
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -35,12 +35,12 @@ def write_report(
     """
     spec = contract_usecase.load(usecase).spec
     evaluation, footprint = read(Evaluation, evaluation_path), read(Footprint, footprint_path)
-    scores = pq.read_table(Path(evaluation_path) / SCORES)
+    scores = ParquetFile(Path(evaluation_path) / SCORES).read()
     label, score = (np.asarray(scores.column(column).to_numpy(), dtype=np.float64) for column in (LABEL, SCORE))
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(f"Evaluation of {spec.name}"),
         description=escape(spec.description),
-        facts=_facts(evaluation),
+        facts=_facts(evaluation, spec.timezone),
         tiles="".join(_tile(metric, value) for metric, value in evaluation.metrics.items()),
         sections="\n".join(
             [
@@ -56,9 +56,9 @@ def write_report(
     atomic.write_text(Path(report_path), page)
 
 
-def _facts(evaluation: Evaluation) -> str:
+def _facts(evaluation: Evaluation, timezone: str) -> str:
     facts = {
-        "Window": f"{evaluation.start} to {evaluation.end}",
+        "Window": span(evaluation.start, evaluation.end, timezone),
         "Rows": f"{evaluation.labelled:,} labelled of {evaluation.rows:,}",
         "Model": short(evaluation.model),
         "Examples": short(evaluation.examples),
@@ -74,21 +74,22 @@ def _section(heading: str, content: str) -> str:
     return f"<section><h2>{escape(heading)}</h2>{content}</section>" if content else ""
 
 
-def _figure(svg: str, caption: str, kind: str = "") -> str:
-    return f'<figure class="{kind}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+def _figure(title: str, svg: str, caption: str = "") -> str:
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure><h3>{escape(title)}</h3>{svg}{note}</figure>"
 
 
-def _table(caption: str, head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+def _table(caption: str, head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind: str = "") -> str:
     """A table in a card; each row is a CSS class and its cells, the first of which is the row's heading."""
     heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
-        f'<tr class="{kind}"><th scope="row">{escape(cells[0])}</th>'
+        f'<tr class="{row}"><th scope="row">{escape(cells[0])}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells[1:])
         + "</tr>"
-        for kind, cells in rows
+        for row, cells in rows
     )
     table = f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="card">{table}</div>'
+    return f'<div class="card {kind}">{table}</div>'
 
 
 def _cells(metrics: Metrics, names: Sequence[str]) -> list[str]:
@@ -96,18 +97,16 @@ def _cells(metrics: Metrics, names: Sequence[str]) -> list[str]:
 
 
 def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> str:
-    one = {"model": evaluation}
+    one, curves = {"model": evaluation}, evaluation.curves
+    bins = "On the dotted line, what was predicted is what was seen. Larger dots: more rows."
     figures = [
-        _figure(
-            plots.calibration(one), "On the dotted line, what was predicted is what was seen. Larger dots: more rows."
-        ),
-        _figure(plots.scores(evaluation.task, label, score), "How far the model separates what it predicts."),
+        _figure("Calibration", plots.calibration(one), bins),
+        _figure("Errors" if evaluation.task == "regression" else "Scores", plots.scores(evaluation.task, label, score)),
     ]
-    curves = evaluation.curves
     if curves.roc:
         figures[:0] = [
-            _figure(plots.roc(one), "The dotted line is guessing."),
-            _figure(plots.precision_recall(one), "The dotted line is the share of positives: guessing."),
+            _figure("ROC", plots.roc(one), "The dotted line is guessing."),
+            _figure("Precision and recall", plots.precision_recall(one), "The dotted line is the share of positives."),
         ]
     content = f'<div class="stack"><div class="plots">{"".join(figures)}</div>'
     if curves.confusion:
@@ -115,7 +114,7 @@ def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> str:
             ("", [f"seen {seen}", *(f"{count:,}" for count in counts)]) for seen, counts in enumerate(curves.confusion)
         ]
         caption = f"Confusion at threshold {number(curves.threshold)}" + (", where F1 is highest" if curves.roc else "")
-        content += _table(caption, ["", "called 0", "called 1"], rows)
+        content += _table(caption, ["", "called 0", "called 1"], rows, "narrow")
     return content + "</div>"
 
 
@@ -123,24 +122,18 @@ def _slices(evaluation: Evaluation, least: int) -> str:
     columns: dict[str, list[Slice]] = {}
     for part in evaluation.slices:
         columns.setdefault(part.column, []).append(part)
-    metric = LEADING[evaluation.task]
-    names = METRICS[evaluation.task]
-    content = []
+    metric, names = LEADING[evaluation.task], METRICS[evaluation.task]
+    figures, tables = "", ""
     for column, parts in columns.items():
-        svg = plots.slices(column, parts, metric, evaluation.metrics.get(metric))
+        figures += _figure(column, plots.slices(column, parts, metric, evaluation.metrics.get(metric)))
         rows = [
             ("" if part.judged else "unjudged", [part.value, f"{part.rows:,}", *_cells(part.metrics, names)])
             for part in parts
         ]
-        table = _table(
-            f"{column}: all metrics; grey rows are too few to be judged", [column, "Rows", *map(name, names)], rows
-        )
-        caption = f"Dotted: all rows. Hollow: fewer than {least:,} rows, not judged. In brackets: rows."
-        content.append(
-            f"<div><h3>{escape(column)}</h3>{_figure(svg, caption, 'wide')}"
-            f"<details><summary>All metrics by {escape(column)}</summary>{table}</details></div>"
-        )
-    return f'<div class="stack">{"".join(content)}</div>' if content else ""
+        table = _table("Grey: too few rows to be judged", [column, "Rows", *map(name, names)], rows)
+        tables += f"<details><summary>All metrics by {escape(column)}</summary>{table}</details>"
+    legend = f"{name(metric)}, and the number of rows. Dotted: all rows. Hollow: fewer than {least:,} rows, not judged."
+    return f'<p class="muted">{legend}</p><div class="columns">{figures}</div>{tables}' if figures else ""
 
 
 def _scenarios(evaluation: Evaluation) -> str:
@@ -161,18 +154,18 @@ def _months(evaluation: Evaluation) -> str:
         ["Month", *map(name, names)],
         [("", [m, *_cells(v, names)]) for m, v in evaluation.months.items()],
     )
-    svg = plots.months({"model": evaluation}, LEADING[evaluation.task])
-    return f'<div class="stack">{_figure(svg, "The leading metric by month of the event.", "wide")}{table}</div>'
+    metric = LEADING[evaluation.task]
+    return f'<div class="stack">{_figure(name(metric), plots.months({"model": evaluation}, metric))}{table}</div>'
 
 
 def _unseen(evaluation: Evaluation) -> str:
     if not evaluation.unseen:
         return ""
     rows = [("", [feature, share(value)]) for feature, value in evaluation.unseen.items()]
-    return _table("Share of rows whose category is new to the model", ["Feature", "Rows"], rows)
+    return _table("Share of rows whose category is new to the model", ["Feature", "Rows"], rows, "narrow")
 
 
 def _footprint(footprint: Footprint) -> str:
     metrics: Mapping[str, float] = footprint.metrics
     rows = [("", [name(metric), number(value)]) for metric, value in metrics.items()]
-    return _table("Measured here, on one core", ["", "Value"], rows)
+    return _table("Measured here, on one core", ["", "Value"], rows, "narrow")

@@ -1,5 +1,9 @@
 """Numbers and names of metrics as people read them, in sentences and tables."""
 
+from zoneinfo import ZoneInfo
+
+from components.contract.window import parse_time
+
 NAMES = {
     "auc": "AUC",
     "average_precision": "Average precision",
@@ -39,6 +43,13 @@ def apart(value: float, bound: float) -> tuple[str, str]:
             break
         texts = number(value, digits), number(bound, digits)
     return texts
+
+
+def span(start: str, end: str, timezone: str) -> str:
+    """A window between two ISO moments as clocks in a timezone show it: bare dates at midnight, the end excluded."""
+    zone = ZoneInfo(timezone)
+    first, last = (parse_time(moment).astimezone(zone).strftime("%Y-%m-%d %H:%M") for moment in (start, end))
+    return f"{first.removesuffix(' 00:00')} to {last.removesuffix(' 00:00')} ({timezone})"
 
 
 def share(value: float) -> str:

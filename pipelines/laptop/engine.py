@@ -41,6 +41,10 @@ class Engine:
         """A process for functions that need heavy imports; the caller shuts it down."""
         return self._processes.pool()
 
+    def wait_until_warm(self) -> None:
+        """Return when heavy libraries are imported and every further step starts from a warm process."""
+        self._processes.wait_for("training")
+
     def run(self, pipeline: Any, package: str, arguments: Mapping[str, Any]) -> Run:
         """Run a pipeline to its end and return its record, failed or not.
 

@@ -101,4 +101,6 @@ def _verb(step: Step) -> str:
 
 
 def _took(step: Step) -> str:
-    return words.duration(step.seconds) if step.state == "succeeded" else step.state
+    if step.state == "succeeded":
+        return words.duration(step.seconds)
+    return "not reached" if step.state == "waiting" else step.state

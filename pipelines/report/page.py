@@ -1,11 +1,14 @@
 """The page: one HTML file that needs nothing else, from the evidence of some runs."""
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from components.contract.digest import PREFIX
 from components.contract.spec import UseCaseSpec
 from pipelines.report import dag, plots, words
 from pipelines.report.evidence import Evidence
@@ -92,7 +95,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=words, prose=prose, gate_name=_gate_name, gate_bound=_gate_bound, shorten=_shorten)
+    environment.globals.update(words=words, prose=prose, gate_name=_gate_name, gate_bound=_gate_bound, lineage=_lineage)
     return environment
 
 
@@ -110,7 +113,12 @@ def _gate_bound(gate: Mapping[str, Any]) -> str:
     return " and ".join(f"{sign} {words.metric(gate['metric'], bound)}" for sign, bound in bounds if bound is not None)
 
 
-def _shorten(value: Any) -> str:
-    """A digest by its first digits; anything else as it is."""
-    text = str(value)
-    return words.short(text) if text.startswith("sha256:") else text
+def _lineage(value: Any) -> str:
+    """What a model says about where it comes from, digests by their first digits; it may be JSON text."""
+    with suppress(ValueError):
+        value = json.loads(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_lineage(part)}" for name, part in sorted(value.items()))
+    if isinstance(value, list):
+        return ", ".join(_lineage(part) for part in value)
+    return words.short(value) if isinstance(value, str) and value.startswith(PREFIX) else str(value)

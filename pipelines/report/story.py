@@ -13,6 +13,8 @@ from pipelines.report.evidence import Evidence
 from pipelines.report.naming import Names
 from pipelines.report.prose import first_paragraph
 
+FAILED = frozenset({"failed", "killed"})
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -36,7 +38,7 @@ class Story:
     """The outcome in one line, what failed (if anything did), the numbers to remember, and a chapter for each run."""
 
     headline: str
-    failure: str
+    failures: Sequence[str]
     figures: Sequence[Figure]
     chapters: Sequence[Chapter]
 
@@ -48,7 +50,7 @@ def tell(
     names = Names(models)
     return Story(
         headline=_headline(evidence, models, names, summary["retrain"]),
-        failure=_failure(evidence.runs),
+        failures=[_failure(run) for run in evidence.runs if run.state in FAILED],
         figures=list(_figures(evidence, models, spec, summary)),
         chapters=[Chapter(run, list(_chapter(run, evidence, spec, names))) for run in evidence.runs],
     )
@@ -60,7 +62,7 @@ def _headline(
     names: Names,
     retrained: Mapping[str, str] | None,
 ) -> str:
-    failed = next((run for run in evidence.runs if run.state in {"failed", "killed"}), None)
+    failed = next((run for run in evidence.runs if run.state in FAILED), None)
     if failed:
         return f"The loop stopped in {failed.pipeline}"
     refused = next((v.content for v in evidence.verdicts if not v.content.passed), None)
@@ -76,17 +78,15 @@ def _headline(
     return f"Version {champion} stays champion"
 
 
-def _failure(runs: Sequence[Run]) -> str:
-    """Which step of which run failed, and its one sentence."""
-    for run in runs:
-        if run.state not in {"failed", "killed"}:
-            continue
-        step = next((step for step in run.steps if step.state in {"failed", "killed"}), None)
-        if step is None:
-            return words.sentence(run.error or f"{run.pipeline} was {run.state}")
-        why = step.why or run.error.removeprefix(f"{step.name}: ")
-        return f"Step {step.name} {'was ' * (step.state == 'killed')}{step.state}: {words.sentence(why)}"
-    return ""
+def _failure(run: Run) -> str:
+    """Which step of a run failed, and its one sentence."""
+    step = next((step for step in run.steps if step.state in FAILED), None)
+    if step is None:
+        return words.sentence(
+            f"{run.pipeline} {run.state}: {run.error}" if run.error else f"{run.pipeline} {run.state}"
+        )
+    why = step.why if step.state == "failed" else run.error
+    return words.sentence(f"step {step.name} of {run.pipeline} {step.state}: {why}")
 
 
 def _figures(
@@ -142,8 +142,6 @@ def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: Names) -> I
         )
     for checked in evidence.of(run, "skew"):
         yield words.sentence(first_paragraph(checked))
-    if run.state != "succeeded":
-        yield words.sentence(run.error or f"It was {run.state}")
 
 
 def _learned(run: Run, evidence: Evidence, spec: UseCaseSpec) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Figures against named peers, measured in the same run: ``make bench``."""

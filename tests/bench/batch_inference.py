@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def _package(folder: Path) -> model.Model:
     parts = ["filled", "flags", *(f"{name}_vector" for name in CATEGORIES)]
     nodes.append(helper.make_node("Concat", parts, ["layer_0"], axis=1))
     sizes = [2 * len(NUMBERS) + 8 * len(CATEGORIES), 128, 128, 1]
-    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         weights[f"weight_{i}"] = _normal(random, fan_in, fan_out) / np.float32(np.sqrt(fan_in))
         weights[f"bias_{i}"] = np.zeros(fan_out, np.float32)
         nodes.append(helper.make_node("Gemm", [f"layer_{i}", f"weight_{i}", f"bias_{i}"], [f"sum_{i}"]))

@@ -55,6 +55,7 @@ def test_times() -> None:
     described = profile([datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 17, tzinfo=UTC)], "timestamp")
     assert (described["min"], described["mean"], described["max"]) == ("2024-01-01", None, "2024-01-17")
     assert described["histogram"][1] == ("2024-01-02", 0)
+    assert profile([datetime.max.replace(tzinfo=UTC)], "timestamp")["histogram"] == [("9999-12-31T23:59:59", 1)]
 
 
 @pytest.mark.parametrize("kind", list(ARROW_TYPES))

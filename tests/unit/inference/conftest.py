@@ -1,51 +1,17 @@
-"""Two small use cases and models to predict with: one whose score is its input, one that is a real network."""
+"""Use cases, models and inputs of batch prediction."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pyarrow as pa
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
+from tram_examples import FEATURES, STOPS, TASKS, USECASE, WINDOW, Inputs, seal
 
 from components.contract import dataset, examples, model
-from components.contract.examples import Feature
-from components.contract.signature import Signature
-
-USECASE = """
-name: {name}
-description: Will the tram be late?
-task: {task}
-timezone: Europe/Berlin
-entity: {{table: trips, keys: [line, trip], timestamp: departs_at}}
-label: {{column: late, known_at: arrived_at}}
-tables:
-  trips:
-    timestamp: departs_at
-    columns:
-      line: {{type: string}}
-      trip: {{type: integer}}
-      departs_at: {{type: timestamp}}
-      arrived_at: {{type: timestamp, nullable: true}}
-      late: {{type: float, nullable: true}}
-      signal: {{type: float, nullable: true}}
-      stop: {{type: string, nullable: true}}
-features: {{request: [signal, stop]}}
-validation: {{gates: [{{metric: auc, min: 0.5}}]}}
-retrain: {{window: 30d, metric: auc}}
-replay:
-  train: [2024-03-01, 2024-03-10]
-  validate: [2024-03-10, 2024-03-20]
-  batch: [2024-03-20, 2024-04-10]
-  compare: [2024-04-10, 2024-04-20]
-"""
-TASKS = {"trams": "binary_classification", "tram_delays": "regression"}
-STOPS = ["Alex", "Zoo", "Südkreuz"]
-FEATURES = [Feature("signal", "number"), Feature("stop", "category")]
 
 
 @pytest.fixture(scope="session")
@@ -65,27 +31,6 @@ def usecases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 @pytest.fixture
 def usecase(usecases: dict[str, str]) -> str:
     return usecases["classification"]
-
-
-def seal(
-    folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, np.ndarray[Any, Any]], output: str
-) -> model.Model:
-    """Package a graph over `FEATURES`."""
-    types = {"number": TensorProto.FLOAT, "category": TensorProto.STRING}
-    graph = helper.make_graph(
-        nodes,
-        "trams",
-        [helper.make_tensor_value_info(f.name, types[f.kind], [None, 1]) for f in FEATURES],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
-    )
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
-    onnx_model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    onnx.checker.check_model(onnx_model)
-    file = folder / "repository" / "trams" / "1" / "model.onnx"
-    file.parent.mkdir(parents=True)
-    onnx.save(onnx_model, str(file))
-    return model.seal(folder, "trams", Signature(tuple(FEATURES), output), {})
 
 
 @pytest.fixture(scope="session")
@@ -129,37 +74,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> model.Model:
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
     ]
     return seal(tmp_path_factory.mktemp("network"), nodes, weights, "probability")
-
-
-def moments(start: datetime, rows: int, step: timedelta) -> list[datetime]:
-    return [start + i * step for i in range(rows)]
-
-
-def trips(
-    signals: Sequence[float | None], departures: Sequence[datetime], stops: Sequence[str | None] | None = None
-) -> pa.Table:
-    """Examples of trips: one per signal."""
-    departs = pa.array(departures, examples.TIMESTAMP)
-    return pa.table(
-        {
-            "line": pa.array([f"M{i % 3}" for i in range(len(signals))], pa.string()),
-            "trip": pa.array(range(len(signals)), pa.int64()),
-            "departs_at": departs,
-            "arrived_at": pa.nulls(len(signals), examples.TIMESTAMP),
-            "late": pa.nulls(len(signals), pa.float64()),
-            "feature_time": departs,
-            "label": pa.nulls(len(signals), pa.float64()),
-            "signal": pa.array(signals, pa.float64()),
-            "stop": pa.array(stops if stops is not None else [STOPS[i % 3] for i in range(len(signals))], pa.string()),
-        }
-    )
-
-
-START, END = "2024-03-20", "2024-03-30"
-FIRST = datetime(2024, 3, 19, 23, tzinfo=UTC)
-
-
-Inputs = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture

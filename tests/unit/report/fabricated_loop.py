@@ -359,7 +359,11 @@ class Fabric:
             "aliases": aliases,
             "digest": digest,
             "metrics": {month: {**main, "calibration_error": 0.0123, "mean_predicted": 0.221, "mean_seen": 0.2278}},
-            "lineage": {"data_digest": "sha256:" + "4d" * 32, "code_revision": "519edd1"},
+            "lineage": {
+                "examples": "sha256:" + "4d" * 32,
+                "feature_views": '{"weather": "sha256:' + "6f" * 32 + '"}',
+                "code": "519edd1",
+            },
             "created": "2013-06-01T00:00:00+00:00",
         }
 

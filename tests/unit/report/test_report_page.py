@@ -118,7 +118,7 @@ def test_text_from_data_stays_text(make_loop: MakeLoop, tmp_path: Path, text: st
         run.parameters["start"] = text
         for step in run.steps:
             step.why = text
-    loop.models[0]["lineage"]["code_revision"] = text
+    loop.models[0]["lineage"]["code"] = text
     clean = page_of(make_loop(), tmp_path / "clean")
     hostile = page_of(loop, tmp_path / "hostile")
     assert text in hostile.text
@@ -170,8 +170,8 @@ def test_a_failed_run_leads_with_the_step_and_its_sentence(make_loop: MakeLoop, 
     broken.state, broken.why = "failed", sentence
     page = page_of(loop, tmp_path)
     assert "The loop stopped in training" in page.text
-    assert f"Step training-examples/validate-data failed: T{sentence[1:]}." in page.text
-    assert page.text.count(f"{sentence[1:]}.") == 1
+    assert f"Step training-examples/validate-data of training failed: {sentence}." in page.text
+    assert page.text.count(f"{sentence}.") == 1
     assert page.sections == ["outcome", "runs", "lineage"]
 
 
@@ -201,6 +201,13 @@ def test_lost_and_damaged_artifacts_are_named_and_the_rest_is_shown(make_loop: M
     assert "comparisons of retrain / compare:" in page.text
     assert "quality" in page.sections
     assert "comparison" not in page.sections
+
+
+def test_lineage_shows_digests_by_their_first_digits_and_whole_in_the_title(page: Page) -> None:
+    titles = [code["title"] for code in page.all("code") if "title" in code]
+    assert "sha256:" + "4d" * 32 in titles
+    assert "weather 6f6f6f6f6f6f" in page.text
+    assert "6f" * 32 not in page.text
 
 
 def test_cached_steps_are_shown_as_such(page: Page) -> None:

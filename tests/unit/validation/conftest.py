@@ -180,7 +180,9 @@ def onnx_bytes(output: str, weights: dict[str, float], blind_to_nan: bool) -> by
         initialisers.append(helper.make_tensor("base", TensorProto.FLOAT, [], [10.0]))
         nodes.append(helper.make_node("Add", ["signal", "base"], [output]))
     inputs = [
-        helper.make_tensor_value_info(f.name, TensorProto.STRING if f.kind == "category" else TensorProto.FLOAT, [None, 1])
+        helper.make_tensor_value_info(
+            f.name, TensorProto.STRING if f.kind == "category" else TensorProto.FLOAT, [None, 1]
+        )
         for f in FEATURES
     ]
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 1])]

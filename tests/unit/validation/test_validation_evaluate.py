@@ -78,7 +78,9 @@ def test_slices_have_the_metrics_of_their_rows(world, run):
         *[("shop", s) for s in ("0", "1", "2", "(missing)")],
     ]
     for part in found.slices:
-        inside = np.array([str(v) if v is not None else "(missing)" for v in rows[part.column].to_pylist()]) == part.value
+        inside = (
+            np.array([str(v) if v is not None else "(missing)" for v in rows[part.column].to_pylist()]) == part.value
+        )
         label, score = scores["label"].to_numpy()[inside], scores["score"].to_numpy()[inside].astype(float)
         assert part.rows == inside.sum()
         assert part.metrics == measure("binary_classification", label, score)
@@ -92,7 +94,9 @@ def test_a_small_slice_is_shown_but_not_judged(world, run):
 
 def test_a_column_of_many_values_is_shown_by_its_largest():
     values = [v for v in range(80) for _ in range(v + 1)]
-    found = slices(pa.chunked_array([values]), "n", "regression", np.arange(len(values)) * 1.0, np.ones(len(values)), 40)
+    found = slices(
+        pa.chunked_array([values]), "n", "regression", np.arange(len(values)) * 1.0, np.ones(len(values)), 40
+    )
     assert [int(part.value) for part in found] == list(range(80 - LARGEST, 80))
     assert [part.judged for part in found] == [v + 1 >= 40 for v in range(80 - LARGEST, 80)]
 
@@ -112,7 +116,12 @@ def test_a_shift_is_in_standard_deviations_and_leaves_missing_values_missing(wor
     rows = rows.set_column(rows.schema.get_field_index("size"), "size", size)
     shifted = disturbed(rows, Scenario(name="s", shift={"size": -2.0}), world.features)["size"].to_pylist()
     deviation = np.std([1.0, 2.0, 3.0])
-    assert shifted == [pytest.approx(1 - 2 * deviation), pytest.approx(2 - 2 * deviation), None, pytest.approx(3 - 2 * deviation)]
+    assert shifted == [
+        pytest.approx(1 - 2 * deviation),
+        pytest.approx(2 - 2 * deviation),
+        None,
+        pytest.approx(3 - 2 * deviation),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +146,9 @@ def test_unseen_values_are_counted_where_the_model_says_what_it_saw(world, run):
 
 def test_no_label_at_all_is_one_sentence(world, run):
     rows = world.rows(20)
-    examples = world.examples(rows.set_column(rows.schema.get_field_index("label"), "label", pa.nulls(20, pa.float64())))
+    examples = world.examples(
+        rows.set_column(rows.schema.get_field_index("label"), "label", pa.nulls(20, pa.float64()))
+    )
     with pytest.raises(LooplineError, match="none of the 20 examples .* has a label.*'lit' is known"):
         run(examples=examples)
 

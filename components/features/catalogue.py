@@ -1,0 +1,43 @@
+"""The catalogue: which feature views are in a store, what they hold, where they come from and how far they reach."""
+
+from pathlib import Path
+from typing import Any
+
+from components.contract.errors import LooplineError
+from components.contract.window import iso
+from components.features.repository import REGISTRY, open_repository
+
+
+def views(project: str, store: Path | str) -> list[dict[str, Any]]:
+    """The feature views of a store, by name, as plain data.
+
+    Args:
+        project: the Feast project: the name of the use case.
+        store: folder of the Feast repository.
+
+    Returns:
+        For each view: ``name``, ``description``, ``owner``, ``entities``, ``join_keys`` and ``features`` (name -> type),
+        ``ttl`` (text; "unlimited" if there is none), ``materialised`` (ISO moment up to which it is online, or None),
+        ``tags`` (the user's and the lineage: ``usecase``, ``version``, ``history``, ``data``).
+
+    Raises:
+        LooplineError: there is no store in that folder.
+    """
+    folder = Path(store)
+    if not (folder / REGISTRY).is_file():
+        raise LooplineError(f"there is no feature store in {folder} yet; `loopline run materialise` makes it")
+    repository = open_repository(folder, project)
+    return [
+        {
+            "name": view.name,
+            "description": view.description,
+            "owner": view.owner,
+            "entities": list(view.entities),
+            "join_keys": {field.name: str(field.dtype) for field in view.entity_columns},
+            "features": {field.name: str(field.dtype) for field in view.features},
+            "ttl": str(view.ttl) if view.ttl else "unlimited",
+            "materialised": iso(view.most_recent_end_time) if view.most_recent_end_time else None,
+            "tags": dict(view.tags),
+        }
+        for view in sorted(repository.list_feature_views(), key=lambda view: view.name)
+    ]

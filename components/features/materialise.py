@@ -1,0 +1,136 @@
+"""Materialising: bringing the online store up to a moment, never beyond it and never back."""
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+from feast import FeatureStore
+
+from components.contract import atomic
+from components.contract.dataset import Dataset
+from components.contract.usecase import load
+from components.contract.window import iso, parse_time
+from components.features import history as histories
+from components.features import online
+from components.features.definitions import StoredView, stored_views, view_versions
+from components.features.history import History
+from components.features.repository import REGISTRY, create, define, open_repository
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def materialise(
+    usecase: str, end: str, store: Path | str, history_path: Path | str, receipt_path: Path | str
+) -> dict[str, Any]:
+    """Bring the online store up to what was known at ``end``.
+
+    For each key the latest row of history up to ``end`` is written, unless the store holds the same or a newer one. If
+    the history of a view is the one that was materialised last, only what came after is looked at, and nothing if
+    nothing did. Another history (a later window, a correction, late data) is compared key by key.
+
+    The registry is replaced as a whole once everything is written. Killed before that, the store holds some newer values
+    than the registry knows of, and the next call completes it. A second call at the same time waits for the first.
+
+    Args:
+        usecase: package of the use case.
+        end: the moment, ISO; without a zone it is in the use case's timezone. What became known at it is included.
+        store: folder of the Feast repository (see `components.features.repository`), made if it is not there.
+        history_path: the history to materialise.
+        receipt_path: the JSON file to write.
+
+    Returns:
+        What is in the receipt: ``usecase``, ``end``, ``store``, ``registry``, ``history`` and ``data`` (digests), and for
+        each view ``version``, ``rows`` written, and the ``start`` and ``end`` of the interval that was looked at.
+
+    Raises:
+        LooplineError: the definitions are wrong, the history lacks a view, or the disk is full.
+    """
+    case = load(usecase)
+    spec = case.spec
+    views = stored_views(case)
+    moment = parse_time(end, ZoneInfo(spec.timezone))
+    history = Dataset.open(history_path)
+    folder = Path(store)
+    with _alone(folder):
+        atomic.remove_leftovers(folder)
+        create(folder, spec.name)
+        with atomic.new_file(folder / REGISTRY) as registry:
+            if (folder / REGISTRY).is_file():
+                shutil.copyfile(folder / REGISTRY, registry)
+            repository = open_repository(folder, spec.name, registry.name)
+            before = {view.name: view.tags.get("history") for view in repository.list_feature_views()}
+            define(repository, views, history, _lineage(usecase, views, history))
+            written = {view.name: _bring_up(repository, view, history, moment, before.get(view.name)) for view in views}
+    receipt = {
+        "usecase": usecase,
+        "end": iso(moment),
+        "store": str(folder),
+        "registry": str(folder / REGISTRY),
+        "history": history.digest,
+        "data": history.facts.get("data"),
+        "views": {view.name: {"version": view.version, **written[view.name]} for view in views},
+    }
+    atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
+    return receipt
+
+
+def _bring_up(
+    repository: FeatureStore, view: StoredView, history: Dataset, end: datetime, before: str | None
+) -> dict[str, Any]:
+    """Write what is new in a view; say how many rows and over which interval."""
+    registered = repository.get_feature_view(view.name)
+    done = registered.most_recent_end_time
+    start = done if done and before == history.tables[view.name]["digest"] else None
+    if start and start >= end:
+        return {"rows": 0, "start": iso(start), "end": iso(start)}
+    source = History(str(history.file(view.name)), view.timestamp, view.created)
+    keys = [view.column(key) for key in view.join_keys]
+    latest = histories.latest(source, keys, list(view.columns), start, end)
+    fresh = _newer_than_online(repository, view, latest)
+    online.write(repository, view, fresh)
+    if not done or end > done:
+        repository.registry.apply_materialization(registered, repository.project, start or done or BEGINNING, end)
+    return {"rows": fresh.num_rows, "start": iso(start or BEGINNING), "end": iso(end)}
+
+
+def _newer_than_online(repository: FeatureStore, view: StoredView, rows: pa.Table) -> pa.Table:
+    """The rows whose values the online store does not have, and has no newer ones for."""
+    features = [field.name for field in view.view.features]
+    keys = pa.table({key: rows.column(view.column(key)) for key in view.join_keys}) if view.join_keys else rows.select([])
+    values = [rows.column(view.column(feature)).to_pylist() for feature in features]
+    since = [moment.replace(microsecond=0) for moment in rows.column(view.timestamp).to_pylist()]
+    newer = []
+    for row, held in enumerate(online.read(repository, view, features, keys)):
+        unchanged = held.since == since[row] and all(
+            online.same(column[row], held.values[feature]) for feature, column in zip(features, values, strict=True)
+        )
+        newer.append(not unchanged and (held.since is None or held.since <= since[row]))
+    return rows.filter(pa.array(newer, pa.bool_()))
+
+
+def _lineage(usecase: str, views: list[StoredView], history: Dataset) -> dict[str, dict[str, str]]:
+    return {
+        name: {
+            "usecase": usecase,
+            "version": version,
+            "history": history.tables[name]["digest"] if name in history.tables else "",
+            "data": str(history.facts.get("data", "")),
+        }
+        for name, version in view_versions(views).items()
+    }
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder against other processes; the lock ends with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,91 @@
+"""Reading and writing the online store through Feast, with the event timestamp that an answer carries.
+
+An online store keeps one value per key for ever and does not know of a ttl, and SQLite's keeps event timestamps in
+whole seconds: whoever reads has to judge the age.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from feast import FeatureStore
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.type_map import python_values_to_proto_values
+
+from components.features.definitions import StoredView
+
+# Keys per request: below SQLite's limit on variables in a statement.
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the online store holds for a key: the values by feature, known since; None if there is nothing."""
+
+    values: dict[str, Any]
+    since: datetime | None
+
+
+def read(repository: FeatureStore, view: StoredView, features: Sequence[str], keys: pa.Table) -> Iterator[Answer]:
+    """What the online store holds for some keys, in their order.
+
+    Args:
+        repository: an open Feast repository.
+        view: the feature view.
+        features: the features of the view to read.
+        keys: join keys, none of them null.
+    """
+    references = [f"{view.name}:{feature}" for feature in features]
+    for start in range(0, keys.num_rows, BATCH):
+        some = keys.slice(start, BATCH)
+        asked = some.to_pydict() or {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * some.num_rows}
+        found = repository.get_online_features(references, asked).to_dict(include_event_timestamps=True)
+        for row in range(some.num_rows):
+            seconds = max(found[f"{feature}__ts"][row] for feature in features)
+            since = datetime.fromtimestamp(seconds, UTC) if seconds else None
+            yield Answer({feature: found[feature][row] for feature in features}, since)
+
+
+def write(repository: FeatureStore, view: StoredView, rows: pa.Table) -> None:
+    """Put rows of history, one per key, into the online store; one batch is one transaction."""
+    registered = repository.get_feature_view(view.name)
+    types = {field.name: field.dtype.to_value_type() for field in [*registered.entity_columns, *registered.features]}
+    for start in range(0, rows.num_rows, BATCH):
+        some = rows.slice(start, BATCH)
+        protos = {
+            field: python_values_to_proto_values(_values(some, view, field), kind) for field, kind in types.items()
+        }
+        keys = [field.name for field in registered.entity_columns]
+        features = [field.name for field in registered.features]
+        since = some.column(view.timestamp).to_pylist()
+        created = some.column(view.created).to_pylist() if view.created else [None] * some.num_rows
+        batch = [
+            (
+                EntityKey(join_keys=keys, entity_values=[protos[key][row] for key in keys]),
+                {feature: protos[feature][row] for feature in features},
+                since[row],
+                created[row],
+            )
+            for row in range(some.num_rows)
+        ]
+        repository.provider.online_write_batch(repository.config, registered, batch, progress=None)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values are one; no number and no value are the same to a model."""
+    return _missing(left) and _missing(right) or bool(left == right)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _values(rows: pa.Table, view: StoredView, field: str) -> list[Any]:
+    if field == DUMMY_ENTITY_ID:
+        return [DUMMY_ENTITY_VAL] * rows.num_rows
+    values: list[Any] = rows.column(view.column(field)).to_pylist()
+    return values

@@ -1,0 +1,194 @@
+"""Training-serving skew: does the online store answer what the offline store says for the same moment?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureStore
+
+from components.contract import atomic
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.contract.examples import TIMESTAMP
+from components.contract.spec import UseCaseSpec
+from components.contract.usecase import load
+from components.contract.window import Window, iso, parse_time
+from components.features import online
+from components.features.definitions import StoredView, stored_views
+from components.features.join import askable, entity_rows
+from components.features.offline_store import EVENT_TIMESTAMP
+from components.features.online import Answer
+from components.features.repository import REGISTRY, open_repository, point_in_time
+
+# Keys that are compared per view, spread evenly over all keys of the window.
+SAMPLE = 500
+# An online store may cut event timestamps to whole seconds.
+RESOLUTION = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class ViewSkew:
+    """How one view compared.
+
+    Attributes:
+        view: its name.
+        keys: keys that were compared.
+        values: values that both stores have, and have the same.
+        expired: keys whose online value is older than the ttl: no value, for both.
+        unknown: keys of which neither store has a value.
+        ahead: keys for which the online store has moved on past the moment, and that could not be compared.
+        oldest: age of the oldest value that still counts.
+    """
+
+    view: str
+    keys: int
+    values: int
+    expired: int
+    unknown: int
+    ahead: int
+    oldest: timedelta
+
+
+def check_skew(
+    usecase: str,
+    end: str,
+    store: Path | str,
+    data_path: Path | str,
+    history_path: Path | str,
+    report_path: Path | str,
+) -> list[ViewSkew]:
+    """Compare the online store with the offline store at the moment ``end``, and write a Markdown report.
+
+    Compared are the join keys that occur in the entity rows of the dataset's window, at most `SAMPLE` per view. An online
+    store does not know of a ttl, so the age of its answer is judged here as whoever serves from it has to.
+
+    Args:
+        usecase: package of the use case.
+        end: the moment, ISO; without a zone it is in the use case's timezone.
+        store: folder of the Feast repository.
+        data_path: the validated dataset whose keys are compared.
+        history_path: the history that was materialised.
+        report_path: the Markdown file to write.
+
+    Returns:
+        The counts of each view.
+
+    Raises:
+        LooplineError: a value differs (it names view, feature, key and both values), the online store knows the future,
+            or nothing was materialised.
+    """
+    case = load(usecase)
+    spec = case.spec
+    moment = parse_time(end, ZoneInfo(spec.timezone))
+    views = stored_views(case)
+    data, history = Dataset.open(data_path), Dataset.open(history_path)
+    folder = Path(store)
+    if not (folder / REGISTRY).is_file():
+        raise LooplineError(f"there is no feature store in {folder}: materialise first")
+    repository = open_repository(folder, spec.name)
+    start, stop = data.facts["window"]
+    entities = entity_rows(spec, data, Window.parse(start, stop))
+    results = [_compare(repository, spec, view, history, entities, moment) for view in views]
+    atomic.write_text(Path(report_path), _report(spec, moment, results))
+    return results
+
+
+def _compare(
+    repository: FeatureStore, spec: UseCaseSpec, view: StoredView, history: Dataset, entities: pa.Table, moment: datetime
+) -> ViewSkew:
+    registered = next((found for found in repository.list_feature_views() if found.name == view.name), None)
+    done = registered.most_recent_end_time if registered else None
+    if done is None or done < moment:
+        raise LooplineError(
+            f"feature view '{view.name}' is materialised up to {iso(done) if done else 'no moment'}, not to {iso(moment)}: "
+            "materialise first"
+        )
+    keys = _sample(spec, view, entities)
+    asking = keys.append_column(EVENT_TIMESTAMP, pa.array([moment] * keys.num_rows, TIMESTAMP))
+    offline = point_in_time(spec.name, [view], history, asking).select(view.wanted).to_pylist()
+    count = dict.fromkeys(("values", "expired", "unknown", "ahead"), 0)
+    oldest = timedelta(0)
+    answers = online.read(repository, view, view.wanted, keys)
+    for key, expected, answer in zip(_named(keys), offline, answers, strict=True):
+        state = _judge(view, key, expected, answer, moment, done)
+        count[state] += len(view.wanted) if state == "values" else 1
+        if state == "values" and answer.since:
+            oldest = max(oldest, moment - answer.since)
+    return ViewSkew(view.name, keys.num_rows, oldest=oldest, **count)
+
+
+def _judge(
+    view: StoredView, key: str, expected: dict[str, Any], answer: Answer, moment: datetime, done: datetime
+) -> str:
+    """What became of one key; raise if the stores contradict each other."""
+    nothing = dict.fromkeys(view.wanted)
+    if answer.since is None:
+        _check_equal(view, key, expected, nothing)
+        return "unknown"
+    if answer.since > done:
+        raise LooplineError(
+            f"the online store knows the future: feature view '{view.name}' has values since {iso(answer.since)} for "
+            f"{key}, but is materialised only to {iso(done)}"
+        )
+    if answer.since > moment:
+        return "ahead"
+    age = moment - answer.since
+    if not view.view.ttl or age <= view.view.ttl:
+        _check_equal(view, key, expected, answer.values)
+        return "values"
+    on_the_edge = age - view.view.ttl < RESOLUTION
+    if not (on_the_edge and _equal(expected, answer.values)):
+        _check_equal(view, key, expected, nothing)
+    return "expired"
+
+
+def _check_equal(view: StoredView, key: str, offline: dict[str, Any], online_values: dict[str, Any]) -> None:
+    for feature in view.wanted:
+        if not online.same(offline[feature], online_values[feature]):
+            raise LooplineError(
+                f"skew between the stores: feature '{feature}' of view '{view.name}' for {key} is {offline[feature]} "
+                f"offline and {online_values[feature]} online; materialise again, or find out who else writes there"
+            )
+
+
+def _equal(offline: dict[str, Any], online_values: dict[str, Any]) -> bool:
+    return all(online.same(value, online_values[feature]) for feature, value in offline.items())
+
+
+def _sample(spec: UseCaseSpec, view: StoredView, entities: pa.Table) -> pa.Table:
+    """The keys of a view that occur, each once; if there are many, some of them, evenly spread and always the same."""
+    keys = askable(spec, [view], entities)
+    if not keys:
+        return pa.table({}).select([]) if entities.num_rows == 0 else entities.slice(0, 1).select([])
+    distinct = entities.select(keys).drop_null().group_by(keys).aggregate([])
+    ordered = distinct.sort_by([(key, "ascending") for key in keys])
+    if ordered.num_rows <= SAMPLE:
+        return ordered
+    return ordered.take(pa.array(np.linspace(0, ordered.num_rows - 1, SAMPLE).astype(np.int64)))
+
+
+def _named(keys: pa.Table) -> Iterator[str]:
+    for row in keys.to_pylist():
+        yield ", ".join(f"{name} = {value}" for name, value in row.items()) or "the only key"
+
+
+def _report(spec: UseCaseSpec, moment: datetime, results: Sequence[ViewSkew]) -> str:
+    lines = [
+        f"# Online and offline features of {spec.name} at {iso(moment)}",
+        "",
+        f"{sum(result.values for result in results)} values of {sum(result.keys for result in results)} keys compared, "
+        "all equal.",
+        "",
+        "| view | keys | equal values | expired | unknown to both | online is ahead | oldest value |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {r.view} | {r.keys} | {r.values} | {r.expired} | {r.unknown} | {r.ahead} | {r.oldest} |" for r in results
+    ]
+    return "\n".join(lines) + "\n"

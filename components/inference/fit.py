@@ -1,0 +1,42 @@
+"""Whether a model and examples belong together; asked before the first row is scored."""
+
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.contract.examples import FEATURE_TIME, TABLE, features_of, identity_columns
+from components.contract.signature import Signature
+from components.contract.spec import UseCaseSpec
+from components.inference.scoring import scored_columns
+
+
+def expect_fit(signature: Signature, examples: Dataset, spec: UseCaseSpec) -> None:
+    """Refuse what the model was not made for. Features that it does not take are no hindrance.
+
+    Raises:
+        LooplineError: these are no examples, the task differs, a feature is lacking or of another kind, or an identity
+            column is lacking or bears the name of a column that predictions have.
+    """
+    if TABLE not in examples.tables or "features" not in examples.facts:
+        raise LooplineError(f"{examples.path} holds no examples but {', '.join(examples.tables)}")
+    expected = Signature.for_task(spec.task, ()).output
+    if signature.output != expected:
+        raise LooplineError(
+            f"the model gives a {signature.output} but {spec.name} is a {spec.task}, which takes a {expected}: "
+            "fetch a model that was trained for this use case"
+        )
+    kinds = {feature.name: feature.kind for feature in features_of(examples.facts)}
+    misfits = [f"{f.name} ({f.kind})" for f in signature.inputs if kinds.get(f.name) != f.kind]
+    if misfits:
+        raise LooplineError(
+            f"the model does not fit the examples in {examples.path}: it takes {', '.join(misfits)}, which they lack "
+            "or have as another kind; train a model on the features that usecase.yaml names now"
+        )
+    identity = identity_columns(spec)
+    lacking = [name for name in [*identity, FEATURE_TIME] if name not in examples.tables[TABLE]["columns"]]
+    if lacking:
+        raise LooplineError(f"the examples in {examples.path} lack the column {', '.join(lacking)}; join them again")
+    taken = sorted(set(identity) & set(scored_columns((), signature.output)))
+    if taken:
+        raise LooplineError(
+            f"entity.keys or entity.timestamp of {spec.name} is called {', '.join(taken)}, which is the name of a "
+            "column of the predictions; rename it in source.py and usecase.yaml"
+        )

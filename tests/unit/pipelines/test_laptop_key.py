@@ -1,0 +1,80 @@
+"""A key covers code, lock, parameters, content of inputs and places; what differs is said in words."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.contract import usecase
+from pipelines.laptop.key import KeyMaker, differences
+from pipelines.laptop.records import KeyParts
+
+
+@pytest.fixture(scope="module")
+def keys():
+    return KeyMaker(usecase.load("tests.usecases.temperature"))
+
+
+def artifact(path):
+    return SimpleNamespace(path=str(path), uri=str(path), metadata={})
+
+
+def test_key_is_of_content_not_of_place(keys, tmp_path):
+    (tmp_path / "a").write_text("same")
+    (tmp_path / "b").write_text("same")
+    (tmp_path / "c").write_text("other")
+    parts = [keys.parts("data", "validate-data", ["x"], {"raw": artifact(tmp_path / name)}) for name in "abc"]
+    assert parts[0] == parts[1]
+    assert list(differences(parts[0], parts[2])) == ["input raw has other content"]
+
+
+def test_ingest_depends_on_the_data_behind_the_source(keys):
+    assert keys.parts("data", "ingest-2", ["x"], {"start": "2013-01-01"}).source.startswith("sha256:")
+    assert keys.parts("data", "validate-data", ["x"], {}).source == ""
+
+
+def test_no_fingerprint_no_reuse(tmp_path, monkeypatch):
+    folder = tmp_path / "without_fingerprint"
+    folder.mkdir()
+    origin = usecase.load("tests.usecases.temperature").folder
+    (folder / "__init__.py").write_text("")
+    (folder / "usecase.yaml").write_text((origin / "usecase.yaml").read_text())
+    (folder / "source.py").write_text("def tables(start, end):\n    return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert KeyMaker(usecase.load("without_fingerprint")).parts("data", "ingest", ["x"], {}) is None
+
+
+def test_code_of_stage_contract_and_use_case_count_and_other_stages_do_not(keys):
+    code = keys.parts("data", "validate-data", [], {}).code
+    assert "components/data/validate.py" in code
+    assert "components/contract/dataset.py" in code
+    assert "tests/usecases/temperature/usecase.yaml" in code
+    assert not any(name.startswith("components/training") for name in code)
+
+
+def test_a_place_made_anew_is_another_place(keys, tmp_path):
+    registry = f"sqlite:///{tmp_path}/registry/mlflow.db"
+    before = keys.parts("registry", "register", [], {"registry": registry})
+    assert before == keys.parts("registry", "register", [], {"registry": registry})
+    (tmp_path / "registry" / ".identity").unlink()
+    after = keys.parts("registry", "register", [], {"registry": registry})
+    assert list(differences(before, after)) == ["registry: another place, or made anew"]
+
+
+TEXT = st.text(min_size=1, max_size=5)
+PARTS = st.builds(
+    KeyParts,
+    code=st.dictionaries(TEXT, TEXT, max_size=3),
+    lock=TEXT,
+    interface=TEXT,
+    parameters=st.dictionaries(TEXT, TEXT | st.integers(), max_size=3),
+    inputs=st.dictionaries(TEXT, TEXT, max_size=3),
+    locations=st.dictionaries(TEXT, TEXT, max_size=2),
+    source=TEXT,
+)
+
+
+@given(PARTS, PARTS)
+def test_every_difference_is_explained_and_equal_parts_have_none(old, new):
+    assert bool(list(differences(old, new))) == (old != new)

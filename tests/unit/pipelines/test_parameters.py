@@ -1,0 +1,54 @@
+"""Defaults come from the use case; what the person says wins; typos are answered."""
+
+import pytest
+
+from components.contract import usecase
+from components.contract.errors import LooplineError
+from pipelines import compiler, parameters
+from pipelines.laptop.home import Home
+
+
+@pytest.fixture(scope="module")
+def case():
+    return usecase.load("usecases.flights")
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+@pytest.mark.parametrize("pipeline", compiler.PIPELINES)
+def test_every_parameter_has_a_default(pipeline, case, home):
+    values = parameters.complete(pipeline, case, home, {})
+    wanted = set(compiler.load(pipeline).component_spec.inputs) - {"usecase"}
+    assert set(values) == wanted
+
+
+def test_retraining_ends_where_the_comparison_begins(case, home):
+    values = parameters.complete("retrain", case, home, {"compare_start": "2013-09-01", "compare_end": "2013-10-01"})
+    assert values["end"] == "2013-09-01"
+    assert values["start"].startswith("2013-05-02")
+
+
+def test_typo_in_a_parameter(case, home):
+    with pytest.raises(LooplineError, match="no parameter 'evalute_start'; did you mean 'evaluate_start'"):
+        parameters.complete("training", case, home, {"evalute_start": "2013-05-01"})
+
+
+def test_window_that_is_none(case, home):
+    with pytest.raises(LooplineError, match="its end must come after its start"):
+        parameters.complete("training", case, home, {"start": "2013-05-01", "end": "2013-04-01"})
+    with pytest.raises(LooplineError, match="'soon' is no date"):
+        parameters.complete("training", case, home, {"start": "soon"})
+
+
+def test_unknown_pipeline(case, home):
+    with pytest.raises(LooplineError, match="there is no pipeline 'trainign'"):
+        parameters.complete("trainign", case, home, {})
+
+
+def test_versions_stay_and_aliases_need_a_model(case, home):
+    assert parameters.resolve_versions({"version": "3"}, case, home) == {"version": "3"}
+    with pytest.raises(LooplineError, match="no model of flights is champion yet"):
+        parameters.resolve_versions({"version": "champion"}, case, home)
