@@ -14,7 +14,7 @@ from typing import Any
 from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
 from components.contract.window import iso
-from components.registry.listing import models
+from components.registry.models import models
 from pipelines import compiler, parameters
 from pipelines.laptop.engine import Engine
 from pipelines.laptop.records import Run

@@ -72,7 +72,9 @@ def _compute(connection: duckdb.DuckDBPyConnection, view: StoredView) -> int:
         ]
         connection.execute(f"create table {_table(view)} as select {', '.join(columns)} from {query}")
         _check_unambiguous(connection, view)
-        (count,) = connection.execute(f"select count(*) from {_table(view)} where not ({_findable(view)})").fetchone() or (0,)
+        (count,) = connection.execute(
+            f"select count(*) from {_table(view)} where not ({_findable(view)})"
+        ).fetchone() or (0,)
     except duckdb.Error as error:
         raise LooplineError(f"the SQL of feature view '{view.name}' fails: {first_line(error)}") from error
     return int(count)
@@ -113,8 +115,8 @@ def _typed(batch: pa.RecordBatch, view: StoredView) -> pa.RecordBatch:
             columns[column] = values if kind is None else values.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise LooplineError(
-                f"the SQL of feature view '{view.name}' gives '{column}' as {values.type}, which is not the {kind} that "
-                f"the view declares: {first_line(error)}"
+                f"the SQL of feature view '{view.name}' gives '{column}' as {values.type}, not as the {kind} that the "
+                f"view declares: {first_line(error)}"
             ) from error
     return pa.RecordBatch.from_pydict(columns)
 

@@ -16,9 +16,9 @@ def views(project: str, store: Path | str) -> list[dict[str, Any]]:
         store: folder of the Feast repository.
 
     Returns:
-        For each view: ``name``, ``description``, ``owner``, ``entities``, ``join_keys`` and ``features`` (name -> type),
-        ``ttl`` (text; "unlimited" if there is none), ``materialised`` (ISO moment up to which it is online, or None),
-        ``tags`` (the user's and the lineage: ``usecase``, ``version``, ``history``, ``data``).
+        For each view: ``name``, ``description``, ``owner``, names of its ``entities``, ``join_keys`` and ``features``,
+        ``types`` of the latter two by name, ``ttl`` (text; "unlimited" if there is none), ``materialised`` (ISO moment
+        up to which it is online, or None), ``tags`` (the user's, and the lineage that `materialise` adds).
 
     Raises:
         LooplineError: there is no store in that folder.
@@ -33,8 +33,9 @@ def views(project: str, store: Path | str) -> list[dict[str, Any]]:
             "description": view.description,
             "owner": view.owner,
             "entities": list(view.entities),
-            "join_keys": {field.name: str(field.dtype) for field in view.entity_columns},
-            "features": {field.name: str(field.dtype) for field in view.features},
+            "join_keys": [field.name for field in view.entity_columns],
+            "features": [field.name for field in view.features],
+            "types": {field.name: str(field.dtype) for field in [*view.entity_columns, *view.features]},
             "ttl": str(view.ttl) if view.ttl else "unlimited",
             "materialised": iso(view.most_recent_end_time) if view.most_recent_end_time else None,
             "tags": dict(view.tags),

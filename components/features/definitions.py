@@ -117,8 +117,8 @@ def stored_views(case: UseCase) -> list[StoredView]:
     """The feature views that features.stored of usecase.yaml names, in its order.
 
     Raises:
-        LooplineError: a view or feature does not exist, has no SQL, has the name of another column, or is of a kind that
-            cannot be stored here.
+        LooplineError: a view or feature does not exist, has no SQL, has the name of another column, or cannot be stored
+            here.
     """
     if not case.spec.features.stored:
         return []

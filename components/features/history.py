@@ -44,14 +44,14 @@ class Lookup:
     Attributes:
         history: where.
         keys: column of the asking rows -> column of the history; none, if there is one entity only.
-        values: name in the answer -> column of the history.
+        features: name in the answer -> column of the history.
         ttl: an older value counts as none; None or zero: values live for ever.
         known_only: a value counts from its created timestamp on, if that is later than its event timestamp.
     """
 
     history: History
     keys: Mapping[str, str]
-    values: Mapping[str, str]
+    features: Mapping[str, str]
     ttl: timedelta | None = None
     known_only: bool = False
 
@@ -81,7 +81,7 @@ def as_of(rows: pa.Table, moments: pa.ChunkedArray, lookups: Sequence[Lookup]) -
                 found = connection.sql(_as_of(lookup, bounds["min"].as_py(), bounds["max"].as_py())).to_arrow_table()
             if found.num_rows != rows.num_rows:
                 raise AssertionError(f"{rows.num_rows} rows asked {lookup.history.path}, {found.num_rows} came back")
-            columns.update(zip(lookup.values, found.columns, strict=True))
+            columns.update(zip(lookup.features, found.columns, strict=True))
     return pa.table(columns)
 
 
@@ -93,7 +93,7 @@ def latest(
     Raises:
         LooplineError: the history is missing or lacks a column.
     """
-    order = [f"{name(history.timestamp)} desc", "file_row_number desc"]
+    order = [f"{_since(history)} desc", "file_row_number desc"]
     if history.created:
         order.insert(1, f"{name(history.created)} desc nulls last")
     partition = f"partition by {_listed(keys)}" if keys else ""
@@ -130,8 +130,8 @@ def _as_of(lookup: Lookup, earliest: datetime | None, latest: datetime | None) -
     if lookup.ttl:
         alive = f"epoch_us(__moment) - epoch_us(__since) <= {lookup.ttl // timedelta(microseconds=1)}"
         earliest = earliest - lookup.ttl if earliest else None
-    values = ", ".join(f"case when {alive} then known.{name(column)} end" for column in lookup.values.values())
-    columns = dict.fromkeys([*lookup.keys.values(), *lookup.values.values()])
+    values = ", ".join(f"case when {alive} then known.{name(column)} end" for column in lookup.features.values())
+    columns = dict.fromkeys([*lookup.keys.values(), *lookup.features.values()])
     source = lookup.history
     return f"""
         with asked as (select *, {asked} as __order from asking),
@@ -190,7 +190,7 @@ def _file(history: History) -> str:
 
 
 def _within(history: History, start: datetime | None, end: datetime | None) -> str:
-    column = name(history.timestamp)
+    column = _since(history)
     bounds = [f"{column} >= timestamptz {text(start.isoformat())}"] if start else []
     bounds += [f"{column} <= timestamptz {text(end.isoformat())}"] if end else []
     return "where " + " and ".join([f"{column} is not null", *bounds])

@@ -14,7 +14,7 @@ from components.contract.spec import UseCaseSpec
 from components.contract.usecase import load
 from components.contract.window import Window, iso
 from components.features.definitions import StoredView, stored_views, view_versions
-from components.features.offline_store import EVENT_TIMESTAMP
+from components.features.entity_frame import EVENT_TIMESTAMP
 from components.features.repository import point_in_time
 
 
@@ -85,7 +85,8 @@ def entity_rows(spec: UseCaseSpec, data: Dataset, window: Window) -> pa.Table:
     moments = table.column(spec.entity.timestamp).cast(TIMESTAMP)
     table = table.set_column(table.schema.get_field_index(spec.entity.timestamp), spec.entity.timestamp, moments)
     within = pc.and_(
-        pc.greater_equal(moments, pa.scalar(window.start, TIMESTAMP)), pc.less(moments, pa.scalar(window.end, TIMESTAMP))
+        pc.greater_equal(moments, pa.scalar(window.start, TIMESTAMP)),
+        pc.less(moments, pa.scalar(window.end, TIMESTAMP)),
     )
     rows = table.filter(within)
     if rows.num_rows == 0:
@@ -106,7 +107,8 @@ def askable(spec: UseCaseSpec, views: Sequence[StoredView], entities: pa.Table) 
         for key in view.join_keys:
             if key not in entities.column_names:
                 raise LooplineError(
-                    f"feature view '{view.name}' is joined on '{key}', which is not a column of table {spec.entity.table}"
+                    f"feature view '{view.name}' is joined on '{key}', "
+                    f"which is not a column of table {spec.entity.table}"
                 )
     return list(dict.fromkeys(key for view in views for key in view.join_keys))
 

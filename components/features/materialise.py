@@ -35,8 +35,8 @@ def materialise(
     the history of a view is the one that was materialised last, only what came after is looked at, and nothing if
     nothing did. Another history (a later window, a correction, late data) is compared key by key.
 
-    The registry is replaced as a whole once everything is written. Killed before that, the store holds some newer values
-    than the registry knows of, and the next call completes it. A second call at the same time waits for the first.
+    The registry is replaced as a whole once everything is written. Killed before that, the store holds some newer
+    values than the registry knows of, and the next call completes it. A second call at the same time waits.
 
     Args:
         usecase: package of the use case.
@@ -46,8 +46,8 @@ def materialise(
         receipt_path: the JSON file to write.
 
     Returns:
-        What is in the receipt: ``usecase``, ``end``, ``store``, ``registry``, ``history`` and ``data`` (digests), and for
-        each view ``version``, ``rows`` written, and the ``start`` and ``end`` of the interval that was looked at.
+        What is in the receipt: ``usecase``, ``end``, ``store``, ``registry``, ``history`` and ``data`` (digests), and
+        for each view ``version``, ``rows`` written, and ``start`` and ``end`` of the interval that was looked at.
 
     Raises:
         LooplineError: the definitions are wrong, the history lacks a view, or the disk is full.
@@ -103,7 +103,9 @@ def _bring_up(
 def _newer_than_online(repository: FeatureStore, view: StoredView, rows: pa.Table) -> pa.Table:
     """The rows whose values the online store does not have, and has no newer ones for."""
     features = [field.name for field in view.view.features]
-    keys = pa.table({key: rows.column(view.column(key)) for key in view.join_keys}) if view.join_keys else rows.select([])
+    keys = (
+        pa.table({key: rows.column(view.column(key)) for key in view.join_keys}) if view.join_keys else rows.select([])
+    )
     values = [rows.column(view.column(feature)).to_pylist() for feature in features]
     since = [moment.replace(microsecond=0) for moment in rows.column(view.timestamp).to_pylist()]
     newer = []

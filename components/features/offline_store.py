@@ -32,11 +32,8 @@ from feast.saved_dataset import SavedDatasetStorage
 
 from components.contract import atomic
 from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
-from components.features import history
+from components.features import entity_frame, history
 from components.features.history import History, Lookup
-
-EVENT_TIMESTAMP = "event_timestamp"
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -95,7 +92,8 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
         return self._evaluate()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:  # noqa: ARG002
-        return self._evaluate().to_pandas()
+        frame: pd.DataFrame = self._evaluate().to_pandas()
+        return frame
 
 
 class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
@@ -133,11 +131,7 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
             LooplineError: the frame is none, or lacks a join key or a timestamp, or a feature is named like one of its
                 columns. When the result is asked for: a source cannot be read.
         """
-        rows = _entity_table(entity_df)
-        timestamp = _timestamp_column(rows)
-        moments = _moments(rows, timestamp)
-        if not pa.types.is_timestamp(rows.schema.field(timestamp).type):
-            rows = rows.set_column(rows.schema.get_field_index(timestamp), timestamp, moments)
+        rows, timestamp, moments = entity_frame.read(entity_df)
         lookups = [
             _lookup(view, feature_refs, config.repo_path, full_feature_names, filter_by_created_timestamp)
             for view in feature_views
@@ -206,44 +200,6 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         )
 
 
-def _entity_table(entity_df: pd.DataFrame | pa.Table | str | None) -> pa.Table:
-    if isinstance(entity_df, pa.Table):
-        return entity_df
-    if isinstance(entity_df, pd.DataFrame):
-        try:
-            return pa.Table.from_pandas(entity_df, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise LooplineError(f"the entity frame has a column of mixed types: {error}") from error
-    given = "a query" if isinstance(entity_df, str) else f"{type(entity_df).__name__}"
-    raise LooplineError(
-        f"the entity rows were given as {given}, but this store reads files and has no tables to query; "
-        "give a pandas DataFrame or an Arrow table with the join keys and an event_timestamp"
-    )
-
-
-def _timestamp_column(rows: pa.Table) -> str:
-    if EVENT_TIMESTAMP in rows.column_names:
-        return EVENT_TIMESTAMP
-    found = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
-    if len(found) != 1:
-        raise LooplineError(
-            f"the entity rows have {len(found)} columns that could be their timestamp; name one of them {EVENT_TIMESTAMP}"
-        )
-    return str(found[0])
-
-
-def _moments(rows: pa.Table, column: str) -> pa.ChunkedArray:
-    """The timestamps of the rows in microseconds, UTC; finer ones are cut off, those without a zone are in UTC."""
-    values = rows.column(column)
-    if not pa.types.is_timestamp(values.type):
-        try:
-            parsed = pd.to_datetime(values.to_pandas(), utc=True)
-        except (ValueError, TypeError) as error:
-            raise LooplineError(f"column {column} of the entity rows holds no timestamps: {error}") from error
-        values = pa.chunked_array([pa.Array.from_pandas(parsed)])
-    return values.cast(pa.timestamp(values.type.unit, TIMESTAMP.tz)).cast(TIMESTAMP, safe=False)
-
-
 def _lookup(view: FeatureView, refs: Sequence[str], repository: Path, full_names: bool, known_only: bool) -> Lookup:
     if view.batch_source is None:
         raise LooplineError(f"feature view {view.name} has no batch source, so it has no history")
@@ -275,10 +231,10 @@ def _check_columns(rows: pa.Table, views: Sequence[FeatureView], lookups: Sequen
         for key in lookup.keys:
             if key not in rows.column_names:
                 raise LooplineError(
-                    f"feature view {view.name} is joined on '{key}', which is not among the columns of the entity rows: "
+                    f"feature view {view.name} is joined on '{key}', but the entity rows have only the columns "
                     f"{', '.join(rows.column_names)}"
                 )
-        for feature in lookup.values:
+        for feature in lookup.features:
             if feature in rows.column_names:
                 raise LooplineError(
                     f"feature '{feature}' of view {view.name} is named like a column of the entity rows; "
@@ -289,7 +245,7 @@ def _check_columns(rows: pa.Table, views: Sequence[FeatureView], lookups: Sequen
 def _path(source: DataSource, repository: Path) -> Path:
     if not isinstance(source, FileSource) or not isinstance(source.file_format, ParquetFormat | None):
         raise LooplineError(f"data source {source.name} is no Parquet file, the only kind that this store reads")
-    return Path(repository) / source.path
+    return Path(repository, source.path)
 
 
 def _columns(*parts: Any) -> list[str]:

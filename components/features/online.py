@@ -77,7 +77,7 @@ def write(repository: FeatureStore, view: StoredView, rows: pa.Table) -> None:
 
 def same(left: Any, right: Any) -> bool:
     """Whether two values are one; no number and no value are the same to a model."""
-    return _missing(left) and _missing(right) or bool(left == right)
+    return (_missing(left) and _missing(right)) or bool(left == right)
 
 
 def _missing(value: Any) -> bool:

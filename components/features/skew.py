@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from feast import FeatureStore
 
 from components.contract import atomic
@@ -21,8 +20,8 @@ from components.contract.usecase import load
 from components.contract.window import Window, iso, parse_time
 from components.features import online
 from components.features.definitions import StoredView, stored_views
+from components.features.entity_frame import EVENT_TIMESTAMP
 from components.features.join import askable, entity_rows
-from components.features.offline_store import EVENT_TIMESTAMP
 from components.features.online import Answer
 from components.features.repository import REGISTRY, open_repository, point_in_time
 
@@ -65,8 +64,8 @@ def check_skew(
 ) -> list[ViewSkew]:
     """Compare the online store with the offline store at the moment ``end``, and write a Markdown report.
 
-    Compared are the join keys that occur in the entity rows of the dataset's window, at most `SAMPLE` per view. An online
-    store does not know of a ttl, so the age of its answer is judged here as whoever serves from it has to.
+    Compared are the join keys that occur in the entity rows of the dataset's window, at most `SAMPLE` per view. An
+    online store does not know of a ttl, so the age of its answer is judged here, as whoever serves from it has to.
 
     Args:
         usecase: package of the use case.
@@ -100,14 +99,19 @@ def check_skew(
 
 
 def _compare(
-    repository: FeatureStore, spec: UseCaseSpec, view: StoredView, history: Dataset, entities: pa.Table, moment: datetime
+    repository: FeatureStore,
+    spec: UseCaseSpec,
+    view: StoredView,
+    history: Dataset,
+    entities: pa.Table,
+    moment: datetime,
 ) -> ViewSkew:
     registered = next((found for found in repository.list_feature_views() if found.name == view.name), None)
     done = registered.most_recent_end_time if registered else None
     if done is None or done < moment:
         raise LooplineError(
-            f"feature view '{view.name}' is materialised up to {iso(done) if done else 'no moment'}, not to {iso(moment)}: "
-            "materialise first"
+            f"feature view '{view.name}' is materialised up to {iso(done) if done else 'no moment'}, "
+            f"not to {iso(moment)}: materialise first"
         )
     keys = _sample(spec, view, entities)
     asking = keys.append_column(EVENT_TIMESTAMP, pa.array([moment] * keys.num_rows, TIMESTAMP))
@@ -165,7 +169,7 @@ def _sample(spec: UseCaseSpec, view: StoredView, entities: pa.Table) -> pa.Table
     """The keys of a view that occur, each once; if there are many, some of them, evenly spread and always the same."""
     keys = askable(spec, [view], entities)
     if not keys:
-        return pa.table({}).select([]) if entities.num_rows == 0 else entities.slice(0, 1).select([])
+        return entities.slice(0, 1).select([])
     distinct = entities.select(keys).drop_null().group_by(keys).aggregate([])
     ordered = distinct.sort_by([(key, "ascending") for key in keys])
     if ordered.num_rows <= SAMPLE:
@@ -179,11 +183,11 @@ def _named(keys: pa.Table) -> Iterator[str]:
 
 
 def _report(spec: UseCaseSpec, moment: datetime, results: Sequence[ViewSkew]) -> str:
+    values, keys = sum(result.values for result in results), sum(result.keys for result in results)
     lines = [
         f"# Online and offline features of {spec.name} at {iso(moment)}",
         "",
-        f"{sum(result.values for result in results)} values of {sum(result.keys for result in results)} keys compared, "
-        "all equal.",
+        f"{values} values of {keys} keys compared, all equal.",
         "",
         "| view | keys | equal values | expired | unknown to both | online is ahead | oldest value |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

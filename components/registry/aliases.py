@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from components.contract.errors import LooplineError
 from components.registry import ledger
-from components.registry.client import MISSING, tolerating
+from components.registry.client import MISSING, put, tolerating
 from components.registry.versions import read_aliases
 
 if TYPE_CHECKING:
@@ -28,17 +28,8 @@ def settle(client: "MlflowClient", name: str) -> ledger.Standing:
     while True:
         standing = ledger.standing_after(ledger.read(client, name))
         aliases = read_aliases(client, name)
-        behind = {
-            alias: version
-            for alias, version in {PREVIOUS: standing.previous, CHAMPION: standing.champion}.items()
-            if version and aliases.get(alias) != version and exists(client, name, version)
-        }
-        if not behind:
+        if standing.champion is None or not _write(client, name, aliases, standing):
             return standing
-        if CHAMPION in behind:
-            release(client, name, behind[CHAMPION], aliases)
-        for alias, version in behind.items():
-            client.set_registered_model_alias(name, alias, str(version))
 
 
 def champion(client: "MlflowClient", name: str) -> int | None:
@@ -71,3 +62,20 @@ def exists(client: "MlflowClient", name: str, version: int) -> bool:
         client.get_model_version(name, str(version))
         return True
     return False
+
+
+def _write(client: "MlflowClient", name: str, aliases: Mapping[str, int], standing: ledger.Standing) -> bool:
+    """Write what differs from a standing; an alias of a version that was deleted goes. Say whether anything did."""
+    differs = False
+    for alias, version in ((PREVIOUS, standing.previous), (CHAMPION, standing.champion)):
+        if aliases.get(alias) == version:
+            continue
+        if version and exists(client, name, version):
+            if alias == CHAMPION:
+                release(client, name, version, aliases)
+            put(client.set_registered_model_alias, name, alias, str(version))
+            differs = True
+        elif alias in aliases:
+            client.delete_registered_model_alias(name, alias)
+            differs = True
+    return differs

@@ -4,8 +4,9 @@ Importing MLflow takes seconds, so it happens when a registry is opened and nowh
 """
 
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 EXISTS = "RESOURCE_ALREADY_EXISTS"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 CONTENDED = "INTERNAL_ERROR"
+CONFLICT = "BAD_REQUEST"
 
 
 @contextmanager
@@ -39,8 +41,7 @@ def opened(registry: str, *, create: bool = False) -> Iterator["MlflowClient"]:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises as well
+    _quieten()
     try:
         if path and create:
             database.create(path, MlflowClient)
@@ -69,11 +70,30 @@ def tolerating(code: str) -> Iterator[None]:
             raise
 
 
+def put(write: Callable[..., object], *arguments: str) -> None:
+    """Set an alias or a tag, also while somebody else does.
+
+    MLflow looks whether it is there and then inserts or updates it. Of two who find it absent at the same time, one
+    fails; trying again, it finds what the other inserted.
+    """
+    with tolerating(CONFLICT):
+        write(*arguments)
+        return
+    write(*arguments)
+
+
 def artifacts(registry: str, uri: str) -> "ArtifactRepository":
     """MLflow's access to the files below an artifact URI."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
 
     return get_artifact_repository(uri, tracking_uri=registry)
+
+
+def _quieten() -> None:
+    """Leave out of MLflow's output what nobody asked for."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises as well
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def _shown(registry: str) -> str:

@@ -10,7 +10,7 @@ def register(
     alias: str,
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
-) -> int:
+) -> str:
     """Register a model once per content and point an alias to it.
 
     Args:
@@ -25,7 +25,7 @@ def register(
     """
     from components.registry.register import register
 
-    return register(usecase, registry, alias, model.path, evaluation.path)
+    return str(register(usecase, registry, alias, model.path, evaluation.path))
 
 
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)

@@ -10,7 +10,7 @@ from components.contract.model import Model
 from components.contract.usecase import load
 from components.registry import files, versions
 from components.registry.aliases import APPLICANTS
-from components.registry.client import EXISTS, opened, tolerating
+from components.registry.client import EXISTS, opened, put, tolerating
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -56,7 +56,7 @@ def register(usecase: str, registry: str, alias: str, model_path: Path | str, ev
         else:
             _record(client, name, version, versions.evaluation_tags(evaluation))
         if alias not in version.aliases:
-            client.set_registered_model_alias(name, alias, str(version.version))
+            put(client.set_registered_model_alias, name, alias, str(version.version))
     return version.version
 
 
@@ -95,4 +95,4 @@ def _add(client: "MlflowClient", registry: str, model: Model, evaluation: Evalua
 
 def _record(client: "MlflowClient", name: str, version: versions.Version, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
-        client.set_model_version_tag(name, str(version.version), key, value)
+        put(client.set_model_version_tag, name, str(version.version), key, value)

@@ -42,7 +42,7 @@ def package(
     facts = {
         "task": case.spec.task,
         "description": case.spec.description,
-        "categories": json.dumps(trained.columns.vocabularies),
+        "categories": trained.columns.vocabularies,
         **{name: _flat(value) for name, value in trained.facts.items()},
     }
     with atomic.new_folder(Path(model_path)) as folder:

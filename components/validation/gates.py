@@ -7,7 +7,7 @@ from components.contract import atomic
 from components.contract import usecase as contract_usecase
 from components.contract.errors import LooplineError
 from components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
-from components.contract.spec import Gate, UseCaseSpec
+from components.contract.spec import Gate
 from components.validation import footprint as running
 from components.validation.metrics import METRICS
 from components.validation.wording import apart, short
@@ -40,7 +40,7 @@ def check_gates(
         )
     if evaluation.usecase != spec.name:
         raise LooplineError(f"the evaluation is of use case {evaluation.usecase}, the gates are of {spec.name}")
-    gates = [_held(gate, spec, evaluation, footprint) for gate in spec.validation.gates]
+    gates = [_held(gate, spec.validation.slice_rows, evaluation, footprint) for gate in spec.validation.gates]
     failed = [gate.sentence for gate in gates if not gate.passed]
     verdict = Verdict(
         model=evaluation.model,
@@ -67,32 +67,32 @@ def table(verdict: Verdict) -> list[str]:
     return ["| Gate | |", "|---|---|", *rows]
 
 
-def _held(gate: Gate, spec: UseCaseSpec, evaluation: Evaluation, footprint: Footprint) -> GateResult:
-    places = _places(gate, spec, evaluation, footprint)
+def _held(gate: Gate, least: int, evaluation: Evaluation, footprint: Footprint) -> GateResult:
+    places = _places(gate, evaluation, footprint)
     measured = [(place, metrics[gate.metric]) for place, metrics in places if gate.metric in metrics]
+    described = gate.model_dump(exclude_none=True)
     if not measured:
-        value, passed, sentence = None, False, f"{gate.metric}{_nowhere(gate, spec)}"
-    else:
-        place, value = min(measured, key=lambda one: _margin(gate, one[1]))
-        worst = f", the worst of {len(measured)} judged," if gate.slice else ""
-        passed, sentence = _margin(gate, value) >= 0, f"{gate.metric} {_against_bound(gate, value, place + worst)}"
-    return GateResult(gate=gate.model_dump(exclude_none=True), value=value, passed=passed, sentence=sentence)
+        return GateResult(gate=described, value=None, passed=False, sentence=gate.metric + _nowhere(gate, least))
+    place, value = min(measured, key=lambda one: _nearest_bound(gate, one[1]))
+    margin, bound, relation = _nearest_bound(gate, value)
+    worst = f", the worst of {len(measured)} judged," if gate.slice else ""
+    text, bound_text = apart(value, bound)
+    sentence = f"{gate.metric} {text}{place}{worst} is {relation} {bound_text}"
+    return GateResult(gate=described, value=value, passed=margin >= 0, sentence=sentence)
 
 
-def _places(
-    gate: Gate, spec: UseCaseSpec, evaluation: Evaluation, footprint: Footprint
-) -> Sequence[tuple[str, Metrics]]:
+def _places(gate: Gate, evaluation: Evaluation, footprint: Footprint) -> list[tuple[str, Metrics]]:
     """Where the gate is held: in words, and the metrics there."""
-    known = METRICS[spec.task]
+    known = METRICS[evaluation.task]
     if gate.slice:
         _refuse_unknown(gate, "metric", gate.metric, known)
-        _refuse_unknown(gate, "slice", gate.slice, spec.validation.slices)
+        _refuse_unknown(gate, "slice", gate.slice, list(dict.fromkeys(s.column for s in evaluation.slices)))
         return [
             (f" in {s.column}={s.value}", s.metrics) for s in evaluation.slices if s.column == gate.slice and s.judged
         ]
     if gate.scenario:
         _refuse_unknown(gate, "metric", gate.metric, known)
-        _refuse_unknown(gate, "scenario", gate.scenario, [s.name for s in spec.validation.scenarios])
+        _refuse_unknown(gate, "scenario", gate.scenario, [s.name for s in evaluation.scenarios])
         return [(f" under {s.name}", s.metrics) for s in evaluation.scenarios if s.name == gate.scenario]
     _refuse_unknown(gate, "metric", gate.metric, [*known, *running.METRICS])
     return [("", {**evaluation.metrics, **footprint.metrics})]
@@ -101,31 +101,23 @@ def _places(
 def _refuse_unknown(gate: Gate, what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise LooplineError(
-            f"usecase.yaml: a gate on {gate.metric} names the {what} '{name}', which is not measured here; "
+            f"a gate on {gate.metric} names the {what} '{name}', which is not measured here; "
             f"known: {', '.join(known) or 'none'}"
         )
 
 
-def _margin(gate: Gate, value: float) -> float:
-    """How far inside its bounds a value lies; negative outside."""
-    below = value - gate.min if gate.min is not None else float("inf")
-    above = gate.max - value if gate.max is not None else float("inf")
-    return min(below, above)
+def _nearest_bound(gate: Gate, value: float) -> tuple[float, float, str]:
+    """The bound that a value comes nearest to breaking: the margin, negative outside; the bound; the relation."""
+    bounds = []
+    if gate.min is not None:
+        bounds.append((value - gate.min, gate.min, "at least" if value >= gate.min else "below"))
+    if gate.max is not None:
+        bounds.append((gate.max - value, gate.max, "at most" if value <= gate.max else "above"))
+    return min(bounds)
 
 
-def _against_bound(gate: Gate, value: float, place: str) -> str:
-    if gate.min is not None and (gate.max is None or value - gate.min <= gate.max - value):
-        text, bound = apart(value, gate.min)
-        return f"{text}{place} is {'at least' if value >= gate.min else 'below'} {bound}"
-    assert gate.max is not None  # noqa: S101 - a gate has one bound at least
-    text, bound = apart(value, gate.max)
-    return f"{text}{place} is {'at most' if value <= gate.max else 'above'} {bound}"
-
-
-def _nowhere(gate: Gate, spec: UseCaseSpec) -> str:
+def _nowhere(gate: Gate, least: int) -> str:
     if gate.slice:
-        return (
-            f" could be measured in no slice of {gate.slice}: none has {spec.validation.slice_rows:,} rows "
-            "and labels that define it"
-        )
-    return f"{f' under {gate.scenario}' if gate.scenario else ''} is not defined by these labels: they are all alike"
+        return f" could be measured in no slice of {gate.slice}: none has {least:,} rows and labels that define it"
+    place = f" under {gate.scenario}" if gate.scenario else ""
+    return f"{place} is not defined by these labels: they are all alike"

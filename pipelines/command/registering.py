@@ -6,7 +6,7 @@ from rich.console import Console
 
 from components.contract import usecase
 from components.contract.window import iso
-from components.registry import listing
+from components.registry.models import models
 from components.registry.rollback import rollback
 from pipelines.laptop.home import Home
 from pipelines.report.tables import models_table
@@ -15,7 +15,7 @@ from pipelines.report.tables import models_table
 def list_models(package: str, console: Console) -> None:
     """Print the versions of a use case's model, newest first."""
     spec = usecase.load(package).spec
-    found = listing.models(spec.name, Home.find().registry)
+    found = models(spec.name, Home.find().registry)
     if not found:
         console.print(f"no model of {spec.name} is registered yet; `loopline run training` makes one", highlight=False)
         return

@@ -73,6 +73,8 @@ class StepProcesses:
         """Start the fork server, if it was not yet, without waiting for it."""
         if self._warming is None:
             os.environ["_KFP_RUNTIME"] = "true"  # makes `import kfp` in a step a matter of milliseconds
+            # A library that is preloaded keeps a semaphore; that it is still there at the end is nobody's concern.
+            os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
             self._context.set_forkserver_preload(list(PRELOAD))
             self._warming = threading.Thread(target=self._wait_until_warm, daemon=True)
             self._warming.start()

@@ -59,7 +59,7 @@ def _step(step: Step, x: float, y: float) -> Markup:
         "g",
         _hint(step),
         element("rect", x=x, y=y, width=STEP_WIDTH, height=STEP_HEIGHT, rx=5),
-        element("text", _verb(step), x=x + PAD, y=y + 17, class_="name"),
+        element("text", _clipped(step.name, 19), x=x + PAD, y=y + 17, class_="name"),
         element("text", f"{words.SYMBOLS[step.state]} {_took(step)}", x=x + PAD, y=y + 33, class_="state"),
         class_=f"step {step.state}",
     )
@@ -79,7 +79,7 @@ def _frame(block: Block) -> Markup:
                 _hint(step),
                 element("rect", x=x, y=y, width=width, height=ROW_HEIGHT, rx=5),
                 element("text", words.SYMBOLS[step.state], x=x + 14, y=y + 16, text_anchor="middle", class_="state"),
-                element("text", _verb(step), x=x + 26, y=y + 16, class_="name"),
+                element("text", _clipped(step.name, 15), x=x + 26, y=y + 16, class_="name"),
                 element("text", _took(step), x=x + width - PAD, y=y + 16, text_anchor="end", class_="state"),
                 class_=f"step {step.state}",
             )
@@ -87,7 +87,7 @@ def _frame(block: Block) -> Markup:
     return element(
         "g",
         element("rect", x=block.x, y=block.y, width=FRAME_WIDTH, height=block.height, rx=8, class_="frame"),
-        element("text", block.name, x=block.x + PAD, y=block.y + 16, class_="group"),
+        element("text", _clipped(block.name, 25), x=block.x + PAD, y=block.y + 16, class_="group"),
         *rows,
     )
 
@@ -96,8 +96,10 @@ def _hint(step: Step) -> Markup:
     return element("title", f"{step.name}: {step.state}" + (f" ({step.why})" if step.why else ""))
 
 
-def _verb(step: Step) -> str:
-    return step.name.rpartition("/")[2]
+def _clipped(name: str, letters: int) -> str:
+    """The last part of a name, cut to what its box holds; the hint has it whole."""
+    last = name.rpartition("/")[2]
+    return last if len(last) <= letters else f"{last[: letters - 1]}…"
 
 
 def _took(step: Step) -> str:

@@ -59,7 +59,6 @@ class Evidence:
     footprints: list[Found[Footprint]] = field(default_factory=list)
     verdicts: list[Found[Verdict]] = field(default_factory=list)
     comparisons: list[Found[Comparison]] = field(default_factory=list)
-    versions: list[Found[int]] = field(default_factory=list)
     promotions: list[Found[dict[str, Any]]] = field(default_factory=list)
     batches: list[Found[Batch]] = field(default_factory=list)
     skew: list[Found[str]] = field(default_factory=list)
@@ -74,12 +73,10 @@ class Evidence:
 def gather(runs: Sequence[Run]) -> Evidence:
     """Read what the finished steps of some runs left."""
     evidence = Evidence(runs)
-    for run, step in finished_steps(runs):
+    for run, step in _finished_steps(runs):
         for kind, name, reader in _READERS.get(_verb(step), ()):
             if name in step.outputs:
                 _keep(evidence, kind, run, step, partial(reader, Path(step.outputs[name].uri)))
-        if _verb(step) == "register" and "Output" in step.values:
-            _keep(evidence, "versions", run, step, partial(int, step.values["Output"]))
         if _verb(step) == "predict" and "predictions" in step.outputs:
             _keep(evidence, "batches", run, step, partial(_batch, run, step))
     return evidence
@@ -96,8 +93,7 @@ def with_evaluations(models: Sequence[Mapping[str, Any]], evidence: Evidence) ->
     ]
 
 
-def finished_steps(runs: Sequence[Run]) -> Iterator[tuple[Run, Step]]:
-    """Each step that has outputs, with its run."""
+def _finished_steps(runs: Sequence[Run]) -> Iterator[tuple[Run, Step]]:
     for run in runs:
         yield from ((run, step) for step in run.steps if step.state in FINISHED_STEP)
 
@@ -112,7 +108,8 @@ def _keep(evidence: Evidence, kind: str, run: Run, step: Step, reader: Callable[
     try:
         getattr(evidence, kind).append(Found(run, step, reader()))
     except (LooplineError, OSError, ValueError, KeyError, TypeError) as error:
-        evidence.unread.append(f"{kind} of {run.pipeline} / {step.name}: {error}")
+        problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        evidence.unread.append(f"{kind} of {run.pipeline} / {step.name}: {problem}")
 
 
 def _dataset(path: Path) -> Dataset:

@@ -14,7 +14,7 @@ from pipelines.laptop.records import Step
 
 # In pixels.
 STEP_WIDTH, STEP_HEIGHT = 138, 42
-FRAME_WIDTH, ROW_HEIGHT, ROW_GAP, TITLE = 184, 24, 8, 24
+FRAME_WIDTH, ROW_HEIGHT, ROW_GAP, TITLE = 192, 24, 8, 24
 GAP_X, GAP_Y, PAD, LANE = 32, 16, 8, 2
 
 Graph = Mapping[str, set[str]]

@@ -42,7 +42,7 @@ def test_flights_loads_without_importing_its_modules() -> None:
     ],
 )
 def test_there_is_no_such_use_case(package: str) -> None:
-    with pytest.raises(LooplineError, match="there is no use case '.*give it as package.module"):
+    with pytest.raises(LooplineError, match=r"there is no use case '.*give it as package\.module"):
         load(package)
 
 

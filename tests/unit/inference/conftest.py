@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from onnx import helper
-from tram_examples import FEATURES, STOPS, TASKS, USECASE, WINDOW, Inputs, seal
+from tram_examples import BERLIN, FEATURES, STOPS, TASKS, USECASE, WINDOW, Inputs, Predicted, moments, seal
 
 from components.contract import dataset, examples, model
+from components.contract.window import Window, iso
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +85,7 @@ def inputs(tmp_path: Path) -> Inputs:
     def write(
         rows: pa.Table,
         refused: pa.Table | None = None,
-        window: tuple[str, str] = ("2024-03-19T23:00:00", "2024-03-29T23:00:00"),
+        window: tuple[str, str] = WINDOW,
     ) -> dict[str, Any]:
         if refused is None:
             refused = rows.slice(0, 0).append_column("reason", pa.array([], pa.string()))
@@ -95,5 +97,26 @@ def inputs(tmp_path: Path) -> Inputs:
             "quarantine_path": tmp_path / "quarantine",
             "predictions_path": tmp_path / "predictions",
         }
+
+    return write
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> Predicted:
+    """Write predictions, one each hour of some local days in Berlin; gives their path and window."""
+
+    def write(start: str, end: str, version: str = "1", rows: pa.Table | None = None, **facts: Any) -> dict[str, Any]:
+        window = Window.parse(start, end, BERLIN)
+        hours = int(window.days * 24)
+        if rows is None:
+            at = pa.array(moments(window.start, hours, timedelta(hours=1)), examples.TIMESTAMP)
+            rows = pa.table({"line": ["M1"] * hours, "trip": range(hours), "departs_at": at, "feature_time": at})
+            rows = rows.append_column("probability", pa.array([0.5] * hours, pa.float32()))
+            rows = rows.append_column("model_version", pa.array([version] * hours, pa.string()))
+        path = tmp_path / f"predictions-{start}-{end}-{version}"
+        counts = {"rows_in": len(rows) + 1, "rows_out": len(rows), "rows_quarantined": 1, **facts}
+        known = {"window": [iso(window.start), iso(window.end)], "model": "sha256:0", "model_version": version}
+        dataset.write(path, {"predictions": rows, "quarantine": pa.table({"reason": ["odd"]})}, {**known, **counts})
+        return {"start": start, "end": end, "predictions_path": path, "receipt_path": tmp_path / "receipt.json"}
 
     return write

@@ -132,7 +132,10 @@ def test_an_all_null_column_survives(usecase: str, network: Model, inputs: Input
 
 def test_where_batches_end_changes_no_score(usecase: str, network: Model, inputs: Inputs) -> None:
     random = np.random.default_rng(1)
-    signals = [None if missing else value for value, missing in zip(random.normal(size=500), random.random(500) < 0.1, strict=True)]
+    signals = [
+        None if missing else value
+        for value, missing in zip(random.normal(size=500), random.random(500) < 0.1, strict=True)
+    ]
     stops = [[*STOPS, None, "unseen"][i] for i in random.integers(0, 5, 500)]
     rows = example_rows(signals, stops)
     paths = inputs(rows)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import onnx
@@ -48,7 +49,10 @@ FEATURES = [Feature("signal", "number"), Feature("stop", "category")]
 WINDOW = ("2024-03-19T23:00:00", "2024-03-29T23:00:00")
 FIRST = datetime(2024, 3, 19, 23, tzinfo=UTC)
 
+BERLIN = ZoneInfo("Europe/Berlin")
+
 Inputs = Callable[..., dict[str, Any]]
+Predicted = Callable[..., dict[str, Any]]
 
 
 def seal(

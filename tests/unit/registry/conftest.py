@@ -21,9 +21,14 @@ NAME = "flights"
 
 @dataclass(frozen=True)
 class Home:
-    """A registry on SQLite in a folder, and artifacts to put into it."""
+    """A registry on SQLite in a folder, and artifacts to put into it.
+
+    ``snapshot`` is what the folder is filled from. The tests take turns in one folder: MLflow and SQLAlchemy prepare
+    themselves for a database address but once.
+    """
 
     folder: Path
+    snapshot: Path | None = None
 
     @property
     def registry(self) -> str:
@@ -83,6 +88,11 @@ class Home:
         shutil.copytree(self.folder, folder)
         return Home(folder)
 
+    def reset(self) -> None:
+        _close_connections()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.snapshot, self.folder)
+
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Home:
@@ -105,14 +115,25 @@ def stocked(empty: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-@pytest.fixture
-def home(empty: Home, tmp_path: Path) -> Home:
-    return empty.copy(tmp_path / "home")
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registry") / "home"
 
 
 @pytest.fixture
-def three(stocked: Home, tmp_path: Path) -> Home:
-    return stocked.copy(tmp_path / "home")
+def home(folder: Path, empty: Home) -> Home:
+    """An empty registry of the test's own."""
+    home = Home(folder, empty.folder)
+    home.reset()
+    return home
+
+
+@pytest.fixture
+def three(folder: Path, stocked: Home) -> Home:
+    """A registry of the test's own with champion 1 and the challengers 2 and 3."""
+    home = Home(folder, stocked.folder)
+    home.reset()
+    return home
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,7 @@ def fork() -> Callable[[Callable[[], object]], Child]:
             return Child(pid)
         status = 1
         try:
-            _forget_connections()
+            _close_connections(in_child=True)
             work()
             status = 0
         except BaseException:  # noqa: BLE001 - the exit status tells
@@ -144,11 +165,11 @@ def fork() -> Callable[[Callable[[], object]], Child]:
     return start
 
 
-def _forget_connections() -> None:
-    """SQLite connections must not be carried into a forked process."""
+def _close_connections(*, in_child: bool = False) -> None:
+    """SQLite connections do not outlive their file, and must not be carried into a forked process."""
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Models
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
     for store in (Models, Runs):
         for engine in store._engine_map.values():
-            engine.dispose(close=False)
+            engine.dispose(close=not in_child)

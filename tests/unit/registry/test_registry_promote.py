@@ -143,9 +143,9 @@ def test_rollback_and_back_again(three):
     ]
 
 
-def test_rollback_needs_something_to_go_back_to(home, three):
+def test_rollback_needs_something_to_go_back_to(empty, three):
     with pytest.raises(LooplineError, match="flights has no champion yet"):
-        rollback(NAME, home.registry)
+        rollback(NAME, empty.registry)
     with pytest.raises(LooplineError, match="version 1 is the first champion of flights; there is no previous"):
         rollback(NAME, three.registry)
 
@@ -183,33 +183,32 @@ def test_slow_process_does_not_leave_an_older_outcome(three, monkeypatch):
         assert aliases.read_aliases(client, NAME) == {"champion": 3, "previous": 2}
 
 
-def test_of_racing_promotions_one_wins(stocked, tmp_path, fork):
-    for attempt in range(4):
-        home = stocked.copy(tmp_path / str(attempt))
-        home.verdict(2), home.verdict(3)
-        children = [fork(partial(home.promote, seed, 1)) for seed in (2, 3)]
+def test_of_racing_promotions_one_wins(three, fork):
+    for _ in range(4):
+        three.reset()
+        three.verdict(2), three.verdict(3)
+        children = [fork(partial(three.promote, seed, 1)) for seed in (2, 3)]
         assert [child.wait() for child in children] == [0, 0]
-        outcomes = {seed: receipt(home, seed)["outcome"] for seed in (2, 3)}
+        outcomes = {seed: receipt(three, seed)["outcome"] for seed in (2, 3)}
         assert sorted(outcomes.values()) == ["kept", "promoted"]
         winner = next(seed for seed, outcome in outcomes.items() if outcome == "promoted")
-        assert standing(home) == (winner, 1)
+        assert standing(three) == (winner, 1)
 
 
-def test_of_many_racing_promotions_one_wins(stocked, tmp_path):
-    home = stocked.copy(tmp_path / "home")
+def test_of_many_racing_promotions_one_wins(three):
     for seed in (4, 5, 6, 7):
-        home.register(seed)
+        three.register(seed)
     seeds = range(2, 8)
     for seed in seeds:
-        home.verdict(seed)
-    racers = [threading.Thread(target=home.promote, args=(seed, 1)) for seed in seeds]
+        three.verdict(seed)
+    racers = [threading.Thread(target=three.promote, args=(seed, 1)) for seed in seeds]
     for racer in racers:
         racer.start()
     for racer in racers:
         racer.join()
-    outcomes = {seed: receipt(home, seed)["outcome"] for seed in seeds}
+    outcomes = {seed: receipt(three, seed)["outcome"] for seed in seeds}
     assert sorted(outcomes.values()) == ["kept"] * 5 + ["promoted"]
-    assert outcomes[standing(home)[0]] == "promoted"
+    assert outcomes[standing(three)[0]] == "promoted"
 
 
 def test_racing_rollbacks_go_back_once(three, fork):

@@ -64,7 +64,7 @@ def test_evaluation_of_another_model_is_refused(home):
 def test_model_of_another_use_case_is_refused(home):
     model = home.model(1, name="taxis")
     with pytest.raises(LooplineError, match="is a model of taxis"):
-        register(USECASE, home.registry, "candidate", model.path, home.evaluation(1))
+        register(USECASE, home.registry, "candidate", model.path, home.evaluation(2, of=model.digest))
 
 
 def test_damaged_model_is_refused(home):

@@ -1,4 +1,4 @@
-"""A tiny use case in a folder of its own: things that are lit or not (or shine so brightly), and models of them in ONNX."""
+"""A tiny use case in a folder of its own: things that are lit or not, and models of them in ONNX."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

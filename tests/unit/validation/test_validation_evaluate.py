@@ -149,7 +149,7 @@ def test_no_label_at_all_is_one_sentence(world, run):
     examples = world.examples(
         rows.set_column(rows.schema.get_field_index("label"), "label", pa.nulls(20, pa.float64()))
     )
-    with pytest.raises(LooplineError, match="none of the 20 examples .* has a label.*'lit' is known"):
+    with pytest.raises(LooplineError, match=r"none of the 20 examples .* has a label.*'lit' is known"):
         run(examples=examples)
 
 
@@ -170,7 +170,7 @@ def test_labels_of_one_class_are_evaluated_without_auc(world, run):
 
 
 def test_a_model_that_cannot_do_without_an_input_is_refused(world, run):
-    with pytest.raises(LooplineError, match="no probability for 600 of 600 rows under scenario 'no_weather'.*nan"):
+    with pytest.raises(LooplineError, match=r"no probability for 600 of 600 rows under scenario 'no_weather'.*nan"):
         run(model=world.model(blind_to_nan=False))
 
 

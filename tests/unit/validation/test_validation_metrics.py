@@ -35,7 +35,7 @@ def judged_rows(draw):
     return label, score, weight
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(judged_rows())
 @pytest.mark.parametrize("metric", PEERS)
 def test_metric_equals_scikit_learn_under_weights(metric, rows):
@@ -87,7 +87,7 @@ def test_a_probability_of_exactly_one_that_is_wrong_has_a_finite_loss():
 
 
 def test_unknown_metric_names_the_known_ones():
-    with pytest.raises(LooplineError, match="'auroc'.*auc, average_precision"):
+    with pytest.raises(LooplineError, match=r"'auroc'.*auc, average_precision"):
         statistic("auroc", np.zeros(2), np.zeros(2))
 
 
