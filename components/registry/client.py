@@ -48,7 +48,7 @@ def opened(registry: str, *, create: bool = False) -> Iterator["MlflowClient"]:
             database.check(path)
         yield MlflowClient(registry, registry)
     except MlflowException as error:
-        raise LooplineError(f"the model registry {_shown(registry)} refused: {_first_line(error)}") from error
+        raise LooplineError(f"the model registry {_shown(registry)} {_why(error)}") from error
     except OSError as error:
         if atomic.is_disk_full(error):
             raise LooplineError(
@@ -94,11 +94,15 @@ def _quieten() -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises as well
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def _shown(registry: str) -> str:
     return re.sub(r"://[^@/]*@", "://***@", registry)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+def _why(error: Exception) -> str:
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    if "Max retries exceeded" in said[0]:
+        return "cannot be reached; check its address, and that its server runs"
+    return f"refused: {said[0].rstrip('.')}"

@@ -59,7 +59,7 @@ def promote(
         usecase: package of the use case, such as usecases.flights.
         registry: MLflow tracking URI.
         version: number or alias.
-        expected_champion: number of the champion it was compared with; empty if there was none.
+        expected_champion: number of the champion it was compared with; empty if there was none; any for whoever it is.
         verdict: the passed gates of that version.
         receipt: from which version to which, outcome, reason and time.
 

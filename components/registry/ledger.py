@@ -24,6 +24,8 @@ DESCRIPTION = (
     "the aliases of {name} follow from it."
 )
 ATTEMPTS = 8
+ANY: Literal["any"] = "any"
+Expected = int | Literal["any"] | None
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,13 @@ class Decision:
 
     Attributes:
         key: what makes it this decision; repeated under the same key, it counts once.
-        expected: the champion that it was decided against; None: that there was none.
+        expected: the champion that it was decided against; None: that there was none; ANY: whoever it was.
     """
 
     key: str
     kind: Literal["promotion", "rollback"]
     version: int
-    expected: int | None
+    expected: Expected
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,23 @@ class Ruling:
         return self.after.champion == self.decision.version
 
 
-def promotion(version: int, expected: int | None) -> Decision:
+def expected(text: str) -> Expected:
+    """Read the champion that a decision is made against: a number, ``any``, or empty for none.
+
+    Raises:
+        LooplineError: it is none of these.
+    """
+    if text == ANY:
+        return ANY
+    if text and not text.isdigit():
+        raise LooplineError(
+            f"'{text}' is no version number; give the champion that the decision was made against, "
+            "any for whoever it is, or nothing if there was none"
+        )
+    return int(text) if text else None
+
+
+def promotion(version: int, expected: Expected) -> Decision:
     """The decision to promote a version over the champion it was compared with."""
     return Decision(f"promote {version} over {expected or 'none'}", "promotion", version, expected)
 
@@ -88,7 +106,7 @@ def judge(entries: Iterable[tuple[Decision, datetime]]) -> list[Ruling]:
         if decision.key in rulings:
             continue
         before = standing
-        if decision.version != before.champion and decision.expected == before.champion:
+        if decision.version != before.champion and decision.expected in {before.champion, ANY}:
             standing = Standing(decision.version, before.champion)
         rulings[decision.key] = Ruling(decision, before, standing, time)
     return list(rulings.values())
@@ -107,7 +125,7 @@ def read(client: "MlflowClient", name: str) -> list[Ruling]:
                 key=entry.tags["decision"],
                 kind=entry.tags["kind"],
                 version=int(entry.tags["version"]),
-                expected=int(entry.tags["expected"]) if entry.tags["expected"] else None,
+                expected=expected(entry.tags["expected"]),
             ),
             moment(entry.creation_timestamp),
         )

@@ -31,7 +31,8 @@ def promote(
         usecase: package of the use case.
         registry: MLflow tracking URI.
         version: number or alias of the version.
-        expected_champion: number of the champion that the version was compared with; empty: there was none.
+        expected_champion: number of the champion that the version was compared with; empty: there was none; ``any``:
+            a replay of the past begins anew, and whoever an earlier one left as champion is replaced.
         verdict_path: the verdict of the gates on exactly this version.
         receipt_path: the JSON file to write.
 
@@ -42,7 +43,7 @@ def promote(
         LooplineError: the verdict is not passed or of another model, or there is no such version.
     """
     name = load(usecase).spec.name
-    expected = _number(expected_champion)
+    expected = ledger.expected(expected_champion)
     verdict = read(Verdict, verdict_path)
     with opened(registry) as client:
         found = versions.find(client, name, version)
@@ -62,15 +63,6 @@ def promote(
     }
     atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
     return str(receipt["outcome"])
-
-
-def _number(expected_champion: str) -> int | None:
-    if expected_champion and not expected_champion.isdigit():
-        raise LooplineError(
-            f"'{expected_champion}' is no version number; give the champion that the decision was made against, "
-            "or nothing if there was none"
-        )
-    return int(expected_champion) if expected_champion else None
 
 
 def _admit(verdict: Verdict, name: str, version: versions.Version) -> None:

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 from components.contract.spec import ModelSpec
 from components.training.columns import UNKNOWN, TrainingRows
 from components.training.world import World
+
+
+@runtime_checkable
+class ReadsTrainingRows(Protocol):
+    """A network that sets something from the training rows before it learns."""
+
+    def fit(self, numbers: Tensor, target: Tensor) -> None:
+        """Given the numbers [N, F] (NaN where missing), and what an untrained network should answer."""
+
 
 Build = Callable[[], nn.Module]
 Report = Callable[[int, float], None]
@@ -71,7 +81,7 @@ class _Trainer:
         torch.manual_seed(spec.seed)
         self._rows, self._spec, self._task, self._world = rows, spec, task, world
         network = build().to(world.device)
-        if hasattr(network, "fit"):
+        if isinstance(network, ReadsTrainingRows):
             network.fit(rows.numbers, _prior(rows.labels, task))
         self.averaged = copy.deepcopy(network).eval()
         self._network = network
@@ -93,7 +103,7 @@ class _Trainer:
             weight = torch.exp(self._spec.recency * (mine / len(self._rows) - 0.5)).to(raw.device)
             loss = (_loss(raw, self._rows.labels[mine].to(raw.device), self._task) * weight.unsqueeze(1)).mean()
             self._optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
             self._set_learning_rate()
             self._optimiser.step()

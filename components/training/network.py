@@ -46,7 +46,7 @@ class PiecewiseLinear(nn.Module):
             values = values[torch.isfinite(values)].double()
             if not len(values):
                 continue
-            edges = _quantiles(values, quantiles).float().unique()
+            edges = torch.unique_consecutive(_quantiles(values, quantiles).float())
             if len(edges) < 2 and values.min() < values.max():
                 edges = torch.stack([values.min(), values.max()]).float()
             self.low[feature], self.high[feature] = edges[0], edges[-1]
@@ -81,10 +81,11 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members, self.width = spec.members, spec.width
         self.encode = PiecewiseLinear(numbers, spec.bins)
-        self.embed = nn.ModuleList(nn.Embedding(n, min(spec.embedding, (n + 1) // 2)) for n in cardinalities)
-        for table in self.embed:
+        tables = [nn.Embedding(n, min(spec.embedding, (n + 1) // 2)) for n in cardinalities]
+        for table in tables:
             nn.init.normal_(table.weight, std=0.1)
-        encoded = self.encode.width + sum(table.embedding_dim for table in self.embed)
+        self.embed = nn.ModuleList(tables)
+        encoded = self.encode.width + sum(table.embedding_dim for table in tables)
         self.first = nn.Linear(encoded, spec.members * spec.width)
         shape = (spec.members, spec.width, spec.width)
         self.weights = nn.ParameterList(

@@ -13,7 +13,7 @@ from components.contract.evaluation import Evaluation, Footprint, Slice, Verdict
 from components.contract.model import Model
 from components.contract.spec import UseCaseSpec
 from components.validation.gates import table as gate_table
-from components.validation.metrics import LEADING
+from components.validation.metrics import leading
 from components.validation.wording import name, number, share, short, span
 
 # A use case may state these, one ``- Item: text`` per line; the platform cannot know them.
@@ -176,7 +176,7 @@ def _limitations(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _ethics(evaluation: Evaluation, stated: Statements) -> Lines:
-    metric = LEADING[evaluation.task]
+    metric = leading(evaluation.metrics)
     columns: dict[str, list[Slice]] = {}
     for part in evaluation.slices:
         if part.judged and metric in part.metrics:

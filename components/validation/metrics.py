@@ -87,6 +87,11 @@ def measure(task: str, label: Floats, score: Floats) -> Metrics:
     return {name: float(values[name]) for name in METRICS[task] if np.isfinite(values[name])}
 
 
+def leading(metrics: Metrics) -> str:
+    """The most telling metric among those that some rows define."""
+    return next(iter(metrics))
+
+
 def calibration(task: str, label: Floats, score: Floats) -> list[CalibrationBin]:
     """Bins of similar score, without the empty ones: mean score, mean label and number of rows of each.
 
@@ -179,8 +184,6 @@ def _r2(label: Floats, score: Floats) -> Statistic:
     return value
 
 
-# What slices and months are drawn by.
-LEADING: Mapping[str, str] = {"binary_classification": "auc", "regression": "rmse"}
 # What models can be compared by: metrics that the bootstrap can take under weights.
 STATISTICS: Mapping[str, Callable[[Floats, Floats], Statistic]] = {
     "auc": _auc,
@@ -191,7 +194,7 @@ STATISTICS: Mapping[str, Callable[[Floats, Floats], Statistic]] = {
     "mae": _mean_of(lambda label, score: np.abs(label - score)),
     "r2": _r2,
 }
-# What an evaluation holds, by task.
+# What an evaluation holds, by task, the most telling first.
 METRICS: Mapping[str, tuple[str, ...]] = {
     "binary_classification": (
         "auc",

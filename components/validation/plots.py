@@ -41,6 +41,8 @@ STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,
     "lines.linewidth": 1.8,
     "legend.frameon": False,
     "figure.facecolor": "none",
@@ -57,7 +59,7 @@ class Plot:
 
 
 @contextmanager
-def plot(description: str, width: float = 4.6, height: float = 3.6, left: float = 0.6) -> Iterator[Plot]:
+def plot(description: str, width: float = 4.6, height: float = 3.6, left: float = 0.72) -> Iterator[Plot]:
     """Axes to draw on, in the style of every plot of Loopline.
 
     Args:
@@ -69,7 +71,7 @@ def plot(description: str, width: float = 4.6, height: float = 3.6, left: float 
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         # Set by hand: matplotlib's own layouts draw everything twice.
-        figure.subplots_adjust(left / width, 0.48 / height, 1 - 0.12 / width, 1 - 0.12 / height)
+        figure.subplots_adjust(left / width, 0.52 / height, 1 - 0.12 / width, 1 - 0.12 / height)
         made = Plot(figure.add_subplot())
         yield made
         text = StringIO()
@@ -159,25 +161,26 @@ def scores(task: str, label: Floats, score: Floats) -> str:
 
 def months(evaluations: Mapping[str, Evaluation], metric: str) -> str:
     """A metric by month of the event."""
-    with plot(f"{name(metric)} by month", width=7.2, height=2.8) as made:
+    with plot(f"{name(metric)} by month", width=9.4, height=2.6) as made:
         every = sorted({month for evaluation in evaluations.values() for month in evaluation.months})
         for style, (label, evaluation) in zip(_styles(), evaluations.items(), strict=False):
             values = [evaluation.months.get(month, {}).get(metric, np.nan) for month in every]
             made.axes.plot(range(len(every)), values, marker="o", label=label, **style)
         made.axes.set(ylabel=name(metric), xlim=(-0.5, len(every) - 0.5))
         made.axes.set_xticks(range(len(every)), every)
-        made.axes.legend(loc="best")
+        if len(evaluations) > 1:
+            made.axes.legend(loc="best")
     return made.svg
 
 
-def slices(column: str, parts: Sequence[Slice], metric: str, overall: float | None) -> str:
+def slices(column: str, parts: Sequence[Slice], metric: str, overall: float) -> str:
     """A metric by value of a column, beside the metric overall; a hollow dot has too few rows to be judged."""
     shown = [part for part in parts if metric in part.metrics]
     labels = [f"{part.value}  ({part.rows:,})" for part in shown]
     left = 0.2 + 0.075 * max(map(len, labels), default=0)
     with plot(f"{name(metric)} by {column}", height=0.8 + 0.2 * len(shown), left=left) as made:
-        if overall is not None:
-            made.axes.axvline(overall, color=MUTED, linewidth=1, linestyle=":")
+        made.axes.axvline(overall, color=MUTED, linewidth=1, linestyle=":")
+        made.axes.locator_params(axis="x", nbins=5)
         for row, part in enumerate(shown):
             face = COLOURS[0] if part.judged else "white"
             made.axes.scatter(part.metrics[metric], row, s=34, color=COLOURS[0], facecolor=face, linewidths=1.2)

@@ -13,7 +13,7 @@ from components.contract import usecase as contract_usecase
 from components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint, Metrics, Slice, read
 from components.contract.examples import LABEL
 from components.validation import plots
-from components.validation.metrics import LEADING, METRICS, Floats
+from components.validation.metrics import METRICS, Floats, leading
 from components.validation.wording import name, number, share, short, span
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -122,10 +122,10 @@ def _slices(evaluation: Evaluation, least: int) -> str:
     columns: dict[str, list[Slice]] = {}
     for part in evaluation.slices:
         columns.setdefault(part.column, []).append(part)
-    metric, names = LEADING[evaluation.task], METRICS[evaluation.task]
+    metric, names = leading(evaluation.metrics), METRICS[evaluation.task]
     figures, tables = "", ""
     for column, parts in columns.items():
-        figures += _figure(column, plots.slices(column, parts, metric, evaluation.metrics.get(metric)))
+        figures += _figure(column, plots.slices(column, parts, metric, evaluation.metrics[metric]))
         rows = [
             ("" if part.judged else "unjudged", [part.value, f"{part.rows:,}", *_cells(part.metrics, names)])
             for part in parts
@@ -154,7 +154,7 @@ def _months(evaluation: Evaluation) -> str:
         ["Month", *map(name, names)],
         [("", [m, *_cells(v, names)]) for m, v in evaluation.months.items()],
     )
-    metric = LEADING[evaluation.task]
+    metric = leading(evaluation.metrics)
     return f'<div class="stack">{_figure(name(metric), plots.months({"model": evaluation}, metric))}{table}</div>'
 
 

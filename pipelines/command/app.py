@@ -11,7 +11,8 @@ from rich.console import Console
 from components.contract.errors import LooplineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+# kfp prints to sys.stdout while it runs, and that is sent elsewhere; what people see goes to the real one.
+console = Console(file=sys.stdout)
 
 UseCaseOption = Annotated[str, typer.Option("--usecase", help="Package of the use case.", metavar="PACKAGE")]
 DEFAULT_USECASE = "usecases.flights"

@@ -18,7 +18,7 @@ from pipelines.laptop.recorder import Recorder
 from pipelines.laptop.records import KeyParts, Output, Step, to_json
 
 
-class ContentCache(LocalCache):
+class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
     """A LocalCache whose key is made of content and whose hits are verified.
 
     Args:

@@ -94,7 +94,7 @@ class Engine:
             components.load_component_from_file(str(folder / "pipeline.yaml"))(**arguments)
 
 
-class _StepHandler(SubprocessTaskHandler):
+class _StepHandler(SubprocessTaskHandler):  # type: ignore[misc] # kfp is untyped
     """Runs a task in one of our processes instead of a shell's, and keeps its record."""
 
     def __init__(

@@ -37,7 +37,7 @@ def test_what_is_written_comes_back(written: Dataset) -> None:
     assert opened.tables["t"]["columns"] == {"key": "string", "value": "int64"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.lists(
         st.fixed_dictionaries(

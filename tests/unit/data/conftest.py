@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 from data_shop import Shop, make_shop
+from hypothesis import settings
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture

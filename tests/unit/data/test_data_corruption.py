@@ -79,7 +79,7 @@ positions = st.integers(24, 35)  # the first hours of the window
 corruption = st.tuples(positions, st.sampled_from(sorted(CORRUPTIONS)), positions)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(corruptions=st.lists(corruption, max_size=12))
 def test_rows_in_are_rows_out_and_quarantined(lenient: Shop, corruptions: list[tuple[int, str, int]]) -> None:
     rows = orders().iloc[:40].to_dict("records")

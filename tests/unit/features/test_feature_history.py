@@ -34,7 +34,9 @@ rows = st.builds(Row, st.sampled_from(["a", "b", None]), moments, moments, st.no
 questions = st.tuples(st.sampled_from(["a", "b", "c", None]), moments)
 
 
-def oracle(history: list[Row], question: tuple[str | None, int | None], ttl: int | None, known_only: bool) -> int | None:
+def oracle(
+    history: list[Row], question: tuple[str | None, int | None], ttl: int | None, known_only: bool
+) -> int | None:
     key, moment = question
     if key is None or moment is None:
         return None
@@ -104,9 +106,7 @@ def test_as_of_is_what_the_oracle_says(
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(rows, max_size=12), start=st.integers(-1, 6), length=st.integers(0, 6))
-def test_latest_and_between_are_what_the_oracle_says(
-    folder: Path, history: list[Row], start: int, length: int
-) -> None:
+def test_latest_and_between_are_what_the_oracle_says(folder: Path, history: list[Row], start: int, length: int) -> None:
     path = folder / "stretch.parquet"
     write(path, history)
     source, end = History(str(path), "at", "noted"), start + length
@@ -132,7 +132,7 @@ def test_a_value_counts_at_exactly_its_ttl_and_not_a_microsecond_later(folder: P
 
 
 def test_views_without_a_key_and_odd_column_names_can_be_looked_up(folder: Path) -> None:
-    path = folder / "it's \"odd\".parquet"
+    path = folder / 'it\'s "odd".parquet'
     pq.write_table(pa.table({"at": pa.array([minute(0), minute(2)], TIMESTAMP), 'sel"ect': [1, 2]}), path)
     lookup = Lookup(History(str(path), "at"), {}, {"value": 'sel"ect'})
     answer = as_of(*ask([("a", 1), (None, 2), ("b", -1)]), [lookup])

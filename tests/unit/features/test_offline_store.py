@@ -208,23 +208,22 @@ def test_keys_of_another_type_are_one_sentence(store: FeatureStore) -> None:
 
 @pytest.mark.parametrize("known_only", [False, True])
 def test_same_values_as_the_duckdb_store_of_feast(tmp_path: Path, known_only: bool) -> None:
-    """Ties in the event timestamp have different created timestamps here: without that, Feast leaves the choice open."""
+    """No two rows here have the same key, event and created timestamp: which of those wins, Feast leaves open."""
     random = np.random.default_rng(7)
     size = 400
-    since = random.integers(0, 60, size)
-    created = pd.Series(random.permutation(size) % 90)
-    history = pa.table(
-        {
-            "driver_id": random.integers(0, 6, size),
-            "event_timestamp": at(*since.tolist()),
-            "created": at(*[None if minutes % 11 == 0 else minutes + place / size for place, minutes in created.items()]),
-            "count": pa.array(range(size), pa.int64()),
-            "m": random.normal(size=size),
-        }
+    noted = [None if place % 9 == 0 else float(minutes) for place, minutes in enumerate(random.integers(0, 90, size))]
+    drawn = pd.DataFrame(
+        {"driver_id": random.integers(0, 6, size), "since": random.integers(0, 60, size), "noted": noted}
     )
-    pq.write_table(history, tmp_path / "made.parquet")
-    for other in (trips, calls):
-        pq.write_table(history.rename_columns([*history.column_names[:-1], "rating"]), tmp_path / f"{other.name}.parquet")
+    drawn = drawn.drop_duplicates(ignore_index=True)
+    history = {
+        "driver_id": drawn["driver_id"],
+        "event_timestamp": at(*drawn["since"].tolist()),
+        "created": at(*[None if np.isnan(minutes) else minutes for minutes in drawn["noted"]]),
+        "count": drawn.index,
+        "m": random.normal(size=len(drawn)),
+    }
+    pq.write_table(pa.table(history), tmp_path / "made.parquet")
     made = view(
         "made",
         str(tmp_path / "made.parquet"),

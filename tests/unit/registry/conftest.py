@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,10 +30,11 @@ class Home:
 
     folder: Path
     snapshot: Path | None = None
+    server: str | None = None
 
     @property
     def registry(self) -> str:
-        return f"sqlite:///{self.folder}/mlflow.db"
+        return self.server or f"sqlite:///{self.folder}/mlflow.db"
 
     def model(self, seed: int, *, name: str = NAME) -> model_artifact.Model:
         folder = self.folder / f"model-{seed}"
@@ -141,6 +143,10 @@ class Child:
     """A process of its own: forked, as importing MLflow anew takes seconds."""
 
     pid: int
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
 
     def wait(self) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -23,6 +23,12 @@ def test_first_promotion_needs_no_champion():
     assert standing_after(rule(promotion(1, None))) == Standing(1, None)
 
 
+def test_a_replay_takes_over_from_whoever_is_champion():
+    rulings = rule(promotion(1, None), promotion(2, "any"), promotion(2, "any"), promotion(3, 2))
+    assert [ruling.holds for ruling in rulings] == [True, True, True]
+    assert standing_after(rulings).champion == 3
+
+
 def test_of_two_promotions_against_the_same_champion_the_first_wins():
     _, second, third = rule(promotion(1, None), promotion(2, 1), promotion(3, 1))
     assert second.holds

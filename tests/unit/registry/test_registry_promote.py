@@ -184,7 +184,7 @@ def test_slow_process_does_not_leave_an_older_outcome(three, monkeypatch):
 
 
 def test_of_racing_promotions_one_wins(three, fork):
-    for _ in range(4):
+    for _ in range(3):
         three.reset()
         three.verdict(2), three.verdict(3)
         children = [fork(partial(three.promote, seed, 1)) for seed in (2, 3)]

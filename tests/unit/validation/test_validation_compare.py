@@ -54,6 +54,13 @@ def test_a_clearly_better_one_is_better_and_the_reverse_is_not(world, judged):
     assert not stage.compare(usecase, good, poor, world.path("comparison")).better
 
 
+def test_better_by_what_may_be_chance_is_not_better(world, judged):
+    usecase = world.usecase()
+    found = stage.compare(usecase, judged(usecase, wind=0.3), judged(usecase), world.path("comparison"))
+    assert found.low < 0 < found.gain
+    assert not found.better
+
+
 def test_better_by_less_than_the_gain_that_is_asked_for_is_not_better(world, judged):
     usecase = world.usecase(retrain={"window": "30d", "metric": "auc", "min_gain": 0.5})
     poor, good = judged(usecase, size=0.0, wind=2.0), judged(usecase)
@@ -94,7 +101,7 @@ def test_resamples_are_those_of_scikit_learn_with_the_same_row_counts():
 
 
 def test_chance_alone_promotes_at_most_at_the_nominal_rate():
-    promoted, simulations = 0, 100
+    promoted, simulations = 0, 40
     for seed in range(simulations):
         random = np.random.default_rng(seed)
         label = (random.random(400) < 0.3).astype(float)
@@ -106,13 +113,13 @@ def test_chance_alone_promotes_at_most_at_the_nominal_rate():
 
 def test_a_real_difference_is_found_in_most_simulations():
     found = 0
-    for seed in range(20):
+    for seed in range(10):
         random = np.random.default_rng(seed)
         label = (random.random(800) < 0.3).astype(float)
         old, new = label + random.normal(0, 1.5, 800), label + random.normal(0, 1.0, 800)
         _, gains = stage.gain(policy(resamples=200), label, old, new)
         found += np.quantile(gains, 0.025) > 0
-    assert found >= 18
+    assert found >= 9
 
 
 def test_different_rows_are_refused(world, judged):

@@ -48,11 +48,11 @@ def test_metric_equals_scikit_learn_under_weights(metric, rows):
 
 
 def test_calibration_error_by_hand():
-    # Bins of width 1/15: 0.10 and 0.12 share one (mean 0.11, seen 0.5), 0.90 is alone (seen 1), 1.0 joins the last one.
-    label, score = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.10, 0.12, 0.90, 1.0])
+    # Bins of width 1/15: 0.10 and 0.12 share one (mean 0.11, seen 0.5), 0.90 is alone, 0.96 and 1.0 share the last.
+    label, score = np.array([0.0, 1.0, 1.0, 0.0, 1.0]), np.array([0.10, 0.12, 0.90, 0.96, 1.0])
     bins = calibration("binary_classification", label, score)
-    assert [(b.rows, b.seen) for b in bins] == [(2, 0.5), (1, 1.0), (1, 0.0)]
-    assert calibration_error(bins) == pytest.approx((2 * 0.39 + 0.10 + 1.0) / 4)
+    assert [(b.rows, b.seen) for b in bins] == [(2, 0.5), (1, 1.0), (2, 0.5)]
+    assert calibration_error(bins) == pytest.approx((2 * 0.39 + 0.10 + 2 * 0.48) / 5)
 
 
 def test_calibration_of_a_regression_is_over_deciles():

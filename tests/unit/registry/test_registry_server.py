@@ -1,0 +1,79 @@
+"""The same code against an MLflow tracking server, over HTTP, with the files in the server's own store."""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from components.contract.errors import LooplineError
+from components.registry.fetch import fetch_model, resolve
+from components.registry.ledger import Standing
+from components.registry.models import history, models
+from components.registry.rollback import rollback
+
+USECASE, NAME = "usecases.flights", "flights"
+
+
+@pytest.fixture
+def served(home, fork, tmp_path) -> Iterator:
+    reader, writer = os.pipe()
+
+    def serve() -> None:
+        os.environ["_MLFLOW_SERVER_FILE_STORE"] = os.environ["_MLFLOW_SERVER_REGISTRY_STORE"] = home.registry
+        os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = "mlflow-artifacts:/"
+        os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = str(tmp_path / "store")
+        os.environ["_MLFLOW_SERVER_SERVE_ARTIFACTS"] = "true"
+        from mlflow.server import app
+        from werkzeug.serving import make_server
+
+        logging.disable()
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        os.write(writer, str(server.server_port).encode())
+        server.serve_forever()
+
+    child = fork(serve)
+    os.close(writer)
+    port = os.read(reader, 10).decode()
+    assert port, "the server did not start"
+    yield type(home)(home.folder, server=f"http://127.0.0.1:{port}")
+    os.close(reader)
+    child.kill()
+
+
+def test_lifecycle_over_http(served, tmp_path):
+    for seed in (1, 2, 3, 4):
+        assert served.register(seed, "challenger") == seed
+    assert served.register(2, "challenger") == 2
+    assert served.promote(1) == "promoted"
+    assert list((tmp_path / "store").rglob("model.onnx"))
+    fetched = fetch_model(USECASE, served.registry, "champion", tmp_path / "fetched")
+    assert fetched.digest == served.model(1).digest
+
+    for seed in (2, 3, 4):
+        served.verdict(seed)
+    racers = [threading.Thread(target=served.promote, args=(seed, 1)) for seed in (2, 3, 4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    outcomes = [json.loads(served.receipt(seed).read_text())["outcome"] for seed in (2, 3, 4)]
+    assert sorted(outcomes) == ["kept", "kept", "promoted"]
+    winner = 2 + outcomes.index("promoted")
+    assert resolve(NAME, served.registry, "champion") == winner
+    assert rollback(NAME, served.registry) == Standing(1, winner)
+    assert {version.version: version.aliases for version in models(NAME, served.registry)}[1] == ("champion",)
+    assert len(history(NAME, served.registry)) == 5
+    with pytest.raises(LooplineError, match="no version or alias 'nope'; it has 1 \\(champion\\)"):
+        fetch_model(USECASE, served.registry, "nope", tmp_path / "nope")
+
+
+def test_server_that_does_not_answer_is_named_without_its_password(home, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(LooplineError) as caught:
+        resolve(NAME, "http://somebody:secret@127.0.0.1:9", "champion")
+    assert str(caught.value) == (
+        "the model registry http://***@127.0.0.1:9 cannot be reached; check its address, and that its server runs"
+    )
