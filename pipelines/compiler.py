@@ -10,7 +10,7 @@ from components.contract import atomic, digest
 from components.contract.errors import LooplineError
 
 # By the name people type; the KFP name has dashes.
-PIPELINES = ("training", "validation", "batch_inference", "materialise", "retrain")
+PIPELINES = ("training", "validation", "batch_inference", "materialisation", "retrain")
 STAGES = ("data", "features", "training", "validation", "registry", "inference")
 PROJECT = Path(__file__).resolve().parent.parent
 # The parts of the code that every image holds.

@@ -62,7 +62,7 @@ class Loop:
                 f"version {version} did not pass its gates, so there is no champion: {verdict['reason']}"
             )
         self._run("batch_inference", f"predict {_span(replay.batch)} with version {version}", version=version)
-        self._run("materialise", f"bring the online store up to {replay.batch[1]}")
+        self._run("materialisation", f"bring the online store up to {replay.batch[1]}")
         self._run(
             "retrain",
             f"challenge version {version}, compare on {_span(replay.compare)}",

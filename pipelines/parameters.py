@@ -47,7 +47,7 @@ def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) ->
         "training": replay.train,
         "validation": replay.validate_on,
         "batch_inference": replay.batch,
-        "materialise": replay.batch,
+        "materialisation": replay.batch,
     }
     values: dict[str, Any] = {
         "registry": home.registry,

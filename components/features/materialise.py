@@ -103,17 +103,15 @@ def _bring_up(
 def _newer_than_online(repository: FeatureStore, view: StoredView, rows: pa.Table) -> pa.Table:
     """The rows whose values the online store does not have, and has no newer ones for."""
     features = [field.name for field in view.view.features]
-    keys = (
-        pa.table({key: rows.column(view.column(key)) for key in view.join_keys}) if view.join_keys else rows.select([])
-    )
-    values = [rows.column(view.column(feature)).to_pylist() for feature in features]
-    since = [moment.replace(microsecond=0) for moment in rows.column(view.timestamp).to_pylist()]
+    known = rows.to_pylist()
+    keys = [{key: row[view.column(key)] for key in view.join_keys} for row in known]
     newer = []
-    for row, held in enumerate(online.read(repository, view, features, keys)):
-        unchanged = held.since == since[row] and all(
-            online.same(column[row], held.values[feature]) for feature, column in zip(features, values, strict=True)
+    for row, held in zip(known, online.read(repository, view, features, keys), strict=True):
+        since = row[view.timestamp].replace(microsecond=0)
+        unchanged = held.since == since and all(
+            online.same(row[view.column(feature)], held.values[feature]) for feature in features
         )
-        newer.append(not unchanged and (held.since is None or held.since <= since[row]))
+        newer.append(not unchanged and (held.since is None or held.since <= since))
     return rows.filter(pa.array(newer, pa.bool_()))
 
 

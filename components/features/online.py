@@ -30,21 +30,22 @@ class Answer:
     since: datetime | None
 
 
-def read(repository: FeatureStore, view: StoredView, features: Sequence[str], keys: pa.Table) -> Iterator[Answer]:
+def read(
+    repository: FeatureStore, view: StoredView, features: Sequence[str], keys: Sequence[dict[str, Any]]
+) -> Iterator[Answer]:
     """What the online store holds for some keys, in their order.
 
     Args:
         repository: an open Feast repository.
         view: the feature view.
         features: the features of the view to read.
-        keys: join keys, none of them null.
+        keys: join keys and their values, none of them null.
     """
     references = [f"{view.name}:{feature}" for feature in features]
-    for start in range(0, keys.num_rows, BATCH):
-        some = keys.slice(start, BATCH)
-        asked = some.to_pydict() or {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * some.num_rows}
+    for start in range(0, len(keys), BATCH):
+        asked = [key or {DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL} for key in keys[start : start + BATCH]]
         found = repository.get_online_features(references, asked).to_dict(include_event_timestamps=True)
-        for row in range(some.num_rows):
+        for row in range(len(asked)):
             seconds = max(found[f"{feature}__ts"][row] for feature in features)
             since = datetime.fromtimestamp(seconds, UTC) if seconds else None
             yield Answer({feature: found[feature][row] for feature in features}, since)

@@ -1,6 +1,6 @@
 """Training-serving skew: does the online store answer what the offline store says for the same moment?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -118,9 +118,10 @@ def _compare(
     offline = point_in_time(spec.name, [view], history, asking).select(view.wanted).to_pylist()
     count = dict.fromkeys(("values", "expired", "unknown", "ahead"), 0)
     oldest = timedelta(0)
-    answers = online.read(repository, view, view.wanted, keys)
-    for key, expected, answer in zip(_named(keys), offline, answers, strict=True):
-        state = _judge(view, key, expected, answer, moment, done)
+    asked = keys.to_pylist()
+    answers = online.read(repository, view, view.wanted, asked)
+    for key, expected, answer in zip(asked, offline, answers, strict=True):
+        state = _judge(view, _named(key), expected, answer, moment, done)
         count[state] += len(view.wanted) if state == "values" else 1
         if state == "values" and answer.since:
             oldest = max(oldest, moment - answer.since)
@@ -177,9 +178,8 @@ def _sample(spec: UseCaseSpec, view: StoredView, entities: pa.Table) -> pa.Table
     return ordered.take(pa.array(np.linspace(0, ordered.num_rows - 1, SAMPLE).astype(np.int64)))
 
 
-def _named(keys: pa.Table) -> Iterator[str]:
-    for row in keys.to_pylist():
-        yield ", ".join(f"{name} = {value}" for name, value in row.items()) or "the only key"
+def _named(key: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in key.items()) or "the only key"
 
 
 def _report(spec: UseCaseSpec, moment: datetime, results: Sequence[ViewSkew]) -> str:

@@ -48,7 +48,7 @@ def predict(
     predictions_path: Path | str,
     batch_rows: int = BATCH_ROWS,
 ) -> Predicted:
-    """Score every example, in order, and write the predictions dataset; memory does not grow with the examples.
+    """Score every example, in order, and write the predictions dataset; memory grows only with the rows set aside.
 
     Its table ``predictions`` has the identity columns, ``feature_time``, ``probability`` (``prediction`` for a
     regression) and ``model_version``. Its table ``quarantine`` has the identity columns as text and a ``reason``: the
@@ -87,6 +87,7 @@ def predict(
         "rows_quarantined": 0,
     }
     columns = list(dict.fromkeys([*identity, FEATURE_TIME, *model.signature.names]))
+    # Arrow's count of cores: OMP_NUM_THREADS sets it where a container may use fewer than it sees.
     score = scoring(model.path, version, identity, workers=pa.cpu_count())
     scored = score(_read(examples.file(TABLE), columns, batch_rows))
     unusable = [nothing(identity)]

@@ -95,7 +95,7 @@ class Snapshots:
         link.replace(self.link)
 
     def _tidy(self, current: Path | None) -> None:
-        """Remove what killed writers left, and all snapshots but the current one and the one before it, oldest first."""
+        """Remove what killed writers left, and, oldest first, all snapshots but the current one and the one before."""
         atomic.remove_leftovers(self._folder)
         if current:
             before = [snapshot for snapshot in self._numbered() if snapshot.name < current.name]

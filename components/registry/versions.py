@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from components.contract.errors import LooplineError
 from components.contract.evaluation import Evaluation, Metrics
 from components.contract.model import Model
+from components.registry.client import MISSING, tolerating
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -76,8 +77,9 @@ def read_all(client: "MlflowClient", name: str) -> list[Version]:
 
 def read_aliases(client: "MlflowClient", name: str) -> dict[str, int]:
     """Version by alias; empty if there is no such model."""
-    models = client.search_registered_models(f"name = '{name}'")
-    return {alias: int(version) for model in models for alias, version in model.aliases.items()}
+    with tolerating(MISSING):
+        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    return {}
 
 
 def with_digest(client: "MlflowClient", name: str, digest: str) -> Version | None:

@@ -1,6 +1,5 @@
 """The model card: what a model is, what it was made of, how it was judged, and what nobody has said about it yet."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,23 +13,8 @@ from components.contract.model import Model
 from components.contract.spec import UseCaseSpec
 from components.validation.gates import table as gate_table
 from components.validation.metrics import leading
+from components.validation.statements import FILE, Statements
 from components.validation.wording import name, number, share, short, span
-
-# A use case may state these, one ``- Item: text`` per line; the platform cannot know them.
-STATEMENTS = "card.md"
-STATED = (
-    "Developer",
-    "License",
-    "Out-of-scope uses",
-    "Users",
-    "Data sources",
-    "Baseline",
-    "Known weaknesses",
-    "Protected groups",
-    "Privacy",
-    "Owner",
-    "Feedback",
-)
 
 Lines = list[str]
 
@@ -67,7 +51,7 @@ def write_card(
             raise LooplineError(
                 f"the {part} is of model {short(of)}, not of {short(model.digest)}: a card is about one model"
             )
-    stated = Statements(case.folder / STATEMENTS, f"{usecase.replace('.', '/')}/{STATEMENTS}")
+    stated = Statements(case.folder / FILE, f"{usecase.replace('.', '/')}/{FILE}")
     sections: dict[str, Lines] = {
         "Model Details": _details(case.spec, model, footprint, stated),
         "Intended Use": _intended_use(case.spec, stated),
@@ -81,37 +65,13 @@ def write_card(
     atomic.write_text(Path(card_path), text)
 
 
-class Statements:
-    """What people state about a use case in its card.md; an item they left out says where to write it.
-
-    Args:
-        file: the card.md, which need not exist.
-        shown: what the card calls that file, the same on every machine.
-
-    Raises:
-        LooplineError: the file states an item that a card does not have.
-    """
-
-    def __init__(self, file: Path, shown: str) -> None:
-        self._shown = shown
-        text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        self._items = dict(re.findall(r"^- ([^:\n]+):\s*(\S.*)$", text, flags=re.MULTILINE))
-        for item in self._items:
-            if item not in STATED:
-                raise LooplineError(f"{shown} states '{item}', which a card does not have; it has {', '.join(STATED)}")
-
-    def line(self, item: str) -> str:
-        """The item as a line of the card."""
-        missing = f"_not stated; write `- {item}: ...` in {self._shown}_"
-        return f"- {item}: {self._items.get(item, missing)}"
-
-
 def _details(spec: UseCaseSpec, model: Model, footprint: Footprint, stated: Statements) -> Lines:
     return [
         stated.line("Developer"),
         f"- Model type: {spec.task.replace('_', ' ')}; output `{model.signature.output}`",
         f"- Version: assigned by the registry; this card is about the model with digest `{model.digest}`",
         stated.line("License"),
+        *(f"- {key}: {value}" for key, value in _flat(model.provenance)),
         *(f"- {name(metric)}: {number(value)}" for metric, value in footprint.metrics.items()),
     ]
 

@@ -95,6 +95,13 @@ def evaluate(
 
 def _labelled(spec: UseCaseSpec, examples: Dataset) -> pa.Table:
     table = examples.read(TABLE)
+    needed = [*identity_columns(spec), *spec.validation.slices, LABEL]
+    absent = [column for column in dict.fromkeys(needed) if column not in table.schema.names]
+    if absent or "window" not in examples.facts:
+        raise LooplineError(
+            f"the examples in {examples.path} have no {', '.join(absent) or 'window'}, which usecase.yaml needs now: "
+            "build them again"
+        )
     rows = table.filter(pc.is_valid(table.column(LABEL)))
     if not len(rows):
         raise LooplineError(

@@ -3,81 +3,15 @@
 Functions that take ``evaluations`` draw one line per label, in order, so one model alone or several against each other.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from html import escape
-from io import StringIO
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from components.contract.evaluation import Comparison, Evaluation, Slice
+from components.validation.canvas import COLOURS, DASHES, INK, MUTED, plot
 from components.validation.metrics import Floats
 from components.validation.wording import name, number
-
-# Okabe and Ito's palette, told apart by colour-blind people; dashes tell the lines apart in print.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
-INK, MUTED, GRID = "#1f2933", "#616e7c", "#e4e7eb"
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "loopline",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9aa5b1",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.major.pad": 6,
-    "ytick.major.pad": 6,
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-}
-
-
-class Plot:
-    """A plot in the making: its axes, and its SVG text once the block is left."""
-
-    def __init__(self, axes: Axes) -> None:
-        self.axes = axes
-        self.svg = ""
-
-
-@contextmanager
-def plot(description: str, width: float = 4.6, height: float = 3.6, left: float = 0.72) -> Iterator[Plot]:
-    """Axes to draw on, in the style of every plot of Loopline.
-
-    Args:
-        description: what is to be seen, for people who hear the page.
-        width: of the whole, in inches of 72 points; the page may scale it.
-        height: of the whole, likewise.
-        left: room for the labels of the vertical axis, likewise.
-    """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
-        # Set by hand: matplotlib's own layouts draw everything twice.
-        figure.subplots_adjust(left / width, 0.52 / height, 1 - 0.12 / width, 1 - 0.12 / height)
-        made = Plot(figure.add_subplot())
-        yield made
-        text = StringIO()
-        no_date = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(text, format="svg", metadata=no_date)
-    made.svg = _inline(text.getvalue(), description)
 
 
 def roc(evaluations: Mapping[str, Evaluation]) -> str:
@@ -127,35 +61,34 @@ def calibration(evaluations: Mapping[str, Evaluation]) -> str:
     return made.svg
 
 
-def scores(task: str, label: Floats, score: Floats) -> str:
-    """How the scores are spread: by class for a classification, as errors for a regression."""
-    with plot("Histogram of the scores" if task == "binary_classification" else "Histogram of the errors") as made:
-        if task == "binary_classification":
-            edges = np.linspace(0, 1, 41).tolist()
-            for value, colour, hatch in ((0, COLOURS[0], ""), (1, COLOURS[1], "////")):
-                some = score[label == value]
-                weights = np.full(len(some), 1 / max(len(some), 1))
-                text = f"label {value} ({len(some):,} rows)"
-                made.axes.hist(
-                    some,
-                    edges,
-                    weights=weights,
-                    alpha=0.45,
-                    color=colour,
-                    hatch=hatch,
-                    edgecolor="white",
-                    linewidth=0,
-                    label=text,
-                )
-            made.axes.set(xlabel="Predicted probability", ylabel="Share of the class", xlim=(0, 1))
-            made.axes.legend(loc="upper right")
-        else:
-            errors = score - label
-            low, high = np.quantile(errors, [0.005, 0.995])
-            edges = np.linspace(low, max(high, low + 1e-6), 41).tolist()
-            made.axes.hist(errors, edges, color=COLOURS[0], alpha=0.6)
-            made.axes.axvline(0, color=MUTED, linewidth=1, linestyle=":")
-            made.axes.set(xlabel="Predicted minus seen (middle 99 %)", ylabel="Rows")
+def scores(label: Floats, score: Floats) -> str:
+    """Histogram of the probabilities given to each class."""
+    with plot("Histogram of the predicted probability, by class") as made:
+        edges = np.linspace(0, 1, 41).tolist()
+        for value, colour, hatch in ((0, COLOURS[0], ""), (1, COLOURS[1], "////")):
+            some = score[label == value]
+            style: dict[str, Any] = {
+                "alpha": 0.45,
+                "color": colour,
+                "hatch": hatch,
+                "edgecolor": "white",
+                "linewidth": 0,
+            }
+            shares = np.full(len(some), 1 / max(len(some), 1))
+            made.axes.hist(some, edges, weights=shares, label=f"label {value} ({len(some):,} rows)", **style)
+        made.axes.set(xlabel="Predicted probability", ylabel="Share of the class", xlim=(0, 1))
+        made.axes.legend(loc="upper right")
+    return made.svg
+
+
+def errors(label: Floats, score: Floats) -> str:
+    """Histogram of predicted minus seen, without the half per cent at either end."""
+    with plot("Histogram of predicted minus seen") as made:
+        distance = score - label
+        low, high = np.quantile(distance, [0.005, 0.995])
+        made.axes.hist(distance, np.linspace(low, max(high, low + 1e-6), 41).tolist(), color=COLOURS[0], alpha=0.6)
+        made.axes.axvline(0, color=MUTED, linewidth=1, linestyle=":")
+        made.axes.set(xlabel="Predicted minus seen (middle 99 %)", ylabel="Rows")
     return made.svg
 
 
@@ -176,7 +109,7 @@ def months(evaluations: Mapping[str, Evaluation], metric: str) -> str:
 def slices(column: str, parts: Sequence[Slice], metric: str, overall: float) -> str:
     """A metric by value of a column, beside the metric overall; a hollow dot has too few rows to be judged."""
     shown = [part for part in parts if metric in part.metrics]
-    labels = [f"{part.value}  ({part.rows:,})" for part in shown]
+    labels = [f"{_cut(part.value)}  ({part.rows:,})" for part in shown]
     left = 0.2 + 0.075 * max(map(len, labels), default=0)
     with plot(f"{name(metric)} by {column}", height=0.8 + 0.2 * len(shown), left=left) as made:
         made.axes.axvline(overall, color=MUTED, linewidth=1, linestyle=":")
@@ -217,24 +150,13 @@ def _styles() -> Iterator[dict[str, Any]]:
 
 
 def _with_metric(label: str, evaluation: Evaluation, metric: str) -> str:
-    known = metric in evaluation.metrics
-    return (
-        f"{label}: {name(metric)} {number(evaluation.metrics[metric])}"
-        if known
-        else f"{label}: {name(metric)} undefined"
-    )
+    value = number(evaluation.metrics[metric]) if metric in evaluation.metrics else "undefined"
+    return f"{label}: {name(metric)} {value}"
+
+
+def _cut(text: str, most: int = 20) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _classifies(evaluations: Mapping[str, Evaluation]) -> bool:
     return any(evaluation.task == "binary_classification" for evaluation in evaluations.values())
-
-
-def _inline(svg: str, description: str) -> str:
-    """An SVG file as an element of a page: no prologue, no fixed size, no ids but those that are referred to."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r"#([\w.-]+)", svg))
-    svg = re.sub(r' id="([\w.-]+)"', lambda match: match[0] if match[1] in used else "", svg)
-    opening, rest = svg.split(">", 1)
-    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
-    return f'{opening} role="img" aria-label="{escape(description)}">{rest}'

@@ -101,7 +101,9 @@ def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> str:
     bins = "On the dotted line, what was predicted is what was seen. Larger dots: more rows."
     figures = [
         _figure("Calibration", plots.calibration(one), bins),
-        _figure("Errors" if evaluation.task == "regression" else "Scores", plots.scores(evaluation.task, label, score)),
+        _figure("Errors", plots.errors(label, score))
+        if evaluation.task == "regression"
+        else _figure("Scores", plots.scores(label, score)),
     ]
     if curves.roc:
         figures[:0] = [

@@ -30,7 +30,7 @@ def loop(
 
 @app.command()
 def run(
-    pipeline: Annotated[str, typer.Argument(help="training, validation, batch_inference, materialise or retrain.")],
+    pipeline: Annotated[str, typer.Argument(help="training, validation, batch_inference, materialisation or retrain.")],
     usecase: UseCaseOption = DEFAULT_USECASE,
     param: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter as name=value.", metavar="K=V")

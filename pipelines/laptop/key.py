@@ -38,7 +38,7 @@ class KeyMaker:
             arguments: parameter values and input artifacts (KFP objects) by name.
         """
         parameters = {name: value for name, value in arguments.items() if not _is_artifact(value)}
-        inputs = {name: digest.of_tree(Path(value.path)) for name, value in arguments.items() if _is_artifact(value)}
+        inputs = {name: _content(value) for name, value in arguments.items() if _is_artifact(value)}
         source = ""
         if task.startswith("ingest"):
             fingerprint = self._fingerprint()
@@ -94,3 +94,8 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
 
 def _is_artifact(value: Any) -> bool:
     return hasattr(value, "uri") and hasattr(value, "metadata")
+
+
+def _content(artifact: Any) -> str:
+    """The digest that its maker gave an artifact, which leaves out what is not content; else that of its bytes."""
+    return str(artifact.metadata.get("digest") or digest.of_tree(Path(artifact.path)))

@@ -59,9 +59,9 @@ class CheckedData:
 
 
 def checked_data(evidence: Evidence, spec: UseCaseSpec) -> list[CheckedData]:
-    """A part for each dataset that was validated; one that several runs used comes once."""
+    """A part for each dataset that was validated, by window; one that several runs used comes once."""
     by_digest: dict[str, list[Found[Dataset]]] = {}
-    for found in evidence.data:
+    for found in sorted(evidence.data, key=lambda found: tuple(found.content.facts["window"])):
         by_digest.setdefault(found.content.digest, []).append(found)
     return [_checked(same, evidence, spec) for same in by_digest.values()]
 
@@ -116,9 +116,9 @@ def _column(name: str, facts: Mapping[str, Any]) -> ColumnProfile:
 
 
 def _value(value: Any) -> str:
+    """A number with four digits that count, or a moment to the minute."""
     if value is None:
         return ""
-    if isinstance(value, float):
-        return words.number(value)
-    # A year is no quantity, and looks like one with its thousands apart.
-    return words.count(value) if isinstance(value, int) and abs(value) >= 10_000 else str(value)
+    if isinstance(value, str):
+        return value.replace("T", " ").removesuffix(":00")
+    return words.count(value) if abs(value) >= 10_000 else f"{value:.4g}".replace("-", "−")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.contract.evaluation import Comparison
+from components.contract.evaluation import Comparison, Verdict
 from components.contract.examples import TABLE as EXAMPLES
 from components.contract.spec import UseCaseSpec
 from pipelines.laptop.records import Run
@@ -48,26 +48,32 @@ def tell(
 ) -> Story:
     """The story of a loop, of whatever runs it had and however far they came."""
     names = Names(models)
+    failed = [found.content for found in evidence.verdicts if not found.content.passed]
+    # A challenger that fails its gates is an ordinary outcome of retraining.
+    refused = failed[0] if failed and summary["retrain"] is None else None
     return Story(
-        headline=_headline(evidence, models, names, summary["retrain"]),
-        failures=[_failure(run) for run in evidence.runs if run.state in FAILED],
+        headline=_headline(evidence.runs, models, names, refused, summary["retrain"]),
+        failures=[
+            *(_failure(run) for run in evidence.runs if run.state in FAILED),
+            *([words.sentence(f"{names(refused.model)}: {refused.reason}")] if refused else []),
+        ],
         figures=list(_figures(evidence, models, spec, summary)),
         chapters=[Chapter(run, list(_chapter(run, evidence, spec, names))) for run in evidence.runs],
     )
 
 
 def _headline(
-    evidence: Evidence,
+    runs: Sequence[Run],
     models: Sequence[Mapping[str, Any]],
     names: Names,
+    refused: Verdict | None,
     retrained: Mapping[str, str] | None,
 ) -> str:
-    failed = next((run for run in evidence.runs if run.state in FAILED), None)
+    failed = next((run for run in runs if run.state in FAILED), None)
     if failed:
         return f"The loop stopped in {failed.pipeline}"
-    refused = next((v.content for v in evidence.verdicts if not v.content.passed), None)
-    if refused and retrained is None:
-        return words.sentence(f"{names(refused.model)} did not pass its gates")[:-1]
+    if refused:
+        return words.title(f"{names(refused.model)} did not pass its gates")
     champion = next((model["version"] for model in models if "champion" in model["aliases"]), None)
     if champion is None:
         return "No model is champion"
@@ -92,14 +98,14 @@ def _failure(run: Run) -> str:
 def _figures(
     evidence: Evidence, models: Sequence[Mapping[str, Any]], spec: UseCaseSpec, summary: Mapping[str, Any]
 ) -> Iterator[Figure]:
-    champion = next((model for model in models if "champion" in model["aliases"]), None)
-    if champion and champion["metrics"]:
-        month, values = words.latest(champion["metrics"])
+    best = max(models, key=lambda model: ("champion" in model["aliases"], model["version"]), default=None)
+    if best and best["metrics"]:
+        month, values = words.latest(best["metrics"])
         metric = words.LEADING[spec.task][0]
         yield Figure(
             words.metric(metric, values.get(metric)),
-            f"{words.metric_name(metric)} of the champion",
-            f"version {champion['version']} on {words.month(month)}",
+            f"{words.metric_name(metric)} of the {words.alias(best['aliases']) or 'newest model'}",
+            f"version {best['version']} on {words.month(month)}",
         )
     for comparison in (found.content for found in evidence.comparisons[-1:]):
         yield Figure(

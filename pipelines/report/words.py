@@ -29,9 +29,10 @@ SYMBOLS = {
 _NAMES = {
     "auc": "AUC",
     "average_precision": "average precision",
+    "brier": "Brier score",
     "calibration_error": "calibration error",
-    "latency_p50_ms": "latency, median",
-    "latency_p99_ms": "latency, 99th percentile",
+    "latency_p50_ms": "median latency",
+    "latency_p99_ms": "99th-percentile latency",
     "mae": "MAE",
     "mean_predicted": "mean predicted",
     "mean_seen": "mean seen",
@@ -156,10 +157,15 @@ def latest(months: Mapping[str, Mapping[str, float]]) -> tuple[str, Mapping[str,
     return max(months.items(), default=("", {}))
 
 
+def title(text: str) -> str:
+    """Text with a capital at its front."""
+    return text[:1].upper() + text[1:]
+
+
 def sentence(text: str) -> str:
     """Text with a capital at its front and a full stop at its end."""
     text = text.strip()
-    return text and text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    return title(text) if not text or text[-1] in ".!?" else f"{title(text)}."
 
 
 def _is_midnight(moment: datetime) -> bool:

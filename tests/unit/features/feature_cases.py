@@ -95,7 +95,7 @@ class Parcels:
         return self.folder / "history"
 
     def write(self, orders: list[tuple[Any, ...]], visits: list[tuple[Any, ...]]) -> None:
-        """Write the data: (order, shop, weight, placed, delivered, minutes) and (shop, seen_at, visitors), in minutes."""
+        """Write orders (order, shop, weight, placed, delivered, minutes) and visits (shop, seen, visitors)."""
         columns = list(zip(*orders, strict=True)) or [()] * 6
         seen = list(zip(*visits, strict=True)) or [()] * 3
         tables = {

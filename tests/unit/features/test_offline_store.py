@@ -1,9 +1,11 @@
 """Feast over our offline store: its semantics, its interface, and the same values as Feast's own DuckDB store."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -206,6 +208,17 @@ def test_keys_of_another_type_are_one_sentence(store: FeatureStore) -> None:
         store.get_historical_features(rows, ["trips:count"]).to_arrow()
 
 
+@pytest.fixture
+def ibis_backend() -> Iterator[None]:
+    """What Feast's DuckDB store runs on, closed again: it complains at exit otherwise."""
+    backend = ibis.duckdb.connect()
+    ibis.set_backend(backend)
+    yield
+    ibis.options.default_backend = None
+    backend.disconnect()
+
+
+@pytest.mark.usefixtures("ibis_backend")
 @pytest.mark.parametrize("known_only", [False, True])
 def test_same_values_as_the_duckdb_store_of_feast(tmp_path: Path, known_only: bool) -> None:
     """No two rows here have the same key, event and created timestamp: which of those wins, Feast leaves open."""

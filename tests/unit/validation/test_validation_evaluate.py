@@ -153,6 +153,11 @@ def test_no_label_at_all_is_one_sentence(world, run):
         run(examples=examples)
 
 
+def test_examples_without_a_column_that_is_sliced_by_are_refused(world, run):
+    with pytest.raises(LooplineError, match=r"have no shop, which usecase\.yaml needs"):
+        run(examples=world.examples(world.rows(20).drop_columns(["shop"])))
+
+
 def test_a_label_that_is_no_class_is_refused(world, run):
     rows = world.rows(20)
     label = pa.array([0.0, 2.0] * 10)

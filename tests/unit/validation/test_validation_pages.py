@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from components.contract.errors import LooplineError
-from components.contract.evaluation import Comparison, Evaluation, read
-from components.validation import plots
+from components.contract.evaluation import Comparison, Evaluation, Slice, read
+from components.validation import canvas, plots
 from components.validation.card import write_card
 from components.validation.evaluate import evaluate
 from components.validation.gates import check_gates
@@ -110,9 +110,18 @@ def test_plots_are_inline_svg_with_a_description_and_a_line_per_model(world, jud
         texts = [text.strip() for text in drawing.itertext() if text.strip()]
         assert any(text.startswith("old") for text in texts)
         assert any(text.startswith("new") for text in texts)
-        assert plots.COLOURS[0].lower() in svg
-        assert plots.COLOURS[1].lower() in svg
+        assert canvas.COLOURS[0].lower() in svg
+        assert canvas.COLOURS[1].lower() in svg
         assert not re.search(r"\b20\d\d-\d\d-\d\dT", svg)  # no date of drawing
+
+
+def test_any_text_can_be_the_value_of_a_slice():
+    values = ["$5 to $10", "<b> & co", "a name that goes on and on and on and on and on", "日本", ""]
+    parts = [Slice(column="c", value=v, rows=10, judged=True, metrics={"auc": 0.5}) for v in values]
+    texts = "".join(ET.fromstring(plots.slices("c", parts, "auc", 0.6).replace("xlink:", "")).itertext())
+    assert "$5 to $10" in texts
+    assert "<b> & co" in texts
+    assert "a name that goes on…" in texts
 
 
 def test_the_gain_is_drawn_with_its_interval():
@@ -146,9 +155,11 @@ def test_the_card_has_the_templates_sections_and_real_numbers(world, judged):
 def test_what_the_use_case_states_is_in_the_card(world, judged):
     usecase = world.usecase()
     paths = judged(usecase)
-    (world.root / usecase / "card.md").write_text("Anything else is a comment.\n- Owner: The lamp team\n")
+    (world.root / usecase / "card.md").write_text("Anything else is a comment.\n- Users:\n- Owner: The lamp team\n")
     write_card(usecase, *paths, world.root / "card")
-    assert "- Owner: The lamp team\n" in (world.root / "card").read_text()
+    text = (world.root / "card").read_text()
+    assert "- Owner: The lamp team\n" in text
+    assert "- Users: _not stated" in text
     (world.root / usecase / "card.md").write_text("- Ownr: The lamp team\n")
     with pytest.raises(LooplineError, match=r"card\.md states 'Ownr'.*it has Developer, .*Owner"):
         write_card(usecase, *paths, world.root / "card")

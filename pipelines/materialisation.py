@@ -1,16 +1,15 @@
-"""The materialise DAG: bring the online store up to a moment, and prove that it answers like the offline one."""
+"""The materialisation DAG: bring the online store up to a moment, and prove that it answers like the offline one."""
 
 from kfp import dsl
 
-from components.features.component import check_skew
-from components.features.component import materialise as materialise_features
+from components.features.component import check_skew, materialise
 from pipelines.examples import history_of
 
 batch_history = history_of("batch-history")
 
 
-@dsl.pipeline(name="materialise")
-def materialise(usecase: str, start: str, end: str, store: str) -> None:
+@dsl.pipeline(name="materialisation")
+def materialisation(usecase: str, start: str, end: str, store: str) -> None:
     """Materialise feature views into the online store.
 
     Args:
@@ -20,7 +19,7 @@ def materialise(usecase: str, start: str, end: str, store: str) -> None:
         store: the feature store (registry and online store).
     """
     batch = batch_history(usecase=usecase, start=start, end=end).outputs
-    done = materialise_features(usecase=usecase, end=end, store=store, history=batch["history"])
+    done = materialise(usecase=usecase, end=end, store=store, history=batch["history"])
     check_skew(
         usecase=usecase,
         end=end,
