@@ -86,7 +86,7 @@ class Dataset:
         """
         if table not in self.tables:
             raise LooplineError(f"dataset {self.path} has no table '{table}'; it has {', '.join(self.tables)}")
-        return pq.read_table(self.file(table), columns=columns)
+        return pq.ParquetFile(self.file(table)).read(columns=columns)  # read_table would import pandas
 
     def rows(self, table: str) -> int:
         """Number of rows of a table."""

@@ -56,7 +56,7 @@ class Model:
             CorruptArtifactError: a file is missing or changed.
         """
         path = Path(path)
-        raw = read_manifest(path / MANIFEST, FORMAT, ("name", "signature", "facts", "files", "digest"))
+        raw = read_manifest(path / MANIFEST, FORMAT, ("name", "signature", "facts", "provenance", "files", "digest"))
         signature = Signature.from_json(raw["signature"])
         model = cls(path, raw["name"], signature, raw["facts"], raw["provenance"], raw["files"], raw["digest"])
         if verify:
