@@ -140,17 +140,19 @@ def decide(client: "MlflowClient", name: str, decision: Decision) -> Ruling:
         LooplineError: so many others decide at the same time that it could not be recorded.
     """
     for _ in range(ATTEMPTS):
-        for ruling in read(client, name):
+        rulings = read(client, name)
+        for ruling in rulings:
             if ruling.decision.key == decision.key:
                 return ruling
+        if not rulings:
+            with tolerating(EXISTS):
+                client.create_registered_model(title(name), description=DESCRIPTION.format(name=name))
         with tolerating(CONTENDED):
             _append(client, name, decision)
     raise LooplineError(f"too many decisions about {name} are being recorded at once; run the same command again")
 
 
 def _append(client: "MlflowClient", name: str, decision: Decision) -> None:
-    with tolerating(EXISTS):
-        client.create_registered_model(title(name), description=DESCRIPTION.format(name=name))
     client.create_model_version(
         title(name),
         source=f"models:/{name}/{decision.version}",

@@ -11,6 +11,9 @@ from pipelines.report import plots, words
 from pipelines.report.evidence import Evidence, Found
 from pipelines.report.naming import Names
 
+# Below this recall a precision is that of a handful of rows, and the line would jump between 0 and 1.
+LEAST_RECALL = 0.01
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -40,7 +43,10 @@ class Panel:
         if self._regression:
             return [("Calibration by decile of the prediction", calibration)]
         roc = [self._series(j, [(x, y) for x, y, _ in j.evaluation.curves.roc]) for j in self.judged]
-        recall = [self._series(j, [(x, y) for x, y, _ in j.evaluation.curves.precision_recall]) for j in self.judged]
+        recall = [
+            self._series(j, [(x, y) for x, y, _ in j.evaluation.curves.precision_recall if x >= LEAST_RECALL])
+            for j in self.judged
+        ]
         base = self.judged[0].evaluation.metrics.get("mean_seen")
         return [
             ("ROC", plots.roc(roc)),

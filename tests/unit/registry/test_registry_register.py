@@ -45,8 +45,8 @@ def test_months_accumulate_on_a_version(home):
     assert record_metrics(NAME, home.registry, home.evaluation(2)) is None
 
 
-def test_newest_version_is_listed_first(three):
-    assert [version.version for version in models(NAME, three.registry)] == [3, 2, 1]
+def test_newest_version_is_listed_first(stocked):
+    assert [version.version for version in models(NAME, stocked.registry)] == [3, 2, 1]
 
 
 @pytest.mark.parametrize("alias", ["champion", "previous", "latest", "v1", "", "Candidate"])
@@ -111,9 +111,9 @@ def test_damaged_stored_file_is_found(three, tmp_path, damage):
 
 
 @pytest.mark.parametrize("reference", ["7", "best", "latest", "0", "", "1.0", "x' or '1'='1"])
-def test_unknown_version_lists_what_there_is(three, tmp_path, reference):
+def test_unknown_version_lists_what_there_is(stocked, tmp_path, reference):
     with pytest.raises(LooplineError) as caught:
-        fetch_model(USECASE, three.registry, reference, tmp_path / "fetched")
+        fetch_model(USECASE, stocked.registry, reference, tmp_path / "fetched")
     assert f"no version or alias '{reference}'; it has 1 (champion), 2, 3 (challenger)" in str(caught.value)
     assert not (tmp_path / "fetched").exists()
 

@@ -11,7 +11,7 @@ import pytest
 from components.contract.errors import LooplineError
 from components.registry.fetch import fetch_model, resolve
 from components.registry.ledger import Standing
-from components.registry.models import history, models
+from components.registry.models import models
 from components.registry.rollback import rollback
 
 USECASE, NAME = "usecases.flights", "flights"
@@ -44,28 +44,25 @@ def served(home, fork, tmp_path) -> Iterator:
 
 
 def test_lifecycle_over_http(served, tmp_path):
-    for seed in (1, 2, 3, 4):
+    for seed in (1, 2, 3):
         assert served.register(seed, "challenger") == seed
-    assert served.register(2, "challenger") == 2
     assert served.promote(1) == "promoted"
     assert list((tmp_path / "store").rglob("model.onnx"))
     fetched = fetch_model(USECASE, served.registry, "champion", tmp_path / "fetched")
     assert fetched.digest == served.model(1).digest
 
-    for seed in (2, 3, 4):
+    for seed in (2, 3):
         served.verdict(seed)
-    racers = [threading.Thread(target=served.promote, args=(seed, 1)) for seed in (2, 3, 4)]
+    racers = [threading.Thread(target=served.promote, args=(seed, 1)) for seed in (2, 3)]
     for racer in racers:
         racer.start()
     for racer in racers:
         racer.join()
-    outcomes = [json.loads(served.receipt(seed).read_text())["outcome"] for seed in (2, 3, 4)]
-    assert sorted(outcomes) == ["kept", "kept", "promoted"]
+    outcomes = [json.loads(served.receipt(seed).read_text())["outcome"] for seed in (2, 3)]
+    assert sorted(outcomes) == ["kept", "promoted"]
     winner = 2 + outcomes.index("promoted")
-    assert resolve(NAME, served.registry, "champion") == winner
     assert rollback(NAME, served.registry) == Standing(1, winner)
-    assert {version.version: version.aliases for version in models(NAME, served.registry)}[1] == ("champion",)
-    assert len(history(NAME, served.registry)) == 5
+    assert models(NAME, served.registry)[-1].aliases == ("champion",)
     with pytest.raises(LooplineError, match="no version or alias 'nope'; it has 1 \\(champion\\)"):
         fetch_model(USECASE, served.registry, "nope", tmp_path / "nope")
 

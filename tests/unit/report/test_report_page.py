@@ -180,7 +180,11 @@ def test_gates_that_failed_are_the_headline_where_there_is_no_retraining(make_lo
     loop.runs = loop.runs[:2]
     verdict = Path(loop.runs[1].step("check-gates").outputs["verdict"].uri)
     verdict.write_text(verdict.read_text().replace('"passed":true,"reason"', '"passed":false,"reason"'))
-    assert "Version 1 did not pass its gates" in page_of(loop, tmp_path).text
+    loop.models = [{**loop.models[0], "aliases": ["candidate"]}]
+    page = page_of(loop, tmp_path)
+    assert "Version 1 did not pass its gates" in page.text
+    assert "Version 1: all 4 gates passed." in page.text
+    assert "AUC of the candidate" in page.text
 
 
 def test_an_empty_registry_names_models_by_their_digest(make_loop: MakeLoop, tmp_path: Path) -> None:
