@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 # Text from data stays text: no raw HTML, and nothing that would make a browser fetch or follow an address.
 _MARKDOWN = (
-    MarkdownIt("commonmark", {"html": True}).enable("table").disable(["image", "link", "autolink", "reference"])
+    MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink", "reference"])
 )
 
 

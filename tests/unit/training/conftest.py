@@ -26,7 +26,8 @@ tables:
       kind: {{type: string, nullable: true}}
 features: {{request: [size, noise, kind]}}
 model:
-  {{epochs: 6, batch_size: 128, members: 2, width: 8, depth: 2, learning_rate: 0.02, weight_decay: 0.01, averaging: 0.9}}
+  {{epochs: 6, batch_size: 128, members: 2, width: 8, depth: 2, learning_rate: 0.02, weight_decay: 0.01,
+    averaging: 0.9}}
 validation: {{gates: [{{metric: model_bytes, max: 10000000}}]}}
 retrain: {{window: 10d, metric: {metric}}}
 replay:

@@ -1,0 +1,74 @@
+"""One loop of the small use case, run once as a person would run it, and copied for tests that break things."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+USECASE = "tests.usecases.temperature"
+
+
+class Laptop:
+    """A LOOPLINE_HOME and the command in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @property
+    def environment(self):
+        return {**os.environ, "LOOPLINE_HOME": str(self.home), "COLUMNS": "140"}
+
+    def start(self, *arguments):
+        """Start the command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipelines.command.app", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def loopline(self, *arguments, expect=0):
+        process = self.start(*arguments)
+        out, error = process.communicate(timeout=600)
+        assert process.returncode == expect, out + error
+        return out if expect == 0 else error
+
+    def summary(self):
+        return json.loads((self.home / "report" / "summary.json").read_text())
+
+    def runs(self, pipeline):
+        found = [json.loads(file.read_text()) for file in (self.home / "runs").glob(f"{pipeline}-*/run.json")]
+        return sorted(found, key=lambda run: run["started"])
+
+    def step(self, pipeline, name):
+        (step,) = [step for step in self.runs(pipeline)[-1]["steps"] if step["name"] == name]
+        return step
+
+
+@pytest.fixture(scope="session")
+def looped(tmp_path_factory):
+    """A home in which the loop has run; tests only read it."""
+    laptop = Laptop(tmp_path_factory.mktemp("looped") / "home")
+    laptop.loopline("loop", "--usecase", USECASE)
+    return laptop
+
+
+@pytest.fixture
+def laptop(looped, tmp_path):
+    """A home of one's own in which the loop has run at the same place, so that cached artifacts are found."""
+    kept = tmp_path / "kept"
+    shutil.copytree(looped.home, kept, symlinks=True)
+    yield looped
+    shutil.rmtree(looped.home)
+    shutil.move(kept, looped.home)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """An empty home."""
+    return Laptop(tmp_path / "home")
