@@ -20,7 +20,7 @@ def connect(threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         if threads is not None:
             settings["threads"] = threads
         with duckdb.connect(config=settings) as connection:
-            connection.execute("set TimeZone = 'UTC'")
+            connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             yield connection
 
 

@@ -4,14 +4,18 @@ Importing Feast, MLflow and torch takes longer than most steps do their work. A 
 background, while the first steps run.
 """
 
+import atexit
+import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -76,6 +80,7 @@ class StepProcesses:
             # A library that is preloaded keeps a semaphore; that it is still there at the end is nobody's concern.
             os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
             self._context.set_forkserver_preload(list(PRELOAD))
+            atexit.register(_end_fork_server)
             self._warming = threading.Thread(target=self._wait_until_warm, daemon=True)
             self._warming.start()
 
@@ -118,6 +123,14 @@ class StepProcesses:
             file.unlink(missing_ok=True)
         tail.read()
         return process.returncode
+
+
+def _end_fork_server() -> None:
+    """End it even in the middle of its imports; left alone it would hold our output open until they are done."""
+    server = forkserver._forkserver._forkserver_pid  # noqa: SLF001 - the module offers no other way
+    if server:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
 
 
 class _Tail:

@@ -132,7 +132,7 @@ def _through_lanes(source: Block, target: Block, between: Sequence[list[Block]])
     """The way from one block to another, with a new lane in each column between."""
     lanes = [Block(f"{source.name} to {target.name}") for _ in between]
     for column, lane in zip(between, lanes, strict=True):
-        pass
+        column.append(lane)
     return [source, *lanes, target]
 
 

@@ -50,6 +50,12 @@ def test_the_digest_is_of_content_and_not_of_the_place(tmp_path: Path, sealed: M
     assert seal(fill(tmp_path / "again"), "shop", SIGNATURE, facts).digest == sealed.digest
 
 
+def test_who_made_it_is_kept_but_is_no_content(tmp_path: Path, sealed: Model) -> None:
+    made = seal(fill(tmp_path / "rerun"), "shop", SIGNATURE, dict(sealed.facts), {"run": "17"})
+    assert made.digest == sealed.digest
+    assert Model.open(made.path).provenance == {"run": "17"}
+
+
 def change(path: Path) -> None:
     path.write_text(path.read_text() + "!")
 
@@ -86,5 +92,5 @@ def test_there_is_no_model(tmp_path: Path) -> None:
 
 def test_a_manifest_that_has_lost_a_part(sealed: Model) -> None:
     (sealed.path / model.MANIFEST).write_text(json.dumps({"format": model.FORMAT, "name": "shop"}))
-    with pytest.raises(CorruptArtifactError, match="has lost digest, facts, files, signature"):
+    with pytest.raises(CorruptArtifactError, match="has lost digest, facts, files, provenance, signature"):
         Model.open(sealed.path)

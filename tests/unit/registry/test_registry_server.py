@@ -17,6 +17,12 @@ from components.registry.rollback import rollback
 USECASE, NAME = "usecases.flights", "flights"
 
 
+@pytest.fixture(autouse=True)
+def no_feast(monkeypatch):
+    """Where Feast is installed, MLflow's first request imports it (10 s) to ask for headers; the image has no Feast."""
+    monkeypatch.setattr("mlflow.utils.plugins.get_entry_points", lambda group: [])
+
+
 @pytest.fixture
 def served(home, fork, tmp_path) -> Iterator:
     reader, writer = os.pipe()

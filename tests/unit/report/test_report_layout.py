@@ -1,7 +1,7 @@
 from graphlib import TopologicalSorter
 from itertools import combinations, pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.laptop.records import Run, Step
@@ -29,6 +29,7 @@ def graphs(draw_: st.DrawFn) -> list[Step]:
     return draw_(st.permutations(steps))
 
 
+@settings(max_examples=40, deadline=None)
 @given(graphs())
 def test_boxes_do_not_overlap_and_arrows_go_right(steps: list[Step]) -> None:
     layout = arrange(steps)
@@ -43,6 +44,7 @@ def test_boxes_do_not_overlap_and_arrows_go_right(steps: list[Step]) -> None:
         assert block.y + block.height <= layout.height
 
 
+@settings(max_examples=40, deadline=None)
 @given(graphs())
 def test_lanes_cross_no_box(steps: list[Step]) -> None:
     layout = arrange(steps)
@@ -54,6 +56,7 @@ def test_lanes_cross_no_box(steps: list[Step]) -> None:
                 assert not (in_column and block.y <= lane.middle <= block.y + block.height)
 
 
+@settings(max_examples=40, deadline=None)
 @given(graphs())
 def test_a_reduced_graph_reaches_the_same(steps: list[Step]) -> None:
     needs = {s.name: set(s.needs) for s in steps}

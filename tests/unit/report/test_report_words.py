@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines.report import words
@@ -71,12 +71,14 @@ def test_foremost_alias(aliases: list[str], foremost: str) -> None:
     assert words.alias(aliases) == foremost
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.just(UTC)), st.timedeltas(timedelta(seconds=1), timedelta(days=900)))
 def test_every_window_has_words(begin: datetime, length: timedelta) -> None:
     assume(1 < begin.year < 9990)
     assert words.window((begin.isoformat(), (begin + length).isoformat()), "Asia/Kathmandu")
 
 
+@settings(deadline=None)
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.integers(2, 8))
 def test_ticks_are_few_and_inside(low: float, width: float, wanted: int) -> None:
     found = ticks(low, low + width, wanted)
@@ -86,6 +88,7 @@ def test_ticks_are_few_and_inside(low: float, width: float, wanted: int) -> None
     assert found == sorted(set(found))
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(-1e7, 1e7))
 def test_a_scale_stays_on_the_paper(low: float, width: float, value: float) -> None:
     assert 10 <= Scale(low, low + width, 10, 90)(value) <= 90
