@@ -4,10 +4,12 @@ import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from components.contract.errors import LooplineError
+from components.contract.spec import UseCaseSpec
 from components.contract.usecase import UseCase
-from components.contract.window import iso
+from components.contract.window import parse_time
 from pipelines import compiler
 from pipelines.laptop.home import Home
 
@@ -65,11 +67,17 @@ def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) ->
     if name == "retrain":
         compare_start = given.get("compare_start", values["compare_start"])
         values["end"] = compare_start
-        newest = case.spec.window(compare_start, given.get("compare_end", values["compare_end"])).start
-        values["start"] = iso(newest - case.spec.retrain.window)
+        values["start"] = _earlier(compare_start, case.spec)
     else:
         values["start"], values["end"] = (str(moment) for moment in windows[name])
     return values
+
+
+def _earlier(moment: str, spec: UseCaseSpec) -> str:
+    """The moment at which a training window of `retrain.window` begins that ends at ``moment``, in local time."""
+    zone = ZoneInfo(spec.timezone)
+    local = parse_time(moment, zone).astimezone(zone).replace(tzinfo=None)
+    return (local - spec.retrain.window).isoformat().removesuffix("T00:00:00")
 
 
 def resolve_versions(values: Mapping[str, str], case: UseCase, home: Home) -> dict[str, str]:

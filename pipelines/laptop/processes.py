@@ -127,7 +127,7 @@ class StepProcesses:
 
 def _end_fork_server() -> None:
     """End it even in the middle of its imports; left alone it would hold our output open until they are done."""
-    server = forkserver._forkserver._forkserver_pid  # noqa: SLF001 - the module offers no other way
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # the module offers no other way
     if server:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
