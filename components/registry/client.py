@@ -55,7 +55,7 @@ def opened(registry: str, *, create: bool = False) -> Iterator["MlflowClient"]:
                 f"the disk is full: the model registry {_shown(registry)} could not be written "
                 "(nothing is half-registered); free some space and run the same command again"
             ) from error
-        raise
+        raise LooplineError(f"the model registry {_shown(registry)} cannot be used: {error}") from error
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.registry.ledger import Decision, Standing, judge, promotion, rollback, standing_after
+from components.registry.ledger import ANY, Decision, Standing, judge, promotion, rollback, standing_after
 
 NOW = datetime(2013, 6, 1, tzinfo=UTC)
 VERSIONS = st.integers(1, 4)
 DECISIONS = st.one_of(
-    st.builds(promotion, VERSIONS, st.one_of(st.none(), VERSIONS)),
+    st.builds(promotion, VERSIONS, st.one_of(st.none(), st.just(ANY), VERSIONS)),
     st.builds(rollback, VERSIONS, VERSIONS, st.integers(0, 3)),
 )
 
@@ -53,13 +53,19 @@ def test_champion_is_promoted_already():
     assert last.before == last.after == Standing(1, None)
 
 
+def test_promotion_over_whoever_it_is_counts_once_too():
+    rulings = rule(promotion(1, ANY), promotion(2, 1), promotion(3, ANY), promotion(1, ANY))
+    assert [ruling.holds for ruling in rulings] == [True, True, True]
+    assert standing_after(rulings) == Standing(3, 2)
+
+
 @given(st.lists(DECISIONS, max_size=12))
 def test_standing_changes_only_as_decided(decisions: list[Decision]):
     before = Standing()
     for ruling in rule(*decisions):
         assert ruling.before == before
         if ruling.after != before:
-            assert before.champion == ruling.decision.expected
+            assert ruling.decision.expected in (before.champion, ANY)
             assert ruling.after == Standing(ruling.decision.version, before.champion)
             assert ruling.after.champion != ruling.after.previous
         before = ruling.after

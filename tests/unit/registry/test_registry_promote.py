@@ -59,6 +59,13 @@ def test_champion_that_changed_meanwhile_is_kept(three):
     assert three.promote(3, 2) == "promoted"
 
 
+def test_new_replay_replaces_whoever_is_champion(three):
+    assert three.promote(2, "any") == "promoted"
+    assert standing(three) == (2, 1)
+    assert three.promote(3, "any") == "promoted"
+    assert standing(three) == (3, 2)
+
+
 @pytest.mark.parametrize("expected", ["", "3"])
 def test_promotion_against_a_champion_that_never_was_is_kept(three, expected):
     assert three.promote(2, expected) == "kept"

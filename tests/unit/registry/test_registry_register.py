@@ -164,6 +164,14 @@ def test_full_disk_leaves_no_version(home, monkeypatch):
     assert home.register(1) == 1
 
 
+def test_registry_in_a_place_that_cannot_be_written_is_explained(home):
+    (home.folder / "file").write_text("no folder")
+    with pytest.raises(LooplineError, match=r"the model registry .* cannot be used: .*file"):
+        register(
+            USECASE, f"sqlite:///{home.folder}/file/mlflow.db", "candidate", home.model(1).path, home.evaluation(1)
+        )
+
+
 def test_abandoned_copies_are_given_up_but_no_other(home):
     home.register(1)
     with opened(home.registry) as client:
