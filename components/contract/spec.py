@@ -136,7 +136,7 @@ class ModelSpec(Strict):
         seed: of everything that is drawn.
         epochs: at most so many passes over the rows; the learning rate falls to zero over them.
         patience: stop after so many epochs without a better held-out loss.
-        holdout: share of the rows, the newest, that is held out to find the number of epochs.
+        holdout: share of the rows, in stretches all over the window, that is held out to find the number of epochs.
         batch_size: rows a step, over all processes.
         members: perceptrons in the ensemble, each of ``depth`` layers of ``width``.
         bins: pieces of the piecewise-linear encoding of a number.
@@ -149,18 +149,18 @@ class ModelSpec(Strict):
     seed: int = 7
     epochs: int = Field(default=12, ge=1)
     patience: int = Field(default=2, ge=1)
-    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     batch_size: int = Field(default=1024, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1.0, ge=0)
     members: int = Field(default=8, ge=1)
     width: int = Field(default=32, ge=1)
     depth: int = Field(default=3, ge=1)
-    bins: int = Field(default=8, ge=1)
+    bins: int = Field(default=3, ge=1)
     embedding: int = Field(default=8, ge=1)
     dropout: Share = 0.0
-    hide_numbers: Share = 0.03
-    hide_categories: Share = 0.05
+    hide_numbers: Share = 0.1
+    hide_categories: Share = 0.1
     recency: float = Field(default=1.0, ge=0)
     averaging: Share = 0.998
 

@@ -135,7 +135,7 @@ def stored_views(case: UseCase) -> list[StoredView]:
             )
     stored = []
     for name, wanted in _wanted(case, views).items():
-        if name not in sql:
+        if not isinstance(sql.get(name), str):
             raise LooplineError(f"{where}: feature view '{name}' has no SQL; add it to HISTORY")
         _check_kind(f"{where}: feature view '{name}'", views[name], entities)
         joined_on = tuple(entities[entity] for entity in views[name].entities if entity in entities)

@@ -130,7 +130,12 @@ def _label(spec: UseCaseSpec, entities: pa.Table, window: Window) -> pa.ChunkedA
     """The label as float64; null where it was not known by the end of the window."""
     known_at = entities.column(spec.label.known_at).cast(TIMESTAMP)
     known = pc.fill_null(pc.less_equal(known_at, pa.scalar(window.end, TIMESTAMP)), fill_value=False)
-    return pc.if_else(known, entities.column(spec.label.column).cast(pa.float64()), pa.scalar(None, pa.float64()))
+    label = entities.column(spec.label.column)
+    if not (pa.types.is_integer(label.type) or pa.types.is_floating(label.type) or pa.types.is_boolean(label.type)):
+        raise LooplineError(
+            f"label.column '{spec.label.column}' holds {label.type}; a label must be a number, or a boolean"
+        )
+    return pc.if_else(known, label.cast(pa.float64()), pa.scalar(None, pa.float64()))
 
 
 def _check_no_feature_is_empty(examples: pa.Table, features: Sequence[Feature], window: Window) -> None:

@@ -33,7 +33,8 @@ from feast.saved_dataset import SavedDatasetStorage
 from components.contract import atomic
 from components.contract.errors import LooplineError
 from components.features import entity_frame, history
-from components.features.history import History, Lookup
+from components.features.asof import Lookup, as_of
+from components.features.history import History
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -97,7 +98,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
 
 
 class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
-    """Feast's offline store interface over `components.features.history`."""
+    """Feast's offline store interface over `components.features.asof` and `components.features.history`."""
 
     supports_filter_by_created_timestamp = True
 
@@ -140,7 +141,7 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         bounds = pc.min_max(moments)
 
         def evaluate() -> pa.Table:
-            answer = history.as_of(rows, moments, lookups)
+            answer = as_of(rows, moments, lookups)
             columns = [*rows.itercolumns(), *answer.itercolumns()]
             fields = [*rows.schema, *answer.schema]
             return pa.table(columns, pa.schema(fields, metadata=rows.schema.metadata))

@@ -78,8 +78,8 @@ class TrainingRows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: slice) -> "TrainingRows":
-        """Some consecutive rows."""
+    def take(self, rows: slice | Tensor) -> "TrainingRows":
+        """Some of the rows: a stretch, or those of a mask."""
         return TrainingRows(self.numbers[rows], self.categories[rows], self.labels[rows])
 
 

@@ -26,6 +26,7 @@ class ReadsTrainingRows(Protocol):
 Build = Callable[[], nn.Module]
 Report = Callable[[int, float], None]
 SCORING_BATCH = 16_384
+STRETCHES = 100
 # Of the schedule, the share in which the learning rate rises.
 WARM_UP = 0.1
 NAN = float("nan")
@@ -33,15 +34,21 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network and what its training found."""
+    """A trained network, how its raw output is calibrated (``scale * raw + shift``), and what its training found."""
 
     network: nn.Module
+    scale: float
+    shift: float
     epochs: int
     held_out_loss: list[float]
 
 
 def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report) -> Fitted:
-    """Train on all rows for as many epochs as the newest of them, held out at first, say is best.
+    """Train on all rows, for as many epochs as rows held out at first say is best.
+
+    The held-out rows also calibrate a classification, by Platt scaling. They are whole stretches of time all over the
+    window: single rows would share their hour with rows that are trained on, and the newest rows alone would say
+    more about a changed rate than about too much training.
 
     The labels are 0/1 for classification, standardised for regression.
 
@@ -53,25 +60,53 @@ def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: Wor
         world: the processes that share the work.
         report: called with epoch and held-out loss.
     """
-    cut = len(rows) - max(1, round(len(rows) * spec.holdout))
-    probe = _Trainer(rows.take(slice(0, cut)), spec, task, build, world)
-    newest = rows.take(slice(cut, None))
+    held_out = _held_out(len(rows), spec.holdout)
+    unseen = rows.take(held_out)
+    probe = _Trainer(rows.take(~held_out), spec, task, build, world)
     losses: list[float] = []
+    answers: list[Tensor] = []
     for epoch in range(1, spec.epochs + 1):
         probe.run_epoch()
-        losses.append(probe.loss_on(newest))
+        answers.append(probe.answers(unseen))
+        losses.append(float(_loss(answers[-1], unseen.labels, task).mean()))
         report(epoch, losses[-1])
         if len(losses) - _best(losses) >= spec.patience:
             break
+    best = _best(losses)
     final = _Trainer(rows, spec, task, build, world)
-    for _ in range(_best(losses)):
+    for _ in range(best):
         final.run_epoch()
-    return Fitted(final.averaged.eval(), _best(losses), losses)
+    scale, shift = _platt(answers[best - 1], unseen.labels) if task == "binary_classification" else (1.0, 0.0)
+    return Fitted(final.averaged.eval(), scale, shift, best, losses)
+
+
+def _held_out(rows: int, share: float) -> Tensor:
+    """Mask of the held-out rows: of `STRETCHES` equal stretches of time, every so many-th."""
+    stretch = torch.arange(rows) * STRETCHES // rows
+    every = round(1 / share)
+    return stretch % every == every // 2
 
 
 def _best(losses: list[float]) -> int:
     """The epoch with the least loss, counted from 1."""
     return min(range(len(losses)), key=losses.__getitem__) + 1
+
+
+def _platt(raw: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Scale and shift of the log odds that fit the labels best (Platt 1999); the scale stays positive."""
+    log_scale = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    shift = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    odds, seen = raw.squeeze(1).double(), labels.double()
+    optimiser = torch.optim.LBFGS([log_scale, shift], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = binary_cross_entropy_with_logits(log_scale.exp() * odds + shift, seen)
+        torch.autograd.backward(value)
+        return value
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return float(log_scale.detach().exp()), float(shift.detach())
 
 
 class _Trainer:
@@ -111,15 +146,12 @@ class _Trainer:
             self._average()
 
     @torch.no_grad()
-    def loss_on(self, rows: TrainingRows) -> float:
-        """Mean loss of the averaged network on some rows."""
-        total = 0.0
-        for start in range(0, len(rows), SCORING_BATCH):
-            part = rows.take(slice(start, start + SCORING_BATCH))
-            raw = self.averaged(part.numbers.to(self._world.device), part.categories.to(self._world.device))
-            mean = raw.mean(dim=1, keepdim=True)
-            total += float(_loss(mean, part.labels.to(mean.device), self._task).sum())
-        return total / len(rows)
+    def answers(self, rows: TrainingRows) -> Tensor:
+        """Raw answers of the averaged network, [N, 1]."""
+        device = self._world.device
+        parts = [rows.take(slice(start, start + SCORING_BATCH)) for start in range(0, len(rows), SCORING_BATCH)]
+        raw = [self.averaged(part.numbers.to(device), part.categories.to(device)) for part in parts]
+        return torch.cat([part.mean(dim=1, keepdim=True).cpu() for part in raw])
 
     def _batches(self) -> Iterator[Tensor]:
         order = torch.randperm(len(self._rows), generator=self._chance)

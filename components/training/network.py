@@ -120,17 +120,18 @@ class Predictor(nn.Module):
     Args:
         network: gives raw outputs [N, members].
         task: of the use case.
-        mean: of the training labels (regression). ``scale``: their standard deviation.
+        scale: of the raw output: its calibration, or the standard deviation of the training labels (regression).
+        shift: added to that: its calibration, or the mean of the training labels.
     """
 
-    def __init__(self, network: nn.Module, task: str, mean: float, scale: float) -> None:
+    def __init__(self, network: nn.Module, task: str, scale: float, shift: float) -> None:
         super().__init__()
-        self.network, self.task, self.mean, self.scale = network, task, mean, scale
+        self.network, self.task, self.scale, self.shift = network, task, scale, shift
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         """[N, F] with NaN, [N, C] ids -> probability or prediction, [N, 1]."""
-        raw = self.network(numbers, categories).mean(dim=1, keepdim=True)
-        return torch.sigmoid(raw) if self.task == "binary_classification" else raw * self.scale + self.mean
+        answer = self.network(numbers, categories).mean(dim=1, keepdim=True) * self.scale + self.shift
+        return torch.sigmoid(answer) if self.task == "binary_classification" else answer
 
 
 def _quantiles(values: Tensor, at: Tensor) -> Tensor:

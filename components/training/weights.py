@@ -2,7 +2,7 @@
 
 Layout::
 
-    network.json           format, task, features, vocabularies, hyper-parameters, label scale, facts, provenance
+    network.json           format, task, features, vocabularies, hyper-parameters, scale and shift, facts, provenance
     weights.safetensors    the tensors, no pickle
 """
 
@@ -56,8 +56,8 @@ def save(path: Path, trained: Trained) -> None:
     described = {
         "format": FORMAT,
         "task": predictor.task,
-        "mean": predictor.mean,
         "scale": predictor.scale,
+        "shift": predictor.shift,
         "features": [vars(feature) for feature in trained.columns.features],
         "vocabularies": trained.columns.vocabularies,
         "spec": trained.spec.model_dump(),
@@ -85,5 +85,5 @@ def load(path: Path, case: UseCase) -> Trained:
     spec = ModelSpec.model_validate(raw["spec"])
     network = build_network(case, spec, columns)
     network.load_state_dict(load_file(path / TENSORS))
-    predictor = Predictor(network.eval(), raw["task"], raw["mean"], raw["scale"]).eval()
+    predictor = Predictor(network.eval(), raw["task"], raw["scale"], raw["shift"]).eval()
     return Trained(predictor, columns, spec, raw["facts"], raw["provenance"])

@@ -68,7 +68,7 @@ def _row(name: str, value: float, unit: str, peer: str, ratio: float) -> dict[st
 
 def _examples(folder: Path, window: tuple[str, str]) -> Path:
     ingest(USECASE, *window, folder / "raw")
-    validate_data(USECASE, folder / "raw", folder / "data", folder / "quarantine")
+    validate_data(USECASE, folder / "raw", folder / "data", folder / "quarantine", folder / "profile.html")
     build_features(USECASE, folder / "data", folder / "history")
     join_features(USECASE, *window, folder / "data", folder / "history", folder / "examples")
     return folder / "examples"

@@ -63,7 +63,7 @@ replay: {train: [2020-01-01, 2020-01-02], validate: [2020-01-02, 2020-01-03], ba
 FEATURES = """
 from datetime import timedelta
 from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.types import Bool, Float64, Int64, String, UnixTimestamp
+from feast.types import Bool, Float32, Float64, Int64, String, UnixTimestamp
 
 shop = Entity(name="store", join_keys=["shop"], value_type=ValueType.STRING)
 

@@ -1,8 +1,9 @@
 """The as-of join against an oracle in plain Python that does what the words say, row by row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.contract.errors import LooplineError
-from components.features.history import History, Lookup, as_of, between, latest
+from components.features.asof import Lookup, as_of
+from components.features.history import History, between, latest
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
@@ -19,6 +21,10 @@ NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 
 def minute(number: int | None) -> datetime | None:
     return None if number is None else NOON + timedelta(minutes=number)
+
+
+def at(*minutes: int | None) -> pa.Array:
+    return pa.array([minute(number) for number in minutes], TIMESTAMP)
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,8 @@ class Row:
 
 
 moments = st.none() | st.integers(-1, 6)
-rows = st.builds(Row, st.sampled_from(["a", "b", None]), moments, moments, st.none() | st.integers(0, 99))
-questions = st.tuples(st.sampled_from(["a", "b", "c", None]), moments)
+rows = st.builds(Row, st.sampled_from(["ax", "ay", "bx", None]), moments, moments, st.none() | st.integers(0, 99))
+questions = st.tuples(st.sampled_from(["ax", "ay", "bx", "by", None]), moments)
 
 
 def oracle(
@@ -59,19 +65,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("history")
 
 
+def keyed(keys: list[str | None]) -> dict[str, pa.Array]:
+    """A key in one column, and the same in two."""
+    letters = {"who": slice(None), "first": slice(1), "second": slice(1, None)}
+    return {
+        column: pa.array([None if key is None else key[part] for key in keys], pa.string())
+        for column, part in letters.items()
+    }
+
+
 def write(path: Path, history: list[Row], resolution: pa.DataType = TIMESTAMP) -> None:
     table = {
-        "who": pa.array([row.key for row in history], pa.string()),
-        "at": pa.array([minute(row.since) for row in history], TIMESTAMP).cast(resolution),
-        "noted": pa.array([minute(row.created) for row in history], TIMESTAMP).cast(resolution),
+        **keyed([row.key for row in history]),
+        "at": at(*[row.since for row in history]).cast(resolution),
+        "noted": at(*[row.created for row in history]).cast(resolution),
         "value": pa.array([row.value for row in history], pa.int64()),
     }
     pq.write_table(pa.table(table), path)
 
 
 def ask(asked: list[tuple[str | None, int | None]]) -> tuple[pa.Table, pa.ChunkedArray]:
-    moments = pa.chunked_array([pa.array([minute(moment) for _, moment in asked], TIMESTAMP)])
-    return pa.table({"key": pa.array([key for key, _ in asked], pa.string())}), moments
+    moments = pa.chunked_array([at(*[moment for _, moment in asked])])
+    return pa.table(keyed([key for key, _ in asked])), moments
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,6 +94,7 @@ def ask(asked: list[tuple[str | None, int | None]]) -> tuple[pa.Table, pa.Chunke
     history=st.lists(rows, max_size=20),
     asked=st.lists(questions, max_size=20),
     ttl=st.none() | st.integers(0, 4),
+    keys=st.sampled_from([{"who": "who"}, {"first": "first", "second": "second"}]),
     created=st.booleans(),
     known_only=st.booleans(),
     resolution=st.sampled_from([TIMESTAMP, pa.timestamp("ns"), pa.timestamp("ms", tz="America/New_York")]),
@@ -88,6 +104,7 @@ def test_as_of_is_what_the_oracle_says(
     history: list[Row],
     asked: list[tuple[str | None, int | None]],
     ttl: int | None,
+    keys: dict[str, str],
     created: bool,
     known_only: bool,
     resolution: pa.DataType,
@@ -96,11 +113,11 @@ def test_as_of_is_what_the_oracle_says(
     write(path, history, resolution)
     limit = None if ttl is None else timedelta(minutes=ttl)
     source = History(str(path), "at", "noted" if created else None)
-    lookup = Lookup(source, {"key": "who"}, {"value": "value"}, limit, known_only)
+    lookup = Lookup(source, keys, {"value": "value"}, limit, known_only)
 
     answer = as_of(*ask(asked), [lookup])
 
-    seen = history if created else [Row(row.key, row.since, row.since, row.value) for row in history]
+    seen = history if created else [replace(row, created=row.since) for row in history]
     assert answer.column("value").to_pylist() == [oracle(seen, question, ttl, known_only) for question in asked]
 
 
@@ -122,18 +139,42 @@ def test_latest_and_between_are_what_the_oracle_says(folder: Path, history: list
     assert whole["value"].to_pylist() == [row.value for row in sorted(within, key=lambda row: row.since or 0)]
 
 
+@pytest.mark.parametrize("ttl", [None, 3])
+@pytest.mark.parametrize(("created", "known_only"), [(False, False), (True, False), (True, True)])
+def test_crowded_histories_are_what_the_oracle_says(
+    folder: Path, created: bool, known_only: bool, ttl: int | None
+) -> None:
+    """Many ties, late rows that are older than what was known, and rows that are never known."""
+    random = Random(7)
+    minutes = [None, *range(12)]
+    history = [Row(random.choice("ab"), random.choice(minutes), random.choice(minutes), value) for value in range(90)]
+    asked = [(random.choice("abc"), random.choice(minutes)) for _ in range(300)]
+    path = folder / "crowded.parquet"
+    write(path, history)
+    source = History(str(path), "at", "noted" if created else None)
+    limit = timedelta(minutes=ttl) if ttl else None
+
+    answer = as_of(*ask(asked), [Lookup(source, {"who": "who"}, {"value": "value"}, limit, known_only)])
+    newest = latest(source, ["who"], ["who", "value"], minute(2), minute(8))
+
+    seen = history if created else [replace(row, created=row.since) for row in history]
+    assert answer["value"].to_pylist() == [oracle(seen, question, ttl, known_only) for question in asked]
+    within = [row for row in seen if row.since is not None and row.since >= 2]
+    assert newest.to_pylist() == [{"who": key, "value": oracle(within, (key, 8), None, False)} for key in "ab"]
+
+
 def test_a_value_counts_at_exactly_its_ttl_and_not_a_microsecond_later(folder: Path) -> None:
     path = folder / "edge.parquet"
     write(path, [Row("a", 0, None, 7)])
-    lookup = Lookup(History(str(path), "at"), {"key": "who"}, {"value": "value"}, timedelta(minutes=2))
+    lookup = Lookup(History(str(path), "at"), {"who": "who"}, {"value": "value"}, timedelta(minutes=2))
     moments = [NOON + timedelta(minutes=2), NOON + timedelta(minutes=2, microseconds=1)]
-    answer = as_of(pa.table({"key": ["a", "a"]}), pa.chunked_array([pa.array(moments, TIMESTAMP)]), [lookup])
+    answer = as_of(pa.table({"who": ["a", "a"]}), pa.chunked_array([pa.array(moments, TIMESTAMP)]), [lookup])
     assert answer["value"].to_pylist() == [7, None]
 
 
 def test_views_without_a_key_and_odd_column_names_can_be_looked_up(folder: Path) -> None:
     path = folder / 'it\'s "odd".parquet'
-    pq.write_table(pa.table({"at": pa.array([minute(0), minute(2)], TIMESTAMP), 'sel"ect': [1, 2]}), path)
+    pq.write_table(pa.table({"at": at(0, 2), 'sel"ect': [1, 2]}), path)
     lookup = Lookup(History(str(path), "at"), {}, {"value": 'sel"ect'})
     answer = as_of(*ask([("a", 1), (None, 2), ("b", -1)]), [lookup])
     assert answer["value"].to_pylist() == [1, 2, None]
@@ -148,6 +189,20 @@ def test_several_lookups_give_their_columns_in_order(folder: Path) -> None:
     assert answer.to_pydict() == {"home": [1, 2], "away": [2, None]}
 
 
+@pytest.mark.parametrize("created", [None, "seen"])
+def test_a_history_may_use_the_names_that_we_use(folder: Path, created: str | None) -> None:
+    path = folder / "names.parquet"
+    columns = {"number": [1], "row": ["x"], "keys": ["k"], "asked": [2], "known": [3], "asking": [4], "order": [5]}
+    pq.write_table(pa.table({**columns, "since": at(0), "seen": at(0)}), path)
+    wanted = {f"answer {column}": column for column in ("asked", "known", "asking", "order", "since", "seen", "row")}
+    lookup = Lookup(History(str(path), "since", created), {"moment": "number", "number": "row", "keys": "keys"}, wanted)
+    rows = pa.table({"moment": [1, 1, 1], "number": ["x", "x", None], "keys": ["k", "other", "k"]})
+    moments = pa.chunked_array([pa.array([NOON] * 3, TIMESTAMP)])
+    first, *others = as_of(rows, moments, [replace(lookup, known_only=True)]).to_pylist()
+    assert first == dict(zip(wanted, [2, 3, 4, 5, NOON, NOON, "x"], strict=True))
+    assert others == [dict.fromkeys(wanted)] * 2
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -160,7 +215,7 @@ def test_a_history_that_cannot_be_read_is_one_sentence(folder: Path, change: dic
     write(path, [Row("a", 0, 0, 1)])
     source = History(**{"path": str(path), "timestamp": "at", **change})
     with pytest.raises(LooplineError, match=f"history .* cannot be read: .*{says}"):
-        as_of(*ask([("a", 1)]), [Lookup(source, {"key": "who"}, {"value": "value"})])
+        as_of(*ask([("a", 1)]), [Lookup(source, {"who": "who"}, {"value": "value"})])
 
 
 def test_a_truncated_history_is_one_sentence(folder: Path) -> None:
@@ -168,4 +223,4 @@ def test_a_truncated_history_is_one_sentence(folder: Path) -> None:
     write(path, [Row("a", 0, 0, 1)])
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(LooplineError, match=r"cut\.parquet cannot be read"):
-        as_of(*ask([("a", 1)]), [Lookup(History(str(path), "at"), {"key": "who"}, {"value": "value"})])
+        as_of(*ask([("a", 1)]), [Lookup(History(str(path), "at"), {"who": "who"}, {"value": "value"})])

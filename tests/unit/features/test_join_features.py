@@ -195,6 +195,13 @@ def test_a_request_feature_without_values_is_named(parcels: Make) -> None:
         join_features(case.package, "2020-01-01", "2020-01-02", case.data, case.history, case.folder / "examples")
 
 
+def test_a_label_of_text_is_one_sentence(parcels: Make) -> None:
+    case = parcels({"label: {column: minutes": "label: {column: shop"})
+    build_features(case.package, case.data, case.history)
+    with pytest.raises(LooplineError, match=r"label.column 'shop' holds string; a label must be a number"):
+        join_features(case.package, "2020-01-01", "2020-01-02", case.data, case.history, case.folder / "examples")
+
+
 def test_an_empty_window_is_one_sentence(parcels: Make) -> None:
     case = parcels()
     build_features(case.package, case.data, case.history)

@@ -21,6 +21,7 @@ from components.contract.errors import LooplineError
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
 OURS = "components.features.offline_store.AsofOfflineStore"
 
 driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)

@@ -11,6 +11,7 @@ from feature_cases import FLIGHTS, Flights, Make, Parcels
 
 from components.contract.errors import LooplineError
 from components.features.build import build_features
+from components.features.join import join_features
 from components.features.materialise import materialise
 from components.features.skew import ViewSkew, check_skew
 
@@ -127,3 +128,29 @@ def test_a_view_without_an_entity_has_one_key(parcels: Make) -> None:
     tamper(made, "update parcels_busy set value = ?", Value(int64_val=600).SerializeToString())
     with pytest.raises(LooplineError, match="for the only key is 6 offline and 600 online"):
         check(made)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {", value_type=ValueType.STRING)": ")"},
+        {"visitors=Int64": "shop=String, visitors=Int64"},
+        {"ttl=timedelta(hours=1)": "ttl=None"},
+        {"ttl=ttl,": ""},
+        {"seen_at as event_timestamp": "seen_at::timestamp as event_timestamp"},
+        {'name="store", join_keys=["shop"]': 'name="shop"'},
+        {"visitors=Int64": "visitors=Float32"},
+        {"visitors=Int64": "visitors=Int64, at=UnixTimestamp", "visitors from": "visitors, seen_at as at from"},
+    ],
+    ids=["key type inferred", "key in schema", "no ttl", "default ttl", "naive time", "key by name", "float", "moment"],
+)
+def test_definitions_as_people_write_them_go_all_the_way(parcels: Make, features: dict[str, str]) -> None:
+    made = parcels({"stored: [busy]": "stored: ['busy:visitors']"}, features)
+    build_features(made.package, made.data, made.history)
+    joined = join_features(made.package, "2020-01-01", "2020-01-02", made.data, made.history, made.folder / "examples")
+    assert joined.read("examples")["visitors"].to_pylist() == [5, 7, None]
+    for rows in (2, 0):
+        receipt = materialise(made.package, ONE_O_CLOCK, made.folder / "store", made.history, made.folder / "receipt")
+        assert receipt["views"]["busy"]["rows"] == rows
+    (result,) = check(made)
+    assert (result.keys, result.values) == (2, 2)

@@ -42,6 +42,6 @@ def test_column_that_is_all_missing_or_constant_says_nothing():
 def test_untrained_predictor_answers_near_the_mean():
     network = Ensemble(ModelSpec(members=3), 2, [4])
     network.fit(torch.randn(100, 2), torch.tensor(0.25).logit())
-    answer = Predictor(network.eval(), "binary_classification", 0, 1)(torch.randn(50, 2), torch.zeros(50, 1).long())
+    answer = Predictor(network.eval(), "binary_classification", 1, 0)(torch.randn(50, 2), torch.zeros(50, 1).long())
     assert answer.shape == (50, 1)
     assert abs(float(answer.detach().mean()) - 0.25) < 0.15

@@ -11,11 +11,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from components.contract import usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.contract.scorer import Scorer
+from components.training.fit import _held_out, _platt
 from components.training.package import package
 from components.training.train import train
+from components.training.weights import load
 from tests.unit.training.conftest import make_rows
 
 
@@ -61,15 +64,33 @@ def test_two_processes_give_the_model_of_one(make_usecase, write_examples, tmp_p
         np.testing.assert_allclose(shared[key], value, rtol=1e-3, atol=1e-4, err_msg=key)
 
 
-def test_early_stopping_holds_out_the_newest_rows(make_usecase, write_examples, tmp_path, capsys):
-    """Labels of the newest tenth are the reverse of what the others teach, so every further epoch is worse."""
+def test_early_stopping_when_what_is_held_out_gets_worse(make_usecase, write_examples, tmp_path, capsys):
+    """Labels of the held-out stretches are the reverse of what the others teach, so every further epoch is worse."""
     rows = make_rows()
     label = rows["label"].to_numpy().copy()
-    label[-120:] = 1 - label[-120:]
+    held_out = _held_out(len(label), 0.1).numpy()
+    label[held_out] = 1 - label[held_out]
     rows = rows.set_column(rows.schema.get_field_index("label"), "label", pa.array(label))
     figures = train(make_usecase(), write_examples(rows), tmp_path / "weights", "")
     assert figures["epochs"] == 1
     assert capsys.readouterr().out.count("progress: epoch") == 3  # the best, and patience for two more
+
+
+def test_held_out_rows_are_stretches_all_over_the_window():
+    mask = _held_out(1000, 0.1)
+    assert int(mask.sum()) == 100
+    edges = mask.int().diff().ne(0).sum()
+    assert int(edges) == 20  # ten stretches of ten rows
+    assert mask[:500].sum() == mask[500:].sum()
+
+
+def test_calibration_undoes_a_scale_and_a_shift():
+    torch.manual_seed(0)
+    odds = torch.randn(20_000, 1)
+    labels = torch.bernoulli(torch.sigmoid(odds)).squeeze(1)
+    scale, shift = _platt((odds - 1) / 2, labels)
+    assert scale == pytest.approx(2, rel=0.1)
+    assert shift == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +139,9 @@ def test_a_use_case_may_bring_its_own_network(make_usecase, write_examples, tmp_
     answers = Scorer(package(name, tmp_path / "weights", learned, tmp_path / "model")).score(rows)
     weight, bias = tensors(tmp_path / "weights")["line.weight"][0], tensors(tmp_path / "weights")["line.bias"][0]
     numbers = np.nan_to_num(np.stack([rows["size"].to_numpy(), rows["noise"].to_numpy()], axis=1))
-    np.testing.assert_allclose(answers, 1 / (1 + np.exp(-(numbers @ weight + bias))), atol=1e-5)
+    predictor = load(tmp_path / "weights", usecase.load(name)).predictor
+    odds = (numbers @ weight + bias) * predictor.scale + predictor.shift
+    np.testing.assert_allclose(answers, 1 / (1 + np.exp(-odds)), atol=1e-5)
 
 
 def test_tracking_gets_parameters_and_losses(make_usecase, write_examples, tmp_path):
