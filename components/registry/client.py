@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from components.contract import atomic
+from components.contract import mlflow_database as database
 from components.contract.errors import LooplineError
-from components.registry import database
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository

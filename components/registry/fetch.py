@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from components.contract import atomic
+from components.contract import mlflow_database as database
 from components.contract.errors import CorruptArtifactError, LooplineError
 from components.contract.model import Model
 from components.contract.usecase import load
-from components.registry import database, files, versions
+from components.registry import files, versions
 from components.registry.aliases import CHAMPION, PREVIOUS, champion, settle
 from components.registry.client import opened
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.contract import mlflow_database as database
 from components.contract.model import Model
 from components.registry import client as mlflow
-from components.registry import database
 from components.registry.versions import DIGEST
 
 if TYPE_CHECKING:

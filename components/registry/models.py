@@ -1,6 +1,7 @@
 """What a registry holds: its versions, and how they came to be champion."""
 
-from components.registry import aliases, database, ledger, versions
+from components.contract import mlflow_database as database
+from components.registry import aliases, ledger, versions
 from components.registry.client import opened
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.contract import mlflow_database
 from components.contract.spec import UseCaseSpec
 
 
@@ -24,6 +25,9 @@ def track(
     from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415 - takes seconds to import
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
+    database = mlflow_database.path_of(uri)
+    if database:
+        mlflow_database.create(database, MlflowClient)
     client = MlflowClient(uri)
     name = f"{spec.name}/training"
     experiment = client.get_experiment_by_name(name)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from components.contract import mlflow_database as database
 from components.contract import model as model_artifact
 from components.contract.evaluation import Curves, Evaluation, Verdict
 from components.contract.examples import Feature
 from components.contract.signature import Signature
-from components.registry import database
 from components.registry.promote import promote
 from components.registry.register import register
 

@@ -198,7 +198,7 @@ def test_racing_registrations_of_the_same_bytes_make_one_version(home, fork):
 
 
 def test_database_is_made_whole_or_not_at_all(tmp_path, fork, monkeypatch):
-    from components.registry import database
+    from components.contract import mlflow_database as database
 
     path = tmp_path / "new" / "mlflow.db"
 

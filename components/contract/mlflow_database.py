@@ -1,6 +1,6 @@
-"""The SQLite file of a registry on a laptop: where it is, whether it is sound, and making it in one step.
+"""The SQLite file behind MLflow on a laptop, which training tracks in and the registry keeps models in.
 
-A registry behind a tracking server has none: there these functions find nothing to do.
+Where it is, whether it is sound, and making it in one step. A tracking server has none: there is nothing to do then.
 """
 
 import os
