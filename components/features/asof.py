@@ -90,7 +90,8 @@ def _number(rows: pa.Table, keys: Sequence[str]) -> tuple[pa.Array, pa.Table]:
     numbers = np.zeros(rows.num_rows, np.int64)
     whole = np.ones(rows.num_rows, np.bool_)
     for part in parts:
-        numbers = numbers * max(len(part.dictionary), 1) + part.indices.fill_null(0).to_numpy()
+        absent = len(part.dictionary)  # a null counts as a value of its own here, so as not to pass for another
+        numbers = numbers * (absent + 1) + part.indices.fill_null(absent).to_numpy()
         numbers = np.unique(numbers, return_inverse=True)[1]
         whole &= part.is_valid().to_numpy(zero_copy_only=False)
     first = pa.array(np.unique(numbers, return_index=True)[1])

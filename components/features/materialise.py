@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 
 from components.contract import atomic
 from components.contract.dataset import Dataset
@@ -33,7 +33,8 @@ def materialise(
 
     For each key the latest row of history up to ``end`` is written, unless the store holds the same or a newer one. If
     the history of a view is the one that was materialised last, only what came after is looked at, and nothing if
-    nothing did. Another history (a later window, a correction, late data) is compared key by key.
+    nothing did. Another history (a later window, a correction, late data) is compared key by key. A view that is
+    already beyond ``end`` is left as it is.
 
     The registry is replaced as a whole once everything is written. Killed before that, the store holds some newer
     values than the registry knows of, and the next call completes it. A second call at the same time waits.
@@ -65,9 +66,14 @@ def materialise(
             if (folder / REGISTRY).is_file():
                 shutil.copyfile(folder / REGISTRY, registry)
             repository = open_repository(folder, spec.name, registry.name)
-            before = {view.name: view.tags.get("history") for view in repository.list_feature_views()}
-            define(repository, views, history, _lineage(usecase, views, history))
-            written = {view.name: _bring_up(repository, view, history, moment, before.get(view.name)) for view in views}
+            before = {view.name: view for view in repository.list_feature_views()}
+            done = {name: view.most_recent_end_time for name, view in before.items() if view.most_recent_end_time}
+            behind = [view for view in views if view.name not in done or done[view.name] <= moment]
+            define(repository, behind, history, _lineage(usecase, behind, history))
+            written = {
+                view.name: _bring_up(repository, view, history, moment, before.get(view.name)) for view in behind
+            }
+    beyond = {view.name: _nothing(done[view.name]) for view in views if view not in behind}
     receipt = {
         "usecase": usecase,
         "end": iso(moment),
@@ -75,29 +81,34 @@ def materialise(
         "registry": str(folder / REGISTRY),
         "history": history.digest,
         "data": history.facts.get("data"),
-        "views": {view.name: {"version": view.version, **written[view.name]} for view in views},
+        "views": {view.name: {"version": view.version, **(written | beyond)[view.name]} for view in views},
     }
     atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
     return receipt
 
 
 def _bring_up(
-    repository: FeatureStore, view: StoredView, history: Dataset, end: datetime, before: str | None
+    repository: FeatureStore, view: StoredView, history: Dataset, end: datetime, before: FeatureView | None
 ) -> dict[str, Any]:
     """Write what is new in a view; say how many rows and over which interval."""
     registered = repository.get_feature_view(view.name)
     done = registered.most_recent_end_time
-    start = done if done and before == history.tables[view.name]["digest"] else None
-    if start and start >= end:
-        return {"rows": 0, "start": iso(start), "end": iso(start)}
+    same_history = before is not None and before.tags.get("history") == history.tables[view.name]["digest"]
+    if same_history and done == end:
+        return _nothing(end)
+    start = done if same_history else None
     source = History(str(history.file(view.name)), view.timestamp, view.created)
     keys = [view.column(key) for key in view.join_keys]
     latest = histories.latest(source, keys, list(view.columns), start, end)
     fresh = _newer_than_online(repository, view, latest)
     online.write(repository, view, fresh)
-    if not done or end > done:
+    if done != end:
         repository.registry.apply_materialization(registered, repository.project, start or done or BEGINNING, end)
     return {"rows": fresh.num_rows, "start": iso(start or BEGINNING), "end": iso(end)}
+
+
+def _nothing(moment: datetime) -> dict[str, Any]:
+    return {"rows": 0, "start": iso(moment), "end": iso(moment)}
 
 
 def _newer_than_online(repository: FeatureStore, view: StoredView, rows: pa.Table) -> pa.Table:
@@ -120,7 +131,7 @@ def _lineage(usecase: str, views: list[StoredView], history: Dataset) -> dict[st
         name: {
             "usecase": usecase,
             "version": version,
-            "history": history.tables[name]["digest"] if name in history.tables else "",
+            "history": str(history.tables.get(name, {}).get("digest", "")),
             "data": str(history.facts.get("data", "")),
         }
         for name, version in view_versions(views).items()

@@ -68,6 +68,8 @@ def define(
                 f"the history {history.path} has no table '{view.name}', which usecase.yaml names under "
                 "features.stored; build the features again"
             )
+    if not views:
+        return
     link = Path(repository.config.repo_path) / HISTORY
     coming = link.with_name(f".{HISTORY}")
     coming.unlink(missing_ok=True)

@@ -34,11 +34,10 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, how its raw output is calibrated (``scale * raw + shift``), and what its training found."""
+    """A trained network, the factor that calibrates its raw output, and what its training found."""
 
     network: nn.Module
     scale: float
-    shift: float
     epochs: int
     held_out_loss: list[float]
 
@@ -46,8 +45,8 @@ class Fitted:
 def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report) -> Fitted:
     """Train on all rows, for as many epochs as rows held out at first say is best.
 
-    The held-out rows also calibrate a classification, by Platt scaling. They are whole stretches of time all over the
-    window: single rows would share their hour with rows that are trained on, and the newest rows alone would say
+    The held-out rows also calibrate a classification, by temperature scaling. They are whole stretches of time all over
+    the window: single rows would share their hour with rows that are trained on, and the newest rows alone would say
     more about a changed rate than about too much training.
 
     The labels are 0/1 for classification, standardised for regression.
@@ -76,8 +75,8 @@ def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: Wor
     final = _Trainer(rows, spec, task, build, world)
     for _ in range(best):
         final.run_epoch()
-    scale, shift = _platt(answers[best - 1], unseen.labels) if task == "binary_classification" else (1.0, 0.0)
-    return Fitted(final.averaged.eval(), scale, shift, best, losses)
+    scale = _temperature(answers[best - 1], unseen.labels) if task == "binary_classification" else 1.0
+    return Fitted(final.averaged.eval(), scale, best, losses)
 
 
 def _held_out(rows: int, share: float) -> Tensor:
@@ -92,21 +91,24 @@ def _best(losses: list[float]) -> int:
     return min(range(len(losses)), key=losses.__getitem__) + 1
 
 
-def _platt(raw: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Scale and shift of the log odds that fit the labels best (Platt 1999); the scale stays positive."""
+def _temperature(raw: Tensor, labels: Tensor) -> float:
+    """The factor on the log odds that fits the labels best: temperature scaling (Guo et al. 2017), its inverse.
+
+    Only the confidence is corrected, not the rate: a few stretches of time differ in rate by chance, and the network
+    has learned that from all rows.
+    """
     log_scale = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    shift = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     odds, seen = raw.squeeze(1).double(), labels.double()
-    optimiser = torch.optim.LBFGS([log_scale, shift], max_iter=50, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([log_scale], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        value = binary_cross_entropy_with_logits(log_scale.exp() * odds + shift, seen)
+        value = binary_cross_entropy_with_logits(log_scale.exp() * odds, seen)
         torch.autograd.backward(value)
         return value
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return float(log_scale.detach().exp()), float(shift.detach())
+    return float(log_scale.detach().exp())
 
 
 class _Trainer:

@@ -140,27 +140,32 @@ def test_latest_and_between_are_what_the_oracle_says(folder: Path, history: list
 
 
 @pytest.mark.parametrize("ttl", [None, 3])
+@pytest.mark.parametrize("keys", [["who"], ["first", "second"]])
 @pytest.mark.parametrize(("created", "known_only"), [(False, False), (True, False), (True, True)])
 def test_crowded_histories_are_what_the_oracle_says(
-    folder: Path, created: bool, known_only: bool, ttl: int | None
+    folder: Path, created: bool, known_only: bool, keys: list[str], ttl: int | None
 ) -> None:
     """Many ties, late rows that are older than what was known, and rows that are never known."""
     random = Random(7)
     minutes = [None, *range(12)]
-    history = [Row(random.choice("ab"), random.choice(minutes), random.choice(minutes), value) for value in range(90)]
-    asked = [(random.choice("abc"), random.choice(minutes)) for _ in range(300)]
+    history = [
+        Row(random.choice(["ax", "ay", "bx", None]), random.choice(minutes), random.choice(minutes), value)
+        for value in range(90)
+    ]
+    asked = [(random.choice(["ax", "ay", "bx", "by", None]), random.choice(minutes)) for _ in range(300)]
     path = folder / "crowded.parquet"
     write(path, history)
     source = History(str(path), "at", "noted" if created else None)
     limit = timedelta(minutes=ttl) if ttl else None
 
-    answer = as_of(*ask(asked), [Lookup(source, {"who": "who"}, {"value": "value"}, limit, known_only)])
-    newest = latest(source, ["who"], ["who", "value"], minute(2), minute(8))
+    answer = as_of(*ask(asked), [Lookup(source, {key: key for key in keys}, {"value": "value"}, limit, known_only)])
+    newest = latest(source, keys, ["who", "value"], minute(2), minute(8))
 
     seen = history if created else [replace(row, created=row.since) for row in history]
     assert answer["value"].to_pylist() == [oracle(seen, question, ttl, known_only) for question in asked]
     within = [row for row in seen if row.since is not None and row.since >= 2]
-    assert newest.to_pylist() == [{"who": key, "value": oracle(within, (key, 8), None, False)} for key in "ab"]
+    found = {row["who"]: row["value"] for row in newest.to_pylist() if row["who"]}
+    assert found == {key: oracle(within, (key, 8), None, False) for key in ("ax", "ay", "bx")}
 
 
 def test_a_value_counts_at_exactly_its_ttl_and_not_a_microsecond_later(folder: Path) -> None:

@@ -69,6 +69,25 @@ def test_another_history_corrects_and_adds_but_brings_no_old_value_back(case: Pa
     assert online(case, "a", "b", "c") == [6, 70, 9]
 
 
+def test_another_history_up_to_an_earlier_moment_is_not_taken_for_materialised(case: Parcels) -> None:
+    bring_up(case, ONE_O_CLOCK)
+    lineage = views("parcels", case.folder / "store")[0]["tags"]
+    other = case.folder / "other"
+    case.write([], [("a", 15, 60)])
+    build_features(case.package, case.data, other)
+    assert bring_up(case, "2020-01-01T12:30", other)["views"]["busy"]["rows"] == 0
+    assert views("parcels", case.folder / "store")[0]["tags"] == lineage
+    assert bring_up(case, ONE_O_CLOCK, other)["views"]["busy"]["rows"] == 1
+    assert online(case, "a", "b") == [60, 7]
+
+
+def test_a_use_case_without_stored_features_has_nothing_to_materialise(parcels: Make) -> None:
+    case = parcels({"stored: [busy], ": ""})
+    build_features(case.package, case.data, case.history)
+    assert bring_up(case, ONE_O_CLOCK)["views"] == {}
+    assert views("parcels", case.folder / "store") == []
+
+
 def test_a_null_replaces_a_value_and_whole_numbers_stay_whole(case: Parcels) -> None:
     large = 2**53 + 1
     case.write([], [("a", 0, 5), ("a", 1, None), ("b", 1, large)])

@@ -130,6 +130,13 @@ def test_a_view_without_an_entity_has_one_key(parcels: Make) -> None:
         check(made)
 
 
+def test_no_stored_features_are_no_skew(parcels: Make) -> None:
+    made = parcels({"stored: [busy], ": ""})
+    build_features(made.package, made.data, made.history)
+    materialise(made.package, ONE_O_CLOCK, made.folder / "store", made.history, made.folder / "receipt.json")
+    assert check(made) == []
+
+
 @pytest.mark.parametrize(
     "features",
     [
