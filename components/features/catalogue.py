@@ -25,7 +25,7 @@ def views(project: str, store: Path | str) -> list[dict[str, Any]]:
     """
     folder = Path(store)
     if not (folder / REGISTRY).is_file():
-        raise LooplineError(f"there is no feature store in {folder} yet; `loopline run materialise` makes it")
+        raise LooplineError(f"there is no feature store in {folder} yet: materialise first")
     repository = open_repository(folder, project)
     return [
         {

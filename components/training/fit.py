@@ -45,9 +45,9 @@ class Fitted:
 def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report) -> Fitted:
     """Train on all rows, for as many epochs as rows held out at first say is best.
 
-    The held-out rows also calibrate a classification, by temperature scaling. They are whole stretches of time all over
-    the window: single rows would share their hour with rows that are trained on, and the newest rows alone would say
-    more about a changed rate than about too much training.
+    The held-out rows also calibrate a classification, by the slope of Platt scaling. They are whole stretches of time
+    all over the window: single rows would share their hour with rows that are trained on, and the newest rows alone
+    would say more about a changed rate than about too much training.
 
     The labels are 0/1 for classification, standardised for regression.
 
@@ -75,7 +75,7 @@ def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: Wor
     final = _Trainer(rows, spec, task, build, world)
     for _ in range(best):
         final.run_epoch()
-    scale = _temperature(answers[best - 1], unseen.labels) if task == "binary_classification" else 1.0
+    scale = _confidence(answers[best - 1], unseen.labels) if task == "binary_classification" else 1.0
     return Fitted(final.averaged.eval(), scale, best, losses)
 
 
@@ -91,24 +91,25 @@ def _best(losses: list[float]) -> int:
     return min(range(len(losses)), key=losses.__getitem__) + 1
 
 
-def _temperature(raw: Tensor, labels: Tensor) -> float:
-    """The factor on the log odds that fits the labels best: temperature scaling (Guo et al. 2017), its inverse.
+def _confidence(raw: Tensor, labels: Tensor) -> float:
+    """The factor on the log odds that fits the labels best: the slope of Platt scaling (Platt 1999).
 
-    Only the confidence is corrected, not the rate: a few stretches of time differ in rate by chance, and the network
-    has learned that from all rows.
+    Its shift is fitted too, but not used: a few stretches of time differ in rate by chance, and the network has
+    learned the rate from all rows.
     """
-    log_scale = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    log_slope = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    shift = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     odds, seen = raw.squeeze(1).double(), labels.double()
-    optimiser = torch.optim.LBFGS([log_scale], max_iter=50, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS([log_slope, shift], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        value = binary_cross_entropy_with_logits(log_scale.exp() * odds, seen)
+        value = binary_cross_entropy_with_logits(log_slope.exp() * odds + shift, seen)
         torch.autograd.backward(value)
         return value
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return float(log_scale.detach().exp())
+    return float(log_slope.detach().exp())
 
 
 class _Trainer:
@@ -123,7 +124,7 @@ class _Trainer:
         self.averaged = copy.deepcopy(network).eval()
         self._network = network
         self._shared = world.wrap(network)
-        self._optimiser = torch.optim.AdamW(_groups(network, spec.weight_decay), lr=spec.learning_rate)
+        self._optimiser = torch.optim.AdamW(_groups(network, spec.weight_decay), lr=spec.learning_rate, fused=True)
         # One stream of chance for all processes: each draws for the whole batch and keeps its share.
         self._chance = torch.Generator().manual_seed(spec.seed)
         self._batch = min(spec.batch_size, len(rows)) // world.size * world.size

@@ -46,6 +46,7 @@ def train(package: str, examples_path: Path | str, weights_path: Path | str, tra
     spec = case.spec.model
     # Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one.
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     world = World.join()
 
     def report(epoch: int, loss: float) -> None:

@@ -13,7 +13,7 @@ from kfp.local.cache import LocalCache
 
 from components.contract import atomic, digest
 from components.contract.errors import LooplineError
-from pipelines.laptop.key import KeyMaker, differences
+from pipelines.laptop.key import KeyMaker, differences, locations_of
 from pipelines.laptop.recorder import Recorder
 from pipelines.laptop.records import KeyParts, Output, Step, to_json
 
@@ -48,7 +48,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         interface = [*full_command, str(env_vars or {}), custom_cache_key or ""]
         parts = self._keys.parts(step.stage, step.task, interface, arguments)
         step.parts = parts
-        step.key = "" if parts is None else digest.of_value(parts.model_dump()).removeprefix("sha256:")
+        step.key = "" if parts is None else _key(parts)
         return f"{component_name}:{step.key}"
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -57,12 +57,17 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         if not self._reuse:
             step.why = "asked to run anew"
             return None
-        if not step.key:
+        if step.parts is None:
             step.why = "source.py has no fingerprint(), so nothing says that its data is the same"
             return None
         entry = self._entry(step)
         if entry is None:
             step.why = self._reason(step)
+            return None
+        left = entry["locations"]
+        moved = [name for name, identity in locations_of(step.parts.parameters).items() if left.get(name) != identity]
+        if moved:
+            step.why = f"{moved[0]}: another place, made anew, or changed since"
             return None
         broken = next((name for name, output in entry["outputs"].items() if not _intact(output)), None)
         if broken:
@@ -82,6 +87,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
             entry = {
                 "run": self._recorder.run.id,
                 "values": values,
+                "locations": locations_of(step.parts.parameters) if step.parts else {},
                 "outputs": {name: output.model_dump() for name, output in made.items()},
             }
             atomic.write_text(Path(self._entry_path(step.key)), json.dumps(entry, indent=1))
@@ -108,6 +114,11 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         assert step.parts is not None  # noqa: S101 - a step without key parts was answered by the caller
         changes = list(differences(before, step.parts))
         return "; ".join(changes) if changes else "its cache entry is gone"
+
+
+def _key(parts: KeyParts) -> str:
+    """Everything but the state of places: an effect is reused only if its place is still as it was left."""
+    return digest.of_value(parts.model_dump(exclude={"locations"})).removeprefix("sha256:")
 
 
 def _intact(output: dict[str, Any]) -> bool:

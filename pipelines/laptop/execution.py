@@ -56,6 +56,8 @@ def execute(request: Request) -> None:
     _die_with_parent()
     _redirect_output(Path(request.log))
     os.environ.update(request.environment)
+    os.environ["TZ"] = "UTC"  # as in a container; Feast's SQLite store goes through local time
+    time.tzset()
     code = 1
     try:
         _run_component(request)

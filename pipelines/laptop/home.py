@@ -71,10 +71,10 @@ class Home:
 
 
 def location_identity(location: str) -> str | None:
-    """What tells one incarnation of a stateful place from the next: a mark made in it when it is first used.
+    """What tells whether a stateful place is still the one, and as, a step left it. None if not on this machine.
 
-    A step's cached effect on a registry or store holds only for the place it was made in: once that is deleted, its
-    successor has another identity, and the step runs again. None for a place that is not on this machine.
+    A mark is made in the place when it is first used, so that its successor, once it is deleted, has another identity.
+    A place with a ``current`` link (published predictions) is also told by where that points.
     """
     path = location.removeprefix("sqlite:///")
     if "://" in path:
@@ -83,4 +83,5 @@ def location_identity(location: str) -> str | None:
     mark = folder / IDENTITY
     if not mark.is_file():
         atomic.write_text(mark, uuid.uuid4().hex)
-    return mark.read_text(encoding="utf-8")
+    current = folder / "current"
+    return mark.read_text(encoding="utf-8") + (f":{current.readlink()}" if current.is_symlink() else "")

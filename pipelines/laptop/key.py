@@ -47,18 +47,13 @@ class KeyMaker:
             source = fingerprint
         if stage not in self._stages:
             self._stages[stage] = compiler.stage_code(stage)
-        locations = {
-            name: identity
-            for name, value in parameters.items()
-            if name in LOCATIONS and (identity := location_identity(str(value)))
-        }
         return KeyParts(
             code={**self._stages[stage], **self._usecase_code},
             lock=self._lock,
             interface=digest.of_value(command),
             parameters=parameters,
             inputs=inputs,
-            locations=locations,
+            locations=locations_of(parameters),
             source=source,
         )
 
@@ -66,6 +61,15 @@ class KeyMaker:
         if self._source is None:
             self._source = self._usecase.source_fingerprint()
         return self._source
+
+
+def locations_of(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The identity, now, of each stateful place that a parameter names."""
+    return {
+        name: identity
+        for name, value in parameters.items()
+        if name in LOCATIONS and (identity := location_identity(str(value)))
+    }
 
 
 def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:
@@ -77,7 +81,7 @@ def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:
     for name, before, after in _changed(old.code, new.code):
         yield f"code: {name} was {'added' if before is None else 'removed' if after is None else 'changed'}"
     for name, _, _ in _changed(old.locations, new.locations):
-        yield f"{name}: another place, or made anew"
+        yield f"{name}: another place, made anew, or changed since"
     if old.source != new.source:
         yield "the data behind source.py changed"
     if old.lock != new.lock:

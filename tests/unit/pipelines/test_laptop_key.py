@@ -59,7 +59,7 @@ def test_a_place_made_anew_is_another_place(keys, tmp_path):
     assert before == keys.parts("registry", "register", [], {"registry": registry})
     (tmp_path / "registry" / ".identity").unlink()
     after = keys.parts("registry", "register", [], {"registry": registry})
-    assert list(differences(before, after)) == ["registry: another place, or made anew"]
+    assert list(differences(before, after)) == ["registry: another place, made anew, or changed since"]
 
 
 TEXT = st.text(min_size=1, max_size=5)

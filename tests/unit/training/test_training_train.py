@@ -15,7 +15,7 @@ from components.contract import usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.contract.scorer import Scorer
-from components.training.fit import _held_out, _temperature
+from components.training.fit import _confidence, _held_out
 from components.training.package import package
 from components.training.train import train
 from components.training.weights import load
@@ -84,11 +84,11 @@ def test_held_out_rows_are_stretches_all_over_the_window():
     assert mask[:500].sum() == mask[500:].sum()
 
 
-def test_calibration_undoes_overconfidence():
+def test_calibration_undoes_overconfidence_and_leaves_the_rate():
     torch.manual_seed(0)
     odds = torch.randn(20_000, 1)
     labels = torch.bernoulli(torch.sigmoid(odds)).squeeze(1)
-    assert _temperature(odds * 3, labels) == pytest.approx(1 / 3, rel=0.05)
+    assert _confidence(odds * 3 + 1, labels) == pytest.approx(1 / 3, rel=0.05)
 
 
 @pytest.mark.parametrize(
