@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract import usecase
+from pipelines.laptop.home import location_identity
 from pipelines.laptop.key import KeyMaker, differences
 from pipelines.laptop.records import KeyParts
 
@@ -78,3 +79,15 @@ PARTS = st.builds(
 @given(PARTS, PARTS)
 def test_every_difference_is_explained_and_equal_parts_have_none(old, new):
     assert bool(list(differences(old, new))) == (old != new)
+
+
+def test_a_published_place_is_told_by_where_it_points(tmp_path):
+    destination = tmp_path / "predictions"
+    (destination / "snapshots" / "one").mkdir(parents=True)
+    (destination / "current").symlink_to("snapshots/one")
+    before = location_identity(str(destination))
+    assert before == location_identity(str(destination))
+    (destination / "current").unlink()
+    (destination / "current").symlink_to("snapshots/two")
+    assert location_identity(str(destination)) != before
+    assert location_identity("s3://bucket/predictions") is None
