@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
@@ -39,6 +39,11 @@ PRELOAD = (
 )
 # Stages whose imports are light enough not to wait for the fork server.
 COLD_STAGES = frozenset({"data"})
+STEP_ENVIRONMENT = {
+    "_KFP_RUNTIME": "true",  # makes `import kfp` in a step a matter of milliseconds
+    # A library that is preloaded keeps a semaphore; that it is still there at the end is nobody's concern.
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
+}
 POLL = 0.05
 
 Progress = Callable[[str], None]
@@ -76,10 +81,9 @@ class StepProcesses:
     def _warm_up(self) -> None:
         """Start the fork server, if it was not yet, without waiting for it."""
         if self._warming is None:
-            os.environ["_KFP_RUNTIME"] = "true"  # makes `import kfp` in a step a matter of milliseconds
-            # A library that is preloaded keeps a semaphore; that it is still there at the end is nobody's concern.
-            os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
             self._context.set_forkserver_preload(list(PRELOAD))
+            with _environment(STEP_ENVIRONMENT):
+                forkserver.ensure_running()
             atexit.register(_end_fork_server)
             self._warming = threading.Thread(target=self._wait_until_warm, daemon=True)
             self._warming.start()
@@ -110,7 +114,7 @@ class StepProcesses:
         write_request(request, file)
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.laptop.execution", str(file)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={**os.environ, **STEP_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
         tail = _Tail(Path(request.log), progress)
         try:
@@ -123,6 +127,21 @@ class StepProcesses:
             file.unlink(missing_ok=True)
         tail.read()
         return process.returncode
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set variables for a process that is started inside the block, and for nothing else."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _end_fork_server() -> None:
