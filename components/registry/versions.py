@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DIGEST = "digest"
 TASK = "task"
-# What a model may say about where it comes from, in its facts.
+# What a model may say about where it comes from, in its facts and its provenance.
 LINEAGE = ("examples", "feature_views", "window", "code", "tracking_run")
 # One tag per month that it was evaluated on: {"examples": digest, "metrics": {name: value}}.
 EVALUATION = "evaluation."
@@ -49,7 +49,8 @@ class Version:
 
 def tags_of(model: Model, evaluation: Evaluation) -> dict[str, str]:
     """Everything that a version of this model carries from its first moment."""
-    lineage = {name: _as_text(model.facts[name]) for name in LINEAGE if name in model.facts}
+    known = {**model.facts, **model.provenance}
+    lineage = {name: _as_text(known[name]) for name in LINEAGE if known.get(name)}
     return {DIGEST: model.digest, TASK: evaluation.task, **lineage, **evaluation_tags(evaluation)}
 
 

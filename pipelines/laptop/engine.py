@@ -123,7 +123,9 @@ class _StepHandler(SubprocessTaskHandler):  # type: ignore[misc] # kfp is untype
     def _request(self) -> Request:
         probe = Request.from_command(self._command, Path(), Path(), {})
         log = self._recorder.log_of(self._recorder.step_of(probe.output_file.parent.name))
-        return Request.from_command(self._command, log, log.with_suffix(".failure"), self._env)
+        # What the image build sets in a container: the revision of the code that runs, here the image's tag.
+        environment = {"LOOPLINE_REVISION": self.image.rpartition(":")[2], **self._env}
+        return Request.from_command(self._command, log, log.with_suffix(".failure"), environment)
 
 
 @contextlib.contextmanager

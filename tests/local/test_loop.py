@@ -6,6 +6,9 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
+from components.registry.models import models
+from pipelines import compiler
+from pipelines.laptop.home import Home
 from tests.local.conftest import USECASE
 
 
@@ -120,10 +123,11 @@ def test_rollback_and_a_cached_loop_does_not_undo_it(laptop):
     assert champion["version"] == 1
 
 
-def test_lineage_goes_back_to_the_data(looped):
-    (model,) = [model for model in looped.summary()["models"] if model["version"] == 1]
+def test_lineage_goes_back_to_data_code_and_run(looped):
+    first = next(version for version in models("temperature", Home(looped.home).registry) if version.version == 1)
     uri = Path(looped.step("training", "training-examples/join-features")["outputs"]["examples"]["uri"])
     examples = json.loads((uri / "dataset.json").read_text())
-    assert model["lineage"]["examples"] == examples["digest"]
-    assert model["lineage"]["tracking_run"]
-    assert "last_reading" in model["lineage"]["feature_views"]
+    assert first.lineage["examples"] == examples["digest"]
+    assert first.lineage["code"] == compiler.code_tags()["training"]
+    assert first.lineage["tracking_run"]
+    assert "last_reading" in first.lineage["feature_views"]
