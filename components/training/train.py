@@ -1,6 +1,8 @@
 """Train a network on examples."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -44,9 +46,6 @@ def train(package: str, examples_path: Path | str, weights_path: Path | str, tra
     mean, scale = _scale_of(labels, case.spec.task)
     rows = TrainingRows(*columns.tensors(table), labels=(labels - mean) / scale)
     spec = case.spec.model
-    # Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one.
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     world = World.join()
 
     def report(epoch: int, loss: float) -> None:
@@ -54,7 +53,8 @@ def train(package: str, examples_path: Path | str, weights_path: Path | str, tra
             print(f"progress: epoch {epoch} of at most {spec.epochs}, held-out loss {loss:.4f}", flush=True)
 
     try:
-        fitted = fit(rows, spec, case.spec.task, lambda: weights.build_network(case, spec, columns), world, report)
+        with _plain_arithmetic():
+            fitted = fit(rows, spec, case.spec.task, lambda: weights.build_network(case, spec, columns), world, report)
     finally:
         world.leave()
     figures = {"rows": float(len(rows)), "epochs": float(fitted.epochs), "held_out_loss": min(fitted.held_out_loss)}
@@ -65,6 +65,22 @@ def train(package: str, examples_path: Path | str, weights_path: Path | str, tra
         provenance = {"tracking_run": run, "code": os.environ.get("LOOPLINE_REVISION", "")}
         weights.save(Path(weights_path), weights.Trained(predictor, columns, spec, facts, provenance))
     return figures
+
+
+@contextmanager
+def _plain_arithmetic() -> Iterator[None]:
+    """One thread and no denormals, for the time of a training; the process is left as it was found.
+
+    Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
 
 
 def _check(labels: Tensor, task: str, package: str) -> None:

@@ -15,7 +15,7 @@ from components.contract import usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.contract.scorer import Scorer
-from components.training.fit import _confidence, _held_out
+from components.training.fit import _confidence, _held_out, fit
 from components.training.package import package
 from components.training.train import train
 from components.training.weights import load
@@ -155,7 +155,20 @@ def test_tracking_gets_parameters_and_losses(make_usecase, write_examples, tmp_p
     assert len(client.get_metric_history(run.info.run_id, "held_out_loss")) >= 1
 
 
-def test_one_thread_whatever_the_machine(make_usecase, write_examples, tmp_path):
+def test_one_thread_and_no_denormals_while_training_only(make_usecase, write_examples, tmp_path, monkeypatch):
+    def arithmetic():
+        return torch.get_num_threads(), float(torch.tensor([1e-40]) * 1)
+
+    during = []
+
+    def watched(*given):
+        during.append(arithmetic())
+        return fit(*given)
+
+    monkeypatch.setattr("components.training.train.fit", watched)
     torch.set_num_threads(2)
+    before = arithmetic()
     train(make_usecase(), write_examples(make_rows(100)), tmp_path / "weights", "")
-    assert torch.get_num_threads() == 1
+    assert during == [(1, 0.0)]
+    assert arithmetic() == before
+    assert before[1] > 0
