@@ -4,10 +4,12 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from components.contract.duration import parse_duration
 from components.contract.errors import LooplineError
+from components.contract.schedule import Schedules
+from components.contract.strict import Strict
 from components.contract.window import Window
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -16,12 +18,6 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Task = Literal["binary_classification", "regression"]
 # The column of a quarantine table that says why a row is in it.
 QUARANTINE_REASON = "reason"
-
-
-class Strict(BaseModel):
-    """Base of every section: unknown keys refused, values frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Column(Strict):
@@ -137,7 +133,7 @@ class ModelSpec(Strict):
         epochs: at most so many passes over the rows; the learning rate falls to zero over them.
         patience: stop after so many epochs without a better held-out loss.
         holdout: share of the rows, in stretches all over the window, that is held out to find the number of epochs.
-        batch_size: rows a step, over all processes.
+        batch_size: rows a step at most, over all processes; few rows are taken in smaller steps.
         members: perceptrons in the ensemble, each of ``depth`` layers of ``width``.
         bins: pieces of the piecewise-linear encoding of a number.
         embedding: widest embedding of a category.
@@ -269,6 +265,7 @@ class UseCaseSpec(Strict):
     model: ModelSpec = ModelSpec()
     validation: Validation
     retrain: Retrain
+    schedule: Schedules = Schedules()
     replay: Replay
 
     def window(self, start: str | date, end: str | date) -> Window:

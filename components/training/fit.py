@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -23,10 +23,31 @@ class ReadsTrainingRows(Protocol):
         """Given the numbers [N, F] (NaN where missing), and what an untrained network should answer."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: all that it needs to go on as if it had never stopped.
+
+    Attributes:
+        losses: held-out loss of each epoch of the search for the number of epochs.
+        answers: raw answers of the best of them to the held-out rows, [N, 1].
+        final_epochs: how many epochs of the final training, on all rows, are done.
+        trainer: state of the trainer at work.
+    """
+
+    losses: tuple[float, ...] = ()
+    answers: Tensor = field(default_factory=lambda: torch.empty(0, 1))
+    final_epochs: int = 0
+    trainer: Mapping[str, Tensor] = field(default_factory=dict)
+
+
 Build = Callable[[], nn.Module]
-Report = Callable[[int, float], None]
+Report = Callable[[Progress], None]
 SCORING_BATCH = 16_384
 STRETCHES = 100
+# A batch is small enough for this many steps an epoch, or few rows would teach nothing in a dozen epochs ...
+STEPS_AN_EPOCH = 64
+# ... but no smaller than this, or single rows would steer.
+SMALLEST_BATCH = 32
 # Of the schedule, the share in which the learning rate rises.
 WARM_UP = 0.1
 NAN = float("nan")
@@ -34,15 +55,18 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, the factor that calibrates its raw output, and what its training found."""
+    """A trained network, the factor and the shift that calibrate its raw output, and what its training found."""
 
     network: nn.Module
     scale: float
+    shift: float
     epochs: int
     held_out_loss: list[float]
 
 
-def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report) -> Fitted:
+def fit(
+    rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report, begun: Progress
+) -> Fitted:
     """Train on all rows, for as many epochs as rows held out at first say is best.
 
     The held-out rows also calibrate a classification, by the slope of Platt scaling. They are whole stretches of time
@@ -57,26 +81,41 @@ def fit(rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: Wor
         task: binary_classification or regression.
         build: makes an untrained network (seeded here).
         world: the processes that share the work.
-        report: called with epoch and held-out loss.
+        report: called after each epoch.
+        begun: what was reported last before an interruption, or `Progress()`.
     """
     held_out = _held_out(len(rows), spec.holdout)
     unseen = rows.take(held_out)
-    probe = _Trainer(rows.take(~held_out), spec, task, build, world)
-    losses: list[float] = []
-    answers: list[Tensor] = []
-    for epoch in range(1, spec.epochs + 1):
-        probe.run_epoch()
-        answers.append(probe.answers(unseen))
-        losses.append(float(_loss(answers[-1], unseen.labels, task).mean()))
-        report(epoch, losses[-1])
-        if len(losses) - _best(losses) >= spec.patience:
-            break
-    best = _best(losses)
+    found = begun
+    if not begun.final_epochs:
+        probe = _Trainer(rows.take(~held_out), spec, task, build, world)
+        found = _search(probe, unseen, spec, task, world, report, begun)
+    best = _best(found.losses)
     final = _Trainer(rows, spec, task, build, world)
-    for _ in range(best):
+    if begun.final_epochs:
+        final.restore(begun.trainer)
+    for epoch in range(begun.final_epochs + 1, best + 1):
         final.run_epoch()
-    scale = _confidence(answers[best - 1], unseen.labels) if task == "binary_classification" else 1.0
-    return Fitted(final.averaged.eval(), scale, best, losses)
+        report(replace(found, final_epochs=epoch, trainer=final.state()))
+    scale = _confidence(found.answers, unseen.labels) if task == "binary_classification" else 1.0
+    return Fitted(final.averaged.eval(), scale, best, list(found.losses))
+
+
+def _search(
+    probe: "_Trainer", unseen: TrainingRows, spec: ModelSpec, task: str, world: World, report: Report, begun: Progress
+) -> Progress:
+    """Train until the loss on unseen rows has stopped to fall; the leader's loss counts, so that all stop together."""
+    if begun.losses:
+        probe.restore(begun.trainer)
+    progress = begun
+    while len(progress.losses) < spec.epochs and not _settled(progress.losses, spec.patience):
+        probe.run_epoch()
+        answers = probe.answers(unseen)
+        losses = (*progress.losses, world.of_leader(float(_loss(answers, unseen.labels, task).mean())))
+        best_answers = answers if _best(losses) == len(losses) else progress.answers
+        progress = Progress(losses, best_answers, trainer=probe.state())
+        report(progress)
+    return progress
 
 
 def _held_out(rows: int, share: float) -> Tensor:
@@ -86,9 +125,14 @@ def _held_out(rows: int, share: float) -> Tensor:
     return stretch % every == every // 2
 
 
-def _best(losses: list[float]) -> int:
+def _best(losses: Sequence[float]) -> int:
     """The epoch with the least loss, counted from 1."""
     return min(range(len(losses)), key=losses.__getitem__) + 1
+
+
+def _settled(losses: Sequence[float], patience: int) -> bool:
+    """Whether the best epoch lies so many epochs back."""
+    return bool(losses) and len(losses) - _best(losses) >= patience
 
 
 def _confidence(raw: Tensor, labels: Tensor) -> float:
@@ -118,16 +162,17 @@ class _Trainer:
     def __init__(self, rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World) -> None:
         torch.manual_seed(spec.seed)
         self._rows, self._spec, self._task, self._world = rows, spec, task, world
-        network = build().to(world.device)
+        network = build()
         if isinstance(network, ReadsTrainingRows):
             network.fit(rows.numbers, _prior(rows.labels, task))
+        network.to(world.device)
         self.averaged = copy.deepcopy(network).eval()
         self._network = network
         self._shared = world.wrap(network)
         self._optimiser = torch.optim.AdamW(_groups(network, spec.weight_decay), lr=spec.learning_rate, fused=True)
         # One stream of chance for all processes: each draws for the whole batch and keeps its share.
         self._chance = torch.Generator().manual_seed(spec.seed)
-        self._batch = min(spec.batch_size, len(rows)) // world.size * world.size
+        self._batch = _batch_size(len(rows), spec.batch_size) // world.size * world.size
         self._steps_per_epoch = len(rows) // self._batch
         self._step = 0
 
@@ -156,6 +201,33 @@ class _Trainer:
         raw = [self.averaged(part.numbers.to(device), part.categories.to(device)) for part in parts]
         return torch.cat([part.mean(dim=1, keepdim=True).cpu() for part in raw])
 
+    def state(self) -> dict[str, Tensor]:
+        """All that the next epoch depends on, flat, so that it can be kept without pickle."""
+        flat = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
+        flat |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        for index, slots in self._optimiser.state_dict()["state"].items():
+            flat |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
+        flat |= {"step": torch.tensor(self._step), "chance": self._chance.get_state(), "dropout": torch.get_rng_state()}
+        if self._world.device.type == "cuda":
+            flat["dropout.cuda"] = torch.cuda.get_rng_state(self._world.device)
+        return flat
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to what `state` gave; the processes draw alike, so the leader's state is everyone's."""
+        self._network.load_state_dict(_under("network.", state))
+        self.averaged.load_state_dict(_under("averaged.", state))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimiser.", state).items():
+            index, slot = name.split(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        self._step = int(state["step"])
+        self._chance.set_state(state["chance"])
+        torch.set_rng_state(state["dropout"])
+        if self._world.device.type == "cuda":
+            torch.cuda.set_rng_state(state["dropout.cuda"], self._world.device)
+
     def _batches(self) -> Iterator[Tensor]:
         order = torch.randperm(len(self._rows), generator=self._chance)
         for step in range(self._steps_per_epoch):
@@ -182,6 +254,15 @@ class _Trainer:
     def _average(self) -> None:
         weight = 1 - min(self._spec.averaging, self._step / (self._step + 10))
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self._network.parameters()), weight)
+
+
+def _batch_size(rows: int, largest: int) -> int:
+    return min(largest, rows, max(rows // STEPS_AN_EPOCH, SMALLEST_BATCH))
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a flat state below a prefix, which is left off."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _prior(labels: Tensor, task: str) -> Tensor:
