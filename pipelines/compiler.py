@@ -68,6 +68,15 @@ def stage_code(stage: str) -> dict[str, str]:
     return found
 
 
+def interface_digest(stage: str) -> str:
+    """Digest of a stage's KFP interface, components/<stage>/component.py.
+
+    A pipeline freezes the interface and an image holds the code behind it; both carry this digest, so that a pipeline
+    compiled at another revision than the image can be told.
+    """
+    return digest.of_file(PROJECT / "components" / stage / "component.py")
+
+
 def lock_digest() -> str:
     """Digest of constraints.txt, the one lock."""
     return digest.of_file(PROJECT / "constraints.txt")

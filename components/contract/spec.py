@@ -171,7 +171,7 @@ class Scenario(Strict):
 
     name: Name
     missing: tuple[str, ...] = ()
-    shift: dict[str, float] = {}
+    shift: dict[str, float] = Field(default_factory=dict)
 
 
 class Gate(Strict):

@@ -1,20 +1,16 @@
 """A use case: a Python package with usecase.yaml, source.py and features.py, named as ``package.module``."""
 
-import difflib
 import importlib
 import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import yaml
-from pydantic import BaseModel, ValidationError
 
 from components.contract import digest
 from components.contract.errors import LooplineError
 from components.contract.spec import UseCaseSpec
+from components.contract.strict import read_yaml
 
 SPEC_FILE = "usecase.yaml"
 
@@ -89,20 +85,7 @@ def read_spec(path: Path) -> UseCaseSpec:
     Raises:
         LooplineError: it is no YAML, or a value is wrong; the message names the place and, for a typo, the likely key.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        raise LooplineError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', error)}") from error
-    except UnicodeDecodeError as error:
-        raise LooplineError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    if not isinstance(raw, dict):
-        raise LooplineError(f"{path} is empty; it has to hold the sections {', '.join(UseCaseSpec.model_fields)}")
-    try:
-        return UseCaseSpec.model_validate(raw)
-    except ValidationError as error:
-        raise LooplineError(f"{path}: " + "; ".join(_explain(problem) for problem in error.errors()[:5])) from error
+    return read_yaml(path, UseCaseSpec)
 
 
 def _folder(package: str) -> Path:
@@ -117,31 +100,3 @@ def _folder(package: str) -> Path:
             "give it as package.module, for example usecases.flights"
         )
     return Path(locations[0])
-
-
-def _explain(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"]) or "top level"
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(problem["loc"][:-1])
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
-    if problem["type"] == "missing":
-        return f"{place}: missing"
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the section at a place of usecase.yaml may have."""
-    model: Any = UseCaseSpec
-    for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-            model = fields.get(str(part))
-        else:  # inside dict[str, Section] or tuple[Section, ...]: step over the key or index
-            model = next(
-                (a for a in getattr(model, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)), None
-            )
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]

@@ -63,6 +63,9 @@ def test_a_spec_is_frozen(raw: Raw, read: Callable[[Raw], UseCaseSpec]) -> None:
         ("tables.flights.columns.hour.mni", 1, "tables.flights.columns.hour.mni: unknown key; did you mean 'min'?"),
         ("validation.scenarios.0.mising", [], "validation.scenarios.0.mising: unknown key; did you mean 'missing'?"),
         ("replay.validat", [], "replay.validat: unknown key; did you mean 'validate'?"),
+        ("schedule.retrian", {}, "schedule.retrian: unknown key; did you mean 'retrain'?"),
+        ("schedule.retrain.deadlin", "1h", "schedule.retrain.deadlin: unknown key; did you mean 'deadline'?"),
+        ("schedule.retrain.cron", "0 5 30 2 *", "schedule.retrain.cron: '0 5 30 2 *' would never fire"),
         ("features.zzz", 1, "features.zzz: unknown key; known keys: request, stored, lookback"),
         # values
         ("name", "My Flights", "name: String should match pattern"),
