@@ -47,7 +47,7 @@ def check_gates(
         passed=not failed,
         reason=f"{len(failed)} of {len(gates)} gates failed: {'; '.join(failed)}"
         if failed
-        else f"all {len(gates)} gates passed",
+        else (f"all {len(gates)} gates passed" if len(gates) > 1 else "the only gate passed"),
         gates=gates,
     )
     atomic.write_text(Path(verdict_path), verdict.model_dump_json(indent=1) + "\n")
