@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
-from components.contract import dataset, storage
+from components.contract import dataset, object_store, storage
 from components.contract.errors import CorruptArtifactError, LooplineError
 from tests.object_store import free_port
 
@@ -140,7 +140,7 @@ def test_no_credentials_are_found_before_anything_is_asked(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(LooplineError, match="AWS_SECRET_ACCESS_KEY is not set"):
+    with pytest.raises(LooplineError, match="AWS_SECRET_ACCESS_KEY is not, so"):
         storage.filesystem(f"{bucket}/x")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(LooplineError, match=r"there are no credentials for s3://.*Secret loopline-s3"):
@@ -172,7 +172,7 @@ def answering(answer: bytes | None) -> Iterator[str]:
 def test_a_store_that_cannot_be_reached_is_told_in_bounded_time(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "REQUEST_SECONDS", 1)
+    monkeypatch.setattr(object_store, "REQUEST_SECONDS", 1)
     with answering(None) as silent:
         for address in (f"http://127.0.0.1:{free_port()}", silent):
             monkeypatch.setenv("AWS_ENDPOINT_URL", address)
