@@ -38,9 +38,11 @@ def validate_data(
         profile: a page that describes every column. Written also when the batch is refused.
         metrics: rows and share of quarantined rows of each table.
     """
+    from components.data.refusal import kept_on_refusal
     from components.data.validate import validate_data
 
-    validated = validate_data(usecase, raw.path, data.path, quarantine.path, profile.path)
+    with kept_on_refusal(quarantine, profile):
+        validated = validate_data(usecase, raw.path, data.path, quarantine.path, profile.path)
     for artifact, dataset in ((data, validated.data), (quarantine, validated.quarantine)):
         artifact.metadata.update(digest=dataset.digest, rows=dataset.facts["rows"])
     for name, value in validated.metrics().items():

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from data_shop import END, START, Shop, orders
+
+from components.contract import storage
+from components.contract.errors import LooplineError
 
 
 def test_components_set_digest_rows_and_metrics(shop: Shop, tmp_path: Path) -> None:
@@ -30,3 +34,30 @@ def test_components_set_digest_rows_and_metrics(shop: Shop, tmp_path: Path) -> N
         "shops_rows": 2,
         "shops_quarantined_share": 0,
     }
+
+
+def test_a_refused_batch_leaves_its_quarantine_where_the_pod_is_not(
+    shop: Shop, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KFP uploads the outputs of a step only if it succeeds."""
+    from kfp import dsl
+    from kfp.dsl.types import artifact_types
+
+    from components.contract.dataset import Dataset
+    from components.data import component
+
+    monkeypatch.setattr(artifact_types, "_S3_LOCAL_MOUNT_PREFIX", f"{tmp_path}/s3/")
+    frame = orders()
+    frame["shop"] = "west"
+    shop.give(orders=frame)
+    raw = dsl.Dataset("raw", str(tmp_path / "raw"))
+    component.ingest.python_func(shop.package, START, END, raw)
+    data, quarantine = (dsl.Dataset(name, f"{bucket}/run/{name}") for name in ("data", "quarantine"))
+    profile, metrics = dsl.HTML("profile", f"{bucket}/run/profile"), dsl.Metrics("metrics", f"{bucket}/run/metrics")
+    with pytest.raises(
+        LooplineError, match=f"is refused: .*; kept in {bucket}/run/quarantine and {bucket}/run/profile"
+    ):
+        component.validate_data.python_func(shop.package, raw, data, quarantine, profile, metrics)
+    fetched = storage.fetch(f"{bucket}/run/quarantine", tmp_path / "elsewhere", manifest="dataset.json")
+    assert Dataset.open(fetched).rows("orders") == 72
+    assert "is refused" in storage.fetch(f"{bucket}/run/profile", tmp_path / "elsewhere").read_text()
