@@ -69,7 +69,8 @@ def fit(
 ) -> Fitted:
     """Train on all rows, for as many epochs as rows held out at first say is best.
 
-    The held-out rows also calibrate a classification, by the slope of Platt scaling. They are whole stretches of time
+    The held-out rows also calibrate a classification, by the slope of Platt scaling, which stretches the odds about
+    those of the mean label, so that the usual answer stays where it is. They are whole stretches of time
     all over the window: single rows would share their hour with rows that are trained on, and the newest rows alone
     would say more about a changed rate than about too much training.
 
@@ -90,15 +91,16 @@ def fit(
     if not begun.final_epochs:
         probe = _Trainer(rows.take(~held_out), spec, task, build, world)
         found = _search(probe, unseen, spec, task, world, report, begun)
-    best = _best(found.losses)
+    epochs = best_epoch(found.losses)
     final = _Trainer(rows, spec, task, build, world)
     if begun.final_epochs:
         final.restore(begun.trainer)
-    for epoch in range(begun.final_epochs + 1, best + 1):
+    for epoch in range(begun.final_epochs + 1, epochs + 1):
         final.run_epoch()
         report(replace(found, final_epochs=epoch, trainer=final.state()))
     scale = _confidence(found.answers, unseen.labels) if task == "binary_classification" else 1.0
-    return Fitted(final.averaged.eval(), scale, best, list(found.losses))
+    usual = float(_prior(rows.labels, task))
+    return Fitted(final.averaged.eval(), scale, usual * (1 - scale), epochs, list(found.losses))
 
 
 def _search(
@@ -112,7 +114,7 @@ def _search(
         probe.run_epoch()
         answers = probe.answers(unseen)
         losses = (*progress.losses, world.of_leader(float(_loss(answers, unseen.labels, task).mean())))
-        best_answers = answers if _best(losses) == len(losses) else progress.answers
+        best_answers = answers if best_epoch(losses) == len(losses) else progress.answers
         progress = Progress(losses, best_answers, trainer=probe.state())
         report(progress)
     return progress
@@ -125,14 +127,14 @@ def _held_out(rows: int, share: float) -> Tensor:
     return stretch % every == every // 2
 
 
-def _best(losses: Sequence[float]) -> int:
+def best_epoch(losses: Sequence[float]) -> int:
     """The epoch with the least loss, counted from 1."""
     return min(range(len(losses)), key=losses.__getitem__) + 1
 
 
 def _settled(losses: Sequence[float], patience: int) -> bool:
     """Whether the best epoch lies so many epochs back."""
-    return bool(losses) and len(losses) - _best(losses) >= patience
+    return bool(losses) and len(losses) - best_epoch(losses) >= patience
 
 
 def _confidence(raw: Tensor, labels: Tensor) -> float:

@@ -3,17 +3,20 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from components.contract import examples, usecase
+from components.contract import digest, examples, usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
+from components.contract.usecase import UseCase
 from components.training import weights
+from components.training.checkpoint import Checkpoint
 from components.training.columns import Columns, TrainingRows, labelled_in_time_order, labels_of
-from components.training.fit import fit
+from components.training.fit import Progress, best_epoch, fit
 from components.training.network import Predictor
 from components.training.tracking import track
 from components.training.world import World
@@ -22,14 +25,25 @@ from components.training.world import World
 FEWEST_ROWS = 50
 
 
-def train(package: str, examples_path: Path | str, weights_path: Path | str, tracking: str) -> dict[str, float]:
-    """Train the use case's model and write the weights artifact; run by torchrun, all processes share each batch.
+def train(
+    package: str,
+    examples_path: Path | str,
+    weights_path: Path | str,
+    tracking: str,
+    *,
+    world: World | None = None,
+    checkpoint: str = "",
+) -> dict[str, float]:
+    """Train the use case's model and write the weights artifact.
 
     Args:
         package: the use case.
         examples_path: examples to learn from; rows without a label are left aside.
         weights_path: folder to make (by the leading process).
         tracking: MLflow URI that gets parameters and losses; empty for none.
+        world: the processes that share each batch; none but this one if left out.
+        checkpoint: path or URI of a file that takes the progress after each epoch, and that an interrupted training
+            goes on from; empty for none.
 
     Returns:
         What to log: rows, epochs, held-out loss.
@@ -37,6 +51,7 @@ def train(package: str, examples_path: Path | str, weights_path: Path | str, tra
     Raises:
         LooplineError: too few labelled rows, labels of one class only, or not 0 and 1 in a classification.
     """
+    world = world or World.alone()
     case = usecase.load(package)
     dataset = Dataset.open(examples_path)
     table = labelled_in_time_order(dataset.read(examples.TABLE), case.spec.entity.timestamp)
@@ -46,39 +61,78 @@ def train(package: str, examples_path: Path | str, weights_path: Path | str, tra
     mean, scale = _scale_of(labels, case.spec.task)
     rows = TrainingRows(*columns.tensors(table), labels=(labels - mean) / scale)
     spec = case.spec.model
-    world = World.join()
-
-    def report(epoch: int, loss: float) -> None:
-        if world.leads:
-            print(f"progress: epoch {epoch} of at most {spec.epochs}, held-out loss {loss:.4f}", flush=True)
-
-    try:
-        with _plain_arithmetic():
-            fitted = fit(rows, spec, case.spec.task, lambda: weights.build_network(case, spec, columns), world, report)
-    finally:
-        world.leave()
+    kept = Checkpoint(checkpoint, _identity(case, dataset, world)) if checkpoint else None
+    begun = _begun(kept, world)
+    with _plain_arithmetic(world.device):
+        fitted = fit(
+            rows,
+            spec,
+            case.spec.task,
+            lambda: weights.build_network(case, spec, columns),
+            world,
+            partial(_report, world=world, kept=kept, epochs=spec.epochs),
+            begun,
+        )
     figures = {"rows": float(len(rows)), "epochs": float(fitted.epochs), "held_out_loss": min(fitted.held_out_loss)}
     if world.leads:
         predictor = Predictor(fitted.network.cpu(), case.spec.task, fitted.scale * scale, fitted.shift * scale + mean)
         facts = {**_lineage(package, dataset), "rows": len(rows), "epochs": fitted.epochs}
         run = track(tracking, case.spec, facts, fitted.held_out_loss, figures) if tracking else ""
         provenance = {"tracking_run": run, "code": os.environ.get("LOOPLINE_REVISION", "")}
-        weights.save(Path(weights_path), weights.Trained(predictor, columns, spec, facts, provenance))
+        weights.save(Path(weights_path), weights.Trained(predictor, columns, spec, facts, figures, provenance))
     return figures
 
 
-@contextmanager
-def _plain_arithmetic() -> Iterator[None]:
-    """One thread and no denormals, for the time of a training; the process is left as it was found.
+def _begun(kept: Checkpoint | None, world: World) -> Progress:
+    """What an earlier attempt left, the same for all processes.
 
-    Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one.
+    Raises:
+        LooplineError: they read different ones, because that attempt was still at work.
+    """
+    begun = kept.read() if kept else Progress()
+    epochs = len(begun.losses) + begun.final_epochs
+    if world.of_leader(epochs) != epochs:
+        raise LooplineError("an earlier attempt of this training is still writing its checkpoint; it has to end first")
+    if epochs and world.leads:
+        print(f"progress: going on after {epochs} epochs of an earlier attempt", flush=True)
+    return begun
+
+
+def _report(progress: Progress, world: World, kept: Checkpoint | None, epochs: int) -> None:
+    """Tell of an epoch and keep it; one process does so for all."""
+    if not world.leads:
+        return
+    if progress.final_epochs:
+        print(f"progress: on all rows, epoch {progress.final_epochs} of {best_epoch(progress.losses)}", flush=True)
+    else:
+        loss = progress.losses[-1]
+        print(f"progress: epoch {len(progress.losses)} of at most {epochs}, held-out loss {loss:.4f}", flush=True)
+    if kept:
+        kept.write(progress)
+
+
+def _identity(case: UseCase, dataset: Dataset, world: World) -> str:
+    """What progress has to agree in with the training that goes on from it; more processes cut batches otherwise."""
+    return digest.of_value([case.package, case.spec.model.model_dump(), dataset.digest, world.size])
+
+
+@contextmanager
+def _plain_arithmetic(device: torch.device) -> Iterator[None]:
+    """One thread, no denormals and one order of sums, for the time of a training; the process is left as it was.
+
+    Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one. A
+    GPU has to be told; where it knows no such way for an operation of a use case's own network, it says so and goes on.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
         yield
     finally:
+        if device.type == "cuda":
+            torch.use_deterministic_algorithms(mode=False)
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
 

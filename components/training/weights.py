@@ -2,7 +2,8 @@
 
 Layout::
 
-    network.json           format, task, features, vocabularies, hyper-parameters, scale and shift, facts, provenance
+    network.json           format, task, features, vocabularies, hyper-parameters, scale and shift, facts, figures,
+                           provenance
     weights.safetensors    the tensors, no pickle
 """
 
@@ -30,12 +31,19 @@ TENSORS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained predictor with what is needed to use it."""
+    """A trained predictor with what is needed to use it.
+
+    Attributes:
+        facts: what it was made of; they go on into the model.
+        figures: what its training measured.
+        provenance: which run and code revision made it.
+    """
 
     predictor: Predictor
     columns: Columns
     spec: ModelSpec
     facts: Mapping[str, Any]
+    figures: Mapping[str, float]
     provenance: Mapping[str, str]
 
 
@@ -62,6 +70,7 @@ def save(path: Path, trained: Trained) -> None:
         "vocabularies": trained.columns.vocabularies,
         "spec": trained.spec.model_dump(),
         "facts": dict(trained.facts),
+        "figures": dict(trained.figures),
         "provenance": dict(trained.provenance),
     }
     with atomic.new_folder(path) as folder:
@@ -77,7 +86,7 @@ def load(path: Path, case: UseCase) -> Trained:
         LooplineError: there is none.
         CorruptArtifactError: its manifest is damaged.
     """
-    raw = read_manifest(path / MANIFEST, FORMAT, ("task", "features", "vocabularies", "spec"))
+    raw = _read(path)
     columns = Columns(
         tuple(Feature(**feature) for feature in raw["features"]),
         {name: tuple(values) for name, values in raw["vocabularies"].items()},
@@ -86,4 +95,18 @@ def load(path: Path, case: UseCase) -> Trained:
     network = build_network(case, spec, columns)
     network.load_state_dict(load_file(path / TENSORS))
     predictor = Predictor(network.eval(), raw["task"], raw["scale"], raw["shift"]).eval()
-    return Trained(predictor, columns, spec, raw["facts"], raw["provenance"])
+    return Trained(predictor, columns, spec, raw["facts"], raw["figures"], raw["provenance"])
+
+
+def figures(path: Path) -> dict[str, float]:
+    """What the training of an artifact measured: rows, epochs, held-out loss.
+
+    Raises:
+        LooplineError: there is none.
+        CorruptArtifactError: its manifest is damaged.
+    """
+    return dict(_read(path)["figures"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_manifest(path / MANIFEST, FORMAT, ("task", "features", "vocabularies", "spec", "figures"))

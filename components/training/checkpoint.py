@@ -1,0 +1,70 @@
+"""What an interrupted training goes on from: its progress after the last finished epoch, in one file, no pickle."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.fs as pafs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from components.contract import storage
+from components.training.fit import Progress
+
+FILE = "checkpoint.safetensors"
+_TRAINER = "trainer."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The one checkpoint of one training; each replaces the one before.
+
+    Attributes:
+        uri: the file, as path, file:// or s3://.
+        identity: digest of all that the training depends on; progress of another training is not gone on from.
+    """
+
+    uri: str
+    identity: str
+
+    def read(self) -> Progress:
+        """The progress kept last; none if there is no file, or a damaged one, or that of another training.
+
+        Raises:
+            LooplineError: the place cannot be reached.
+        """
+        store, path = storage.filesystem(self.uri)
+        with storage.explained(self.uri):
+            if store.get_file_info(path).type != pafs.FileType.File:
+                return Progress()
+        with tempfile.TemporaryDirectory(prefix="loopline-checkpoint-") as folder:
+            file = storage.fetch(self.uri, Path(folder))
+            try:
+                with safe_open(file, "pt") as opened:
+                    if (opened.metadata() or {}).get("identity") != self.identity:
+                        return Progress()
+                    tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            except SafetensorError:
+                return Progress()
+        return Progress(
+            losses=tuple(tensors["losses"].tolist()),
+            answers=tensors["answers"],
+            final_epochs=int(tensors["final_epochs"]),
+            trainer={name.removeprefix(_TRAINER): t for name, t in tensors.items() if name.startswith(_TRAINER)},
+        )
+
+    def write(self, progress: Progress) -> None:
+        """Keep progress instead of what was kept before.
+
+        Raises:
+            LooplineError: the place cannot be written to.
+        """
+        tensors = {f"{_TRAINER}{name}": tensor.contiguous().cpu() for name, tensor in progress.trainer.items()}
+        tensors["losses"] = torch.tensor(progress.losses, dtype=torch.float64)
+        tensors["answers"] = progress.answers
+        tensors["final_epochs"] = torch.tensor(progress.final_epochs)
+        with tempfile.TemporaryDirectory(prefix="loopline-checkpoint-") as folder:
+            file = Path(folder) / FILE
+            save_file(tensors, file, metadata={"identity": self.identity})
+            storage.put(file, self.uri)
