@@ -50,9 +50,12 @@ format: $(VENV)/ready ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: compile
+compile: $(VENV)/ready ## pipelines to KFP IR in build/pipelines, pipelines and schedules to objects in manifests/pipelines
+	@$(BIN)/loopline compile --manifests manifests/pipelines
+
 .PHONY: golden
-golden: $(VENV)/ready ## rewrite the compiled pipelines that tests/golden compares
-	@$(BIN)/pytest tests/golden --rewrite
+golden: compile ## the same: manifests/pipelines is what tests/golden compares
 
 .PHONY: bench
 bench: $(VENV)/ready ## measure against named peers; prints a table and writes bench.json

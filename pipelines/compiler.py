@@ -1,6 +1,8 @@
 """From the DAGs in this folder to KFP IR, with the image of each stage named for real."""
 
 import importlib
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 
 from components.contract import atomic, digest
 from components.contract.errors import LooplineError
+from components.contract.usecase import UseCase
 
 # By the name people type; the KFP name has dashes.
 PIPELINES = ("training", "validation", "batch_inference", "materialisation", "retrain")
@@ -35,6 +38,13 @@ def load(name: str) -> Any:
     return getattr(importlib.import_module(f"pipelines.{module}"), module)
 
 
+def ir_of(pipeline: Any) -> dict[str, Any]:
+    """The KFP IR of a pipeline object, with the bare image names of its components: ``loopline-<stage>``."""
+    from google.protobuf import json_format
+
+    return dict(json_format.MessageToDict(pipeline.pipeline_spec))
+
+
 def compile_to(pipeline: Any, path: Path, tags: dict[str, str], registry: str = "") -> dict[str, Any]:
     """Compile a pipeline to KFP IR at ``path`` and return that IR.
 
@@ -44,19 +54,34 @@ def compile_to(pipeline: Any, path: Path, tags: dict[str, str], registry: str = 
         tags: image tag by stage; components name their image ``loopline-<stage>`` and get ``:<tag>`` here.
         registry: prefix of the image names, for example ``ghcr.io/acme/``.
     """
-    from kfp import compiler
+    ir = with_images(ir_of(pipeline), tags, registry)
+    atomic.write_text(path, as_yaml(ir))
+    return ir
 
-    with atomic.new_file(path) as partial:
-        target = partial.with_suffix(".yaml")
-        compiler.Compiler().compile(pipeline, str(target))
-        ir = yaml.safe_load(target.read_text(encoding="utf-8"))
-        for executor in ir["deploymentSpec"]["executors"].values():
-            image = executor["container"]["image"]
-            executor["container"]["image"] = f"{registry}{image}:{tags[image.removeprefix('loopline-')]}"
-        text = yaml.safe_dump(ir, sort_keys=True, width=120)
-        target.unlink()
-        partial.write_text(text, encoding="utf-8")
-    return dict(ir)
+
+def with_images(ir: dict[str, Any], tags: Mapping[str, str], registry: str = "") -> dict[str, Any]:
+    """An IR with the bare names of its images completed, in place.
+
+    Args:
+        ir: the IR.
+        tags: image tag by stage.
+        registry: prefix of the image names.
+    """
+    for executor in ir["deploymentSpec"]["executors"].values():
+        image = executor["container"]["image"]
+        executor["container"]["image"] = f"{registry}{image}:{tags[image.removeprefix('loopline-')]}"
+    return ir
+
+
+def as_yaml(*documents: Any) -> str:
+    """Values as YAML documents, the same bytes for the same values."""
+    return yaml.safe_dump_all(documents, sort_keys=True, width=120, allow_unicode=True)
+
+
+def project_version() -> str:
+    """The version in pyproject.toml: the tag of images in committed manifests."""
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
 
 
 def stage_code(stage: str) -> dict[str, str]:
@@ -82,7 +107,15 @@ def lock_digest() -> str:
     return digest.of_file(PROJECT / "constraints.txt")
 
 
-def code_tags() -> dict[str, str]:
-    """An image tag for each stage that changes with its code or the lock: what a laptop run compiles with."""
-    lock = lock_digest()
-    return {stage: digest.of_value([stage_code(stage), lock]).removeprefix("sha256:")[:16] for stage in STAGES}
+def code_tags(case: UseCase | None = None) -> dict[str, str]:
+    """The tag of each stage's image that holds exactly this code: what a laptop run compiles with.
+
+    It changes with anything that goes into the image: its stage, the contract, the use cases, Dockerfiles, the lock.
+
+    Args:
+        case: a use case; if the project does not hold it, it is counted as well.
+    """
+    from pipelines.images import catalogue
+
+    outside = catalogue.outside(case) if case else None
+    return {stage: catalogue.tag(catalogue.IMAGES[stage], outside) for stage in STAGES}

@@ -46,18 +46,25 @@ def run(
 @app.command("compile")
 def compile_(
     pipeline: Annotated[str, typer.Argument(help="Which; all if left out.")] = "",
-    output: Annotated[Path, typer.Option(help="Folder for the YAML files.")] = Path("compiled"),
+    output: Annotated[Path, typer.Option(help="Folder for KFP IR, one YAML file a pipeline.")] = Path(
+        "build/pipelines"
+    ),
     tag: Annotated[str, typer.Option(help="Tag of the stage images; by default one of the code's digest.")] = "",
     registry: Annotated[str, typer.Option(help="Prefix of the image names, e.g. ghcr.io/acme/")] = "",
+    manifests: Annotated[
+        Path | None, typer.Option(help="Folder for Kubernetes objects of all pipelines and schedules.")
+    ] = None,
+    usecase: Annotated[
+        list[str] | None,
+        typer.Option("--usecase", help="A use case outside usecases/ whose schedules are wanted.", metavar="PACKAGE"),
+    ] = None,
 ) -> None:
-    """Compile pipelines to KFP IR."""
-    from pipelines import compiler
+    """Compile pipelines to KFP IR, and with --manifests to the objects that Kubernetes holds."""
+    from pipelines.command.compiling import compile_ir, compile_manifests
 
-    tags = dict.fromkeys(compiler.STAGES, tag) if tag else compiler.code_tags()
-    for name in [compiler.known_pipeline(pipeline)] if pipeline else compiler.PIPELINES:
-        path = output / f"{name}.yaml"
-        compiler.compile_to(compiler.load(name), path, tags, registry)
-        console.print(f"{path}", highlight=False)
+    compile_ir(pipeline, output, tag, registry, console)
+    if manifests:
+        compile_manifests(manifests, usecase or [], console)
 
 
 @app.command()
