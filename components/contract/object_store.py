@@ -7,6 +7,7 @@ client finds credentials by. Without an endpoint it is Amazon's.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,15 +43,7 @@ def connect(uri: str) -> tuple[pafs.FileSystem, str]:
     if not path:
         raise LooplineError(f"{uri} names no bucket; write s3://bucket/key")
     expect_credentials(uri)
-    store = pafs.S3FileSystem(
-        endpoint_override=endpoint(),
-        region=region(),
-        connect_timeout=CONNECT_SECONDS,
-        request_timeout=REQUEST_SECONDS,
-        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
-        allow_delayed_open=True,  # a small object is one request
-    )
-    return store, path
+    return _store(endpoint(), region(), CONNECT_SECONDS, REQUEST_SECONDS, *map(os.environ.get, _CREDENTIALS)), path
 
 
 def endpoint() -> str | None:
@@ -92,6 +85,21 @@ def expect_credentials(uri: str) -> None:
             f"there are no credentials for {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
             "(in a pod they come from the Secret loopline-s3)"
         )
+
+
+@cache
+def _store(
+    address: str | None, place: str | None, connect_seconds: float, request_seconds: float, *_: str | None
+) -> pafs.FileSystem:
+    """Making a connection outlasts most requests. Credentials are given so that a change of them is noticed."""
+    return pafs.S3FileSystem(
+        endpoint_override=address,
+        region=place,
+        connect_timeout=connect_seconds,
+        request_timeout=request_seconds,
+        retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        allow_delayed_open=True,  # a small object is one request
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ again; no change is lost and none is seen in halves.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from components.contract import object_store
@@ -54,27 +55,29 @@ def replace(uri: str, content: bytes, tag: str | None) -> bool:
 
 @contextmanager
 def _client(uri: str) -> Iterator[tuple[Any, dict[str, str]]]:
-    """A client of the store, and the bucket and key of a URI as its arguments.
-
-    Arrow has no conditions, so this is botocore: it is in the images that have something to point at.
-    """
+    """A client of the store, and the bucket and key of a URI as its arguments."""
     import botocore.exceptions  # noqa: PLC0415 - not in every image
+
+    object_store.expect_credentials(uri)
+    bucket, _, key = uri.removeprefix(object_store.SCHEME).partition("/")
+    with object_store.explained(uri):
+        try:
+            yield _made_client(object_store.endpoint(), object_store.region()), {"Bucket": bucket, "Key": key}
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            raise OSError(str(error)) from error
+
+
+@cache
+def _made_client(endpoint: str | None, region: str | None) -> Any:
+    """Arrow has no conditions, so this is botocore: it is in the images that have something to point at."""
     import botocore.session  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    object_store.expect_credentials(uri)
     settings = Config(
         connect_timeout=object_store.CONNECT_SECONDS,
         read_timeout=object_store.REQUEST_SECONDS,
         retries={"total_max_attempts": object_store.ATTEMPTS},
-        s3={"addressing_style": "path" if object_store.endpoint() else "auto"},
+        s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    bucket, _, key = uri.removeprefix(object_store.SCHEME).partition("/")
-    with object_store.explained(uri):
-        try:
-            client = botocore.session.get_session().create_client(
-                "s3", region_name=object_store.region(), endpoint_url=object_store.endpoint(), config=settings
-            )
-            yield client, {"Bucket": bucket, "Key": key}
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise OSError(str(error)) from error
+    session = botocore.session.get_session()
+    return session.create_client("s3", region_name=region, endpoint_url=endpoint, config=settings)

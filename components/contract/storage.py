@@ -7,7 +7,7 @@ those of its predecessor were taken away: what has its manifest is complete.
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -107,18 +107,20 @@ def put(source: Path, uri: str | Path) -> None:
                 shutil.copyfile(source, partial)
 
 
-def copy(uri: str, to: str) -> None:
-    """Copy a tree within an object store; the store does it, and no byte comes here.
+def copy(uri: str, to: str, files: Sequence[str]) -> None:
+    """Copy files of a tree within an object store; the store does it, and no byte comes here.
+
+    Args:
+        uri: the tree.
+        to: the tree that they shall be in.
+        files: their names relative to the tree.
 
     Raises:
-        LooplineError: there is nothing, or the store cannot be written.
+        LooplineError: one is not there, or the store cannot be written.
     """
     store, path = filesystem(uri)
     _, target = filesystem(to)
     with _explained(uri):
-        files = list(_files(store, path))
-        if not files:
-            raise LooplineError(_nothing_at(store, uri))
         _each(lambda name: store.copy_file(f"{path}/{name}", f"{target}/{name}"), files)
 
 
@@ -140,8 +142,8 @@ def remove(uri: str) -> None:
         LooplineError: the store cannot be written.
     """
     store, path = filesystem(uri)
-    with _explained(uri):
-        _each(lambda name: store.delete_file(f"{path}/{name}"), list(_files(store, path)))
+    with _explained(uri), suppress(FileNotFoundError):
+        store.delete_dir(path)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def publish(
         usecase: package of the use case, such as usecases.flights.
         start: first moment of the window, the beginning of a day; without a zone, in the use case's timezone.
         end: end of the window, excluded, the beginning of a day.
-        destination: folder to publish under; readers find the predictions in its folder current.
+        destination: folder or s3:// prefix to publish under; readers find the predictions through current in it.
         predictions: predictions of exactly this window.
         receipt: where they are, rows by date, the model's version and digest.
     """

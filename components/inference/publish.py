@@ -7,8 +7,10 @@ from typing import Any
 from components.contract import atomic
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
+from components.contract.storage import filesystem, is_remote
 from components.contract.usecase import load
 from components.contract.window import Window
+from components.inference.object_snapshots import ObjectSnapshots
 from components.inference.partitions import LocalDays, write_by_day
 from components.inference.snapshots import Snapshots
 
@@ -24,14 +26,15 @@ def publish(
 
     Readers find ``<destination>/current/date=YYYY-MM-DD/part-0.parquet``, by the local date of the event in the use
     case's timezone, with the columns of the predictions. (The partition is called ``event_date`` where ``date`` is one
-    of these.) The dates in [start, end) are replaced, also those that have no rows any more; others stay. Publishing
-    the same predictions again changes nothing.
+    of these. In an object store ``<destination>/current.json`` names the snapshot that has these partitions.) The dates
+    in [start, end) are replaced, also those that have no rows any more; others stay. Publishing the same predictions
+    again changes nothing.
 
     Args:
         usecase: package of the use case.
         start: first moment of the window; it must begin a local day.
         end: end of the window, excluded; it must begin a local day.
-        destination: the folder to publish under.
+        destination: the folder to publish under, or ``s3://bucket/prefix``.
         predictions_path: predictions of exactly this window.
         receipt_path: the JSON file to write.
 
@@ -58,12 +61,12 @@ def publish(
     def write(folder: Path) -> None:
         dates.update(write_by_day(predictions.file(TABLE), spec.entity.timestamp, days, folder, partition))
 
-    snapshots = Snapshots(destination)
+    snapshots = _snapshots(destination)
     snapshot = snapshots.replace([f"{partition}={name}" for name in days.names], write)
     facts = predictions.facts
     receipt = {
         "path": str(snapshots.link),
-        "snapshot": snapshot.name,
+        "snapshot": snapshot,
         "partition": partition,
         "window": facts["window"],
         "dates": dates,
@@ -73,6 +76,11 @@ def publish(
     }
     atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
     return receipt
+
+
+def _snapshots(destination: Path | str) -> Snapshots | ObjectSnapshots:
+    _, path = filesystem(destination)
+    return ObjectSnapshots(str(destination)) if is_remote(destination) else Snapshots(path)
 
 
 def _expect_publishable(predictions: Dataset, window: Window) -> None:

@@ -1,11 +1,11 @@
-"""Storage of published predictions: whole snapshots, of which readers see one at a time.
+"""Published predictions on a disk: whole snapshots, of which readers see one at a time.
 
 Layout::
 
     <root>/current                                    -> snapshots/<number>, replaced by one rename
     <root>/snapshots/<number>/<partition>/<file>      the current snapshot and the one before it
 
-All that touches storage is here, and nothing here knows what is stored.
+All that touches the disk is here, and nothing here knows what is stored.
 """
 
 import fcntl
@@ -31,14 +31,9 @@ class Snapshots:
 
     Args:
         root: a folder on this machine, made when it is first written.
-
-    Raises:
-        LooplineError: the root is an address, such as s3://bucket.
     """
 
     def __init__(self, root: Path | str) -> None:
-        if "://" in str(root):
-            raise LooplineError(f"{root} is no folder on this machine; predictions can only be published to one")
         self._root = Path(root)
         self._folder = self._root / FOLDER
 
@@ -54,7 +49,7 @@ class Snapshots:
             return None
         return self._folder / self.link.readlink().name
 
-    def replace(self, partitions: Collection[str], write: Callable[[Path], None]) -> Path:
+    def replace(self, partitions: Collection[str], write: Callable[[Path], None]) -> str:
         """Let readers see some partitions anew, all at once; the others stay as they are.
 
         One writer at a time; another waits. What a killed one left is removed. If the bytes are what readers see
@@ -65,7 +60,7 @@ class Snapshots:
             write: writes partitions into the empty folder that it is given.
 
         Returns:
-            The snapshot that readers now see.
+            The name of the snapshot that readers now see.
 
         Raises:
             LooplineError: the root cannot be written or the disk is full; readers see what they saw before.
@@ -78,7 +73,7 @@ class Snapshots:
             new.mkdir()
             try:
                 write(new)
-                if former is None or _content(new) != _content(former, partitions):
+                if former is None or contents(new) != contents(former, partitions):
                     for kept in _partitions(former):
                         if kept.name not in partitions:
                             shutil.copytree(kept, new / kept.name, copy_function=_link_or_copy)
@@ -87,7 +82,7 @@ class Snapshots:
             finally:
                 shutil.rmtree(new, ignore_errors=True)
             self._tidy(former)
-            return former
+            return former.name
 
     def _show(self, snapshot: Path) -> None:
         link = self._folder / f"{CURRENT}{atomic.PARTIAL}new"
@@ -130,13 +125,13 @@ class Snapshots:
             raise LooplineError(f"{why}: nothing was published and {self.link} is as it was; {remedy}") from error
 
 
+def contents(snapshot: Path, chosen: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+    """Digests of the files in all partitions of a snapshot, or in the chosen ones, by partition."""
+    return {p.name: digest.of_files(p) for p in _partitions(snapshot) if chosen is None or p.name in chosen}
+
+
 def _partitions(snapshot: Path | None) -> list[Path]:
     return sorted(path for path in snapshot.iterdir() if path.is_dir()) if snapshot else []
-
-
-def _content(snapshot: Path, chosen: Collection[str] | None = None) -> dict[str, dict[str, str]]:
-    """Digests of the files in all partitions, or in the chosen ones."""
-    return {p.name: digest.of_files(p) for p in _partitions(snapshot) if chosen is None or p.name in chosen}
 
 
 def _link_or_copy(source: str, target: str) -> None:

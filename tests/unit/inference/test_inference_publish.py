@@ -183,9 +183,9 @@ def test_damaged_predictions_are_refused(usecase: str, predicted: Predicted, des
         publish(usecase, destination=destination, **arguments)
 
 
-def test_an_address_is_refused(usecase: str, predicted: Predicted) -> None:
+def test_an_address_of_another_kind_is_refused(usecase: str, predicted: Predicted) -> None:
     arguments = predicted("2024-03-20", "2024-03-22")
-    assert "no folder on this machine" in refusal(usecase, "s3://bucket/predictions", arguments)
+    assert "give a path, file:///path or s3://bucket/key" in refusal(usecase, "gs://bucket/predictions", arguments)
 
 
 def test_a_file_in_the_way_is_one_sentence(usecase: str, predicted: Predicted, tmp_path: Path) -> None:

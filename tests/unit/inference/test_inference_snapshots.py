@@ -21,7 +21,7 @@ def replace(snapshots: Snapshots, replaced: set[str], content: dict[str, str]) -
             (folder / name).mkdir()
             (folder / name / "part").write_text(text)
 
-    return snapshots.replace(replaced, write)
+    return snapshots.link.parent / "snapshots" / snapshots.replace(replaced, write)
 
 
 def readable(folder: Path) -> dict[str, str]:
