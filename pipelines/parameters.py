@@ -1,15 +1,17 @@
-"""The parameters of each pipeline: given by the person, else by the use case and the home."""
+"""The parameters of each pipeline: given by the person, else by the use case, its schedule and where state lies."""
 
 import difflib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from components.contract.errors import LooplineError
 from components.contract.spec import UseCaseSpec
 from components.contract.usecase import UseCase
 from components.contract.window import parse_time
+from components.training.target import TARGETS
 from pipelines import compiler
 from pipelines.laptop.home import Home
 
@@ -17,13 +19,35 @@ from pipelines.laptop.home import Home
 VERSIONS = ("version", "champion")
 
 
-def complete(pipeline: str, case: UseCase, home: Home, given: Mapping[str, str]) -> dict[str, str]:
+class Places(Protocol):
+    """Where state lies: a laptop's home, or a cluster."""
+
+    @property
+    def registry(self) -> str:
+        """MLflow URI of the model registry."""
+
+    @property
+    def tracking(self) -> str:
+        """MLflow URI of the experiment tracking."""
+
+    @property
+    def training(self) -> str:
+        """Where training steps train: pod, their own, or trainjob."""
+
+    def features(self, usecase: str) -> str:
+        """Feature store of a use case."""
+
+    def predictions(self, usecase: str) -> str:
+        """Where a use case's batch predictions are published."""
+
+
+def complete(pipeline: str, case: UseCase, places: Places, given: Mapping[str, str]) -> dict[str, str]:
     """All parameters of a pipeline but ``usecase``.
 
     Args:
         pipeline: its name.
         case: the use case, whose replay windows are the defaults.
-        home: where state lies.
+        places: where state lies.
         given: what the person said; wins.
 
     Raises:
@@ -36,14 +60,16 @@ def complete(pipeline: str, case: UseCase, home: Home, given: Mapping[str, str])
             close = difflib.get_close_matches(key, wanted, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(wanted)}"
             raise LooplineError(f"pipeline {pipeline} has no parameter '{key}'; {hint}")
-    values = {**_defaults(name, case, home, given), **given}
+    values = {**_defaults(name, case, places, given), **given}
     for start, end in (("start", "end"), ("evaluate_start", "evaluate_end"), ("compare_start", "compare_end")):
         if start in wanted:
             case.spec.window(values[start], values[end])
+    if "target" in wanted and values["target"] not in TARGETS:
+        raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")
     return {key: values[key] for key in wanted}
 
 
-def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) -> dict[str, str]:
+def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]) -> dict[str, str]:
     replay = case.spec.replay
     windows = {
         "training": replay.train,
@@ -52,10 +78,11 @@ def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) ->
         "materialisation": replay.batch,
     }
     values: dict[str, Any] = {
-        "registry": home.registry,
-        "tracking": home.registry,
-        "store": home.features(case.spec.name),
-        "destination": home.predictions(case.spec.name),
+        "registry": places.registry,
+        "tracking": places.tracking,
+        "target": places.training,
+        "store": places.features(case.spec.name),
+        "destination": places.predictions(case.spec.name),
         "evaluate_start": str(replay.validate_on[0]),
         "evaluate_end": str(replay.validate_on[1]),
         "compare_start": str(replay.compare[0]),
@@ -71,6 +98,28 @@ def _defaults(name: str, case: UseCase, home: Home, given: Mapping[str, str]) ->
     else:
         values["start"], values["end"] = (str(moment) for moment in windows[name])
     return values
+
+
+def scheduled(pipeline: str, case: UseCase, moment: datetime) -> dict[str, str]:
+    """The window of a run that was scheduled for a moment, as parameters; of a retraining, what it compares on.
+
+    Args:
+        pipeline: its name.
+        case: the use case, whose ``schedule`` says where the window lies.
+        moment: when the run was scheduled, with a zone.
+
+    Raises:
+        LooplineError: the use case has no schedule for that pipeline.
+    """
+    name = compiler.known_pipeline(pipeline)
+    schedule = case.spec.schedule.given().get(name)
+    if schedule is None:
+        raise LooplineError(
+            f"use case {case.spec.name} has no schedule.{name}, so nothing says which window a moment stands for; "
+            f"add it to {case.folder / 'usecase.yaml'}, or give the window with --param"
+        )
+    start, end = schedule.window_at(moment, ZoneInfo(case.spec.timezone))
+    return {"compare_start": start, "compare_end": end} if name == "retrain" else {"start": start, "end": end}
 
 
 def _earlier(moment: str, spec: UseCaseSpec) -> str:

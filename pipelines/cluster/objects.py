@@ -1,4 +1,4 @@
-"""The objects in manifests/pipelines: pipelines, their versions and schedules, and what kustomize has to know of them."""
+"""The objects in manifests/pipelines: pipelines, their versions, schedules, and what kustomize has to know of them."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -61,6 +61,16 @@ class Home:
         """MLflow tracking URI."""
         return f"sqlite:///{self.root / 'registry' / 'mlflow.db'}"
 
+    @property
+    def tracking(self) -> str:
+        """MLflow URI of the experiment tracking: the registry's."""
+        return self.registry
+
+    @property
+    def training(self) -> str:
+        """Where training steps train: in their own process."""
+        return "pod"
+
     def features(self, usecase: str) -> str:
         """Feature store of a use case."""
         return str(self.root / "features" / usecase)
@@ -70,16 +80,23 @@ class Home:
         return str(self.root / "predictions" / usecase)
 
 
+def local_folder(location: str) -> Path | None:
+    """The folder of a stateful place, given by its path or as a SQLite URL. None if it is not on this machine."""
+    path = location.removeprefix("sqlite:///")
+    if "://" in path:
+        return None
+    return Path(path).parent if path != location else Path(path)
+
+
 def location_identity(location: str) -> str | None:
     """What tells whether a stateful place is still the one, and as, a step left it. None if not on this machine.
 
     A mark is made in the place when it is first used, so that its successor, once it is deleted, has another identity.
     A place with a ``current`` link (published predictions) is also told by where that points.
     """
-    path = location.removeprefix("sqlite:///")
-    if "://" in path:
+    folder = local_folder(location)
+    if folder is None:
         return None
-    folder = Path(path).parent if path != location else Path(path)
     mark = folder / IDENTITY
     if not mark.is_file():
         atomic.write_text(mark, uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""manifests/pipelines is committed: a changed interface, image, order or schedule is a diff. `make compile` rewrites it."""
+"""manifests/pipelines is committed: a changed interface, image, order or schedule is a diff; see `make compile`."""
 
 import os
 import re
