@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ class KeyParts(BaseModel):
         inputs: content digest by input artifact.
         locations: identity of each stateful place that a parameter names.
         source: fingerprint of the data behind the use case's source (ingest only).
+        environment: digest of what its image has below the code; empty for a process of this machine.
     """
 
     code: dict[str, str] = {}
@@ -46,6 +48,7 @@ class KeyParts(BaseModel):
     inputs: dict[str, str] = {}
     locations: dict[str, str] = {}
     source: str = ""
+    environment: str = ""
 
 
 class Step(BaseModel):
@@ -141,7 +144,9 @@ def new_run(runs: Path, pipeline: str, usecase: str, parameters: Mapping[str, An
 
 def list_runs(runs: Path) -> list[Run]:
     """All runs, oldest first; one whose process is gone without an end is given the state ``killed``."""
-    return sorted((_read(runs, file) for file in runs.glob("*/run.json")), key=lambda run: run.started)
+    found = (_read(runs, file) for file in runs.glob("*/run.json"))
+    # Two may begin in the same millisecond; the numbers that make their ids free (-2, -10) then say which was first.
+    return sorted(found, key=lambda run: (run.started, [int(n) for n in re.findall(r"\d+", run.id)]))
 
 
 def find_run(runs: Path, identity: str) -> Run:
@@ -165,7 +170,7 @@ def _read(runs: Path, file: Path) -> Run:
         run = Run.model_validate_json(file.read_bytes())
     except ValueError as error:
         raise LooplineError(f"{file} is damaged; delete the folder {file.parent}") from error
-    if run.state == "running" and not _alive(run.process):
+    if run.state == "running" and not is_alive(run.process):
         run.state = "killed"
         run.error = "its process ended without a word; run the same command again to resume from its finished steps"
         for step in run.steps:
@@ -175,7 +180,8 @@ def _read(runs: Path, file: Path) -> Run:
     return run
 
 
-def _alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of that id is there."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -14,10 +14,11 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-def test_ids_are_free_and_sort_by_time(runs):
-    made = [new_run(runs, "training", "usecases.flights", {"start": "2013-01-01"}) for _ in range(3)]
-    assert len({run.id for run in made}) == 3
-    assert [run.id for run in list_runs(runs)] == [run.id for run in sorted(made, key=lambda run: run.started)]
+def test_ids_are_free_and_sort_by_time(runs, monkeypatch):
+    monkeypatch.setattr("pipelines.laptop.records.now", lambda: "2026-01-01T00:00:00.000+00:00")  # all at once
+    made = [new_run(runs, "training", "usecases.flights", {"start": "2013-01-01"}) for _ in range(12)]
+    assert len({run.id for run in made}) == 12
+    assert [run.id for run in list_runs(runs)] == [run.id for run in made]
     assert find_run(runs, "last").id == list_runs(runs)[-1].id
 
 
