@@ -21,6 +21,7 @@ def retrain(
     compare_end: str,
     registry: str,
     tracking: str,
+    target: str = "pod",
 ) -> None:
     """Train a challenger and promote it only if it is better than the champion and passes the gates.
 
@@ -33,10 +34,11 @@ def retrain(
         compare_end: end of that window, excluded.
         registry: MLflow URI of the model registry.
         tracking: MLflow URI of the experiment tracking.
+        target: where to train: pod, the step's own, or trainjob, on the nodes of a TrainJob.
     """
     learned = training_examples(usecase=usecase, start=start, end=end).outputs["examples"]
     unseen = comparison_examples(usecase=usecase, start=compare_start, end=compare_end).outputs["examples"]
-    trained = train(usecase=usecase, tracking=tracking, examples=learned)
+    trained = train(usecase=usecase, tracking=tracking, target=target, examples=learned)
     challenger = package(usecase=usecase, weights=trained.outputs["weights"], examples=learned).outputs["model"]
     reigning = fetch_model(usecase=usecase, registry=registry, version=champion).outputs["model"]
     of_challenger = evaluate(usecase=usecase, model=challenger, examples=unseen)

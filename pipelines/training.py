@@ -13,7 +13,14 @@ evaluation_examples = examples_of("evaluation-examples")
 
 @dsl.pipeline(name="training")
 def training(
-    usecase: str, start: str, end: str, evaluate_start: str, evaluate_end: str, registry: str, tracking: str
+    usecase: str,
+    start: str,
+    end: str,
+    evaluate_start: str,
+    evaluate_end: str,
+    registry: str,
+    tracking: str,
+    target: str = "pod",
 ) -> None:
     """Train on one window, evaluate on another, register the packaged model as candidate.
 
@@ -27,10 +34,11 @@ def training(
         evaluate_end: end of the evaluation window, excluded.
         registry: MLflow URI of the model registry.
         tracking: MLflow URI of the experiment tracking.
+        target: where to train: pod, the step's own, or trainjob, on the nodes of a TrainJob.
     """
     learned = training_examples(usecase=usecase, start=start, end=end)
     unseen = evaluation_examples(usecase=usecase, start=evaluate_start, end=evaluate_end)
-    trained = train(usecase=usecase, tracking=tracking, examples=learned.outputs["examples"])
+    trained = train(usecase=usecase, tracking=tracking, target=target, examples=learned.outputs["examples"])
     packaged = package(usecase=usecase, weights=trained.outputs["weights"], examples=learned.outputs["examples"])
     evaluated = evaluate(usecase=usecase, model=packaged.outputs["model"], examples=unseen.outputs["examples"])
     register(

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--usecase", required=True, help="package of the use case")
     parser.add_argument("--examples", required=True, help="examples artifact, as path or URI")
     parser.add_argument("--weights", required=True, help="weights artifact to make, as path or URI")
-    parser.add_argument("--checkpoint", default="", help="file to keep progress in, as path or URI; none if left out")
+    parser.add_argument("--checkpoint", default="", help="folder to keep progress in, as path or URI; none if left out")
     parser.add_argument("--tracking", default="", help="MLflow URI; none if left out")
     given = parser.parse_args()
     try:

@@ -4,7 +4,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.fs as pafs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -21,7 +20,7 @@ class Checkpoint:
     """The one checkpoint of one training; each replaces the one before.
 
     Attributes:
-        uri: the file, as path, file:// or s3://.
+        uri: the folder that it lies in, as path, file:// or s3://.
         identity: digest of all that the training depends on; progress of another training is not gone on from.
     """
 
@@ -34,12 +33,10 @@ class Checkpoint:
         Raises:
             LooplineError: the place cannot be reached.
         """
-        store, path = storage.filesystem(self.uri)
-        with storage.explained(self.uri):
-            if store.get_file_info(path).type != pafs.FileType.File:
-                return Progress()
+        if FILE not in storage.names(self.uri):
+            return Progress()
         with tempfile.TemporaryDirectory(prefix="loopline-checkpoint-") as folder:
-            file = storage.fetch(self.uri, Path(folder))
+            file = storage.fetch(f"{self.uri}/{FILE}", Path(folder))
             try:
                 with safe_open(file, "pt") as opened:
                     if (opened.metadata() or {}).get("identity") != self.identity:
@@ -67,4 +64,4 @@ class Checkpoint:
         with tempfile.TemporaryDirectory(prefix="loopline-checkpoint-") as folder:
             file = Path(folder) / FILE
             save_file(tensors, file, metadata={"identity": self.identity})
-            storage.put(file, self.uri)
+            storage.put(file, f"{self.uri}/{FILE}")

@@ -7,6 +7,7 @@ from kfp import dsl
 def train(
     usecase: str,
     tracking: str,
+    target: str,
     examples: dsl.Input[dsl.Dataset],
     weights: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
@@ -16,6 +17,7 @@ def train(
     Args:
         usecase: package of the use case.
         tracking: MLflow URI.
+        target: pod, to train in this step's own, or trainjob.
         examples: what to learn from.
         weights: trained weights.
         metrics: rows, epochs, held-out loss.
@@ -23,9 +25,9 @@ def train(
     from pathlib import Path
 
     from components.contract import digest
-    from components.training.train import train
+    from components.training.target import train_at
 
-    for name, value in train(usecase, examples.path, weights.path, tracking).items():
+    for name, value in train_at(target, usecase, examples.path, weights.path, tracking).items():
         metrics.log_metric(name, value)
     weights.metadata["digest"] = digest.of_tree(Path(weights.path))
 

@@ -42,7 +42,7 @@ def train(
         weights_path: folder to make (by the leading process).
         tracking: MLflow URI that gets parameters and losses; empty for none.
         world: the processes that share each batch; none but this one if left out.
-        checkpoint: path or URI of a file that takes the progress after each epoch, and that an interrupted training
+        checkpoint: path or URI of a folder that takes the progress after each epoch, and that an interrupted training
             goes on from; empty for none.
 
     Returns:

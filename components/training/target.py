@@ -1,0 +1,26 @@
+"""Where a training runs: in the step's own pod, or in a TrainJob on other nodes."""
+
+from pathlib import Path
+
+from components.contract.errors import LooplineError
+
+TARGETS = ("pod", "trainjob")
+
+
+def train_at(
+    target: str, package: str, examples_path: Path | str, weights_path: Path | str, tracking: str
+) -> dict[str, float]:
+    """Train the use case's model here or there, write the weights artifact, and return what to log.
+
+    Raises:
+        LooplineError: there is no such target, or the training could not be done.
+    """
+    if target == "pod":
+        from components.training.train import train  # noqa: PLC0415 - torch, which only this process needs then
+
+        return train(package, examples_path, weights_path, tracking)
+    if target == "trainjob":
+        from components.training.nodes import default_store, train_on_nodes  # noqa: PLC0415
+
+        return train_on_nodes(package, examples_path, weights_path, tracking, default_store())
+    raise LooplineError(f"there is no training target '{target}'; there are {', '.join(TARGETS)}")

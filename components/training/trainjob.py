@@ -1,0 +1,122 @@
+"""A training as a TrainJob of Kubeflow Trainer: its name, its manifest, and what its status says.
+
+What the nodes are (image, number, GPUs, queue, how long they may take) is the TrainingRuntime's to say, so that a
+change of hardware is a change of one object in Git. The TrainJob only says what is trained.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from components import contract
+from components.contract import digest
+from components.contract.duration import parse_duration
+from components.contract.errors import LooplineError
+from components.contract.usecase import UseCase
+
+GROUP = "trainer.kubeflow.org"
+VERSION = "v1alpha1"
+RUNTIME = "loopline-torch"
+# Of the TrainingRuntime, read here: how long a job may take from its creation on, waiting in a queue included.
+DEADLINE = "loopline.dev/deadline"
+QUEUE = "kueue.x-k8s.io/queue-name"
+# The replicated job whose pods train, as the TrainingRuntime names it.
+NODES = "node"
+
+Phase = Literal["waiting", "running", "complete", "failed"]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a TrainJob stands, and that in words."""
+
+    phase: Phase
+    words: str
+
+
+def name_of(case: UseCase, examples: str, tracking: str) -> str:
+    """A name that is the same for the same training: a step that is tried again finds the job it has started.
+
+    It leaves room for what JobSet appends to make names of pods, which have at most 63 characters.
+
+    Args:
+        case: the use case.
+        examples: digest of the examples.
+        tracking: MLflow URI.
+    """
+    code = [digest.of_files(folder, "*.py") for folder in (Path(__file__).parent, *map(Path, contract.__path__))]
+    revision = os.environ.get("LOOPLINE_REVISION", "")
+    identity = digest.of_value([case.package, case.code_digest(), examples, tracking, code, revision])
+    label = re.sub(r"[^a-z0-9]+", "-", case.spec.name.lower()).strip("-")[:20].strip("-")
+    return f"train-{label}-{identity.removeprefix(digest.PREFIX)[:12]}"
+
+
+def manifest(name: str, runtime: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """The TrainJob to create.
+
+    Args:
+        name: its name.
+        runtime: the TrainingRuntime that it runs on.
+        arguments: of ``python -m components.training``.
+
+    Raises:
+        LooplineError: the runtime does not say how long a job may take.
+    """
+    queue = runtime["metadata"].get("labels", {}).get(QUEUE)
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "TrainJob",
+        "metadata": {
+            "name": name,
+            "labels": {
+                "app.kubernetes.io/name": "loopline-training",
+                "app.kubernetes.io/component": "training",
+                "app.kubernetes.io/part-of": "loopline",
+                **({QUEUE: queue} if queue else {}),
+            },
+        },
+        "spec": {
+            "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": RUNTIME},
+            # The step waits no longer either; this ends a job whose step has gone without a word.
+            "activeDeadlineSeconds": int(deadline_of(runtime).total_seconds()),
+            "trainer": {"args": list(arguments)},
+        },
+    }
+
+
+def deadline_of(runtime: Mapping[str, Any]) -> timedelta:
+    """How long a job on this TrainingRuntime may take.
+
+    Raises:
+        LooplineError: it does not say so, or not in a way that can be read.
+    """
+    text = runtime["metadata"].get("annotations", {}).get(DEADLINE, "")
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise LooplineError(
+            f"TrainingRuntime {RUNTIME} has {DEADLINE} '{text}'; annotate it with a length of time, for example 11h"
+        ) from error
+
+
+def state_of(job: Mapping[str, Any]) -> State:
+    """Where a TrainJob stands."""
+    status = job.get("status", {})
+    holding = {
+        condition["type"]: condition for condition in status.get("conditions", ()) if condition["status"] == "True"
+    }
+    if failed := holding.get("Failed"):
+        return State("failed", f"{failed['reason']}: {failed['message']}")
+    if "Complete" in holding:
+        return State("complete", "complete")
+    queue = job["metadata"].get("labels", {}).get(QUEUE)
+    if "Suspended" in holding:
+        return State("waiting", f"waiting in queue {queue}" if queue else "suspended")
+    for nodes in status.get("jobsStatus", ()):
+        if nodes["name"] == NODES and (nodes["ready"] or nodes["succeeded"]):
+            return State("running", "training")
+    return State("waiting", "waiting for nodes to start")
