@@ -38,6 +38,68 @@ def predict(
 
 
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
+def plan_shards(shards: str) -> list[str]:
+    """Say which shards a number of them means: 1/3, 2/3, 3/3.
+
+    Args:
+        shards: how many.
+    """
+    from components.inference.shards import plan
+
+    return plan(shards)
+
+
+@dsl.component(base_image="loopline-inference", install_kfp_package=False)
+def score_shard(
+    usecase: str,
+    model: dsl.Input[dsl.Model],
+    version: str,
+    examples: dsl.Input[dsl.Dataset],
+    shard: str,
+    part: dsl.Output[dsl.Dataset],
+) -> None:
+    """Score a contiguous part of the examples of a window.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        model: the packaged model.
+        version: its version in the registry, written into each row.
+        examples: all the examples of the window.
+        shard: which of them, such as 2/3.
+        part: one row per example of the shard, with its score or the reason why it has none.
+    """
+    from components.inference.shards import score_shard
+
+    scored = score_shard(usecase, model.path, version, examples.path, shard, part.path)
+    part.metadata.update(digest=scored.digest, rows=scored.rows("scored"))
+
+
+@dsl.component(base_image="loopline-inference", install_kfp_package=False)
+def merge_shards(
+    parts: dsl.Input[list[dsl.Dataset]],
+    quarantine: dsl.Input[dsl.Dataset],
+    predictions: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Merge the scored shards of a window; the result does not depend on how many there are.
+
+    Args:
+        parts: the scored shards.
+        quarantine: the rows that data validation took out; those of the window are counted and listed.
+        predictions: one row per example with its score, and the rows that got none.
+        metrics: rows in, out and quarantined.
+    """
+    from components.inference.predictions import COUNTS
+    from components.inference.shards import merge
+
+    merged = merge([part.path for part in parts], quarantine.path, predictions.path)
+    counts = {name: merged.facts[name] for name in COUNTS}
+    predictions.metadata.update(digest=merged.digest, **counts)
+    for name, value in counts.items():
+        metrics.log_metric(name, value)
+
+
+@dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def publish(
     usecase: str,
     start: str,

@@ -1,26 +1,23 @@
-"""Batch prediction: examples in, predictions out, every row accounted for."""
+"""Batch prediction: examples in, predictions out."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract import dataset
 from components.contract.dataset import Dataset
 from components.contract.examples import FEATURE_TIME, TABLE, identity_columns
 from components.contract.model import Model
+from components.contract.spec import UseCaseSpec
 from components.contract.usecase import load
-from components.contract.window import parse_time
+from components.inference import predictions
 from components.inference.fit import expect_fit
-from components.inference.quarantine import nothing, refused_in_window, set_aside
-from components.inference.scoring import scoring, split
+from components.inference.predictions import COUNTS, lineage
+from components.inference.scoring import scoring
 
-PREDICTIONS = "predictions"
-QUARANTINE = "quarantine"
 # Read, scored and written at a time. A few batches are in memory at once, with all their features.
 BATCH_ROWS = 16_384
 
@@ -48,13 +45,7 @@ def predict(
     predictions_path: Path | str,
     batch_rows: int = BATCH_ROWS,
 ) -> Predicted:
-    """Score every example, in order, and write the predictions dataset; memory grows only with the rows set aside.
-
-    Its table ``predictions`` has the identity columns, ``feature_time``, ``probability`` (``prediction`` for a
-    regression) and ``model_version``. Its table ``quarantine`` has the identity columns as text and a ``reason``: the
-    rows without a usable score, and those that data validation had taken out of the same window. Its facts:
-    ``usecase``, ``window``, ``model`` and ``examples`` (digests), ``model_version``, ``rows_in``, ``rows_out``,
-    ``rows_quarantined``.
+    """Score every example, in order, and write the predictions dataset (see `components.inference.predictions`).
 
     Args:
         usecase: package of the use case.
@@ -71,62 +62,48 @@ def predict(
     """
     began = time.perf_counter()
     spec = load(usecase).spec
-    identity = identity_columns(spec)
     model, examples, refused = Model.open(model_path), Dataset.open(examples_path), Dataset.open(quarantine_path)
     expect_fit(model.signature, examples, spec)
-
-    left_out = refused_in_window(refused, spec, parse_time(examples.facts["window"][0]))
-    facts: dict[str, Any] = {
-        "usecase": usecase,
-        "window": examples.facts["window"],
-        "model": model.digest,
-        "model_version": version,
-        "examples": examples.digest,
-        "rows_in": examples.rows(TABLE) + sum(map(len, left_out)),
-        "rows_out": 0,
-        "rows_quarantined": 0,
-    }
-    columns = list(dict.fromkeys([*identity, FEATURE_TIME, *model.signature.names]))
+    rows = examples.rows(TABLE)
     # Arrow's count of cores: OMP_NUM_THREADS sets it where a container may use fewer than it sees.
-    score = scoring(model.path, version, identity, workers=pa.cpu_count())
-    scored = score(_read(examples.file(TABLE), columns, batch_rows))
-    unusable = [nothing(identity)]
-    tables = {
-        PREDICTIONS: _usable(scored, unusable, identity, facts),
-        QUARANTINE: _quarantined(unusable, left_out, facts),
-    }
-    written = dataset.write(predictions_path, tables, facts)
-    counts = {name: facts[name] for name in ("rows_in", "rows_out", "rows_quarantined")}
-    return Predicted(**counts, rows_per_second=facts["rows_in"] / (time.perf_counter() - began), digest=written.digest)
+    score = scoring(model.path, version, identity_columns(spec), workers=pa.cpu_count())
+    with pq.ParquetFile(examples.file(TABLE), pre_buffer=False) as file:
+        scored = score(read(file, columns_to_read(model, spec), range(rows), batch_rows))
+        written = predictions.write(
+            predictions_path, scored, rows, refused, spec, lineage(usecase, model, version, examples)
+        )
+    counts = {name: written.facts[name] for name in COUNTS}
+    return Predicted(**counts, rows_per_second=counts["rows_in"] / (time.perf_counter() - began), digest=written.digest)
 
 
-def _read(file: Path, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, batch by batch; one empty batch if there are none."""
-    with pq.ParquetFile(file, pre_buffer=False) as parquet:
-        if parquet.metadata.num_rows == 0:
-            schema = parquet.schema_arrow
-            yield pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in columns]))
-        yield from parquet.iter_batches(batch_rows, columns=columns)
+def columns_to_read(model: Model, spec: UseCaseSpec) -> list[str]:
+    """The columns of the examples that scoring needs."""
+    return list(dict.fromkeys([*identity_columns(spec), FEATURE_TIME, *model.signature.names]))
 
 
-def _usable(
-    scored: Iterable[pa.RecordBatch], unusable: list[pa.RecordBatch], identity: Sequence[str], facts: dict[str, Any]
-) -> Iterator[pa.RecordBatch]:
-    """The rows to publish; the others are put by in ``unusable``."""
-    for batch in scored:
-        good, bad = split(batch)
-        if len(bad):
-            unusable.append(set_aside(bad, identity))
-        facts["rows_out"] += len(good)
-        yield good
+def read(file: pq.ParquetFile, columns: Sequence[str], rows: range, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Some consecutive rows of a Parquet file, batch by batch; one empty batch if there are none.
 
-
-def _quarantined(
-    unusable: Iterable[pa.RecordBatch], left_out: Iterable[pa.RecordBatch], facts: dict[str, Any]
-) -> Iterator[pa.RecordBatch]:
-    """The rows not to publish, in one batch. They come last, so this is where the count is closed."""
-    rows = pa.concat_batches([*unusable, *left_out])
-    facts["rows_quarantined"] = len(rows)
-    if facts["rows_in"] != facts["rows_out"] + facts["rows_quarantined"]:
-        raise RuntimeError(f"rows were lost or made up: {facts}")
-    yield rows
+    Args:
+        file: the open file; only the row groups that hold the rows are read.
+        columns: which columns, in this order.
+        rows: which rows, by position.
+        batch_rows: at most so many at a time.
+    """
+    groups: list[int] = []
+    first = position = 0
+    for group in range(file.num_row_groups):
+        start, position = position, position + file.metadata.row_group(group).num_rows
+        if start < rows.stop and position > rows.start:
+            first = first if groups else start
+            groups.append(group)
+    if not len(rows):
+        schema = file.schema_arrow
+        yield pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in columns]))
+        return
+    position = first
+    for batch in file.iter_batches(batch_rows, row_groups=groups, columns=list(columns)):
+        start, stop = max(rows.start - position, 0), min(rows.stop - position, len(batch))
+        position += len(batch)
+        if start < stop:
+            yield batch.slice(start, stop - start).select(list(columns))

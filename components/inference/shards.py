@@ -1,0 +1,148 @@
+"""Batch prediction in parallel: contiguous shards of the examples, each scored by itself, and their merger.
+
+A part, what one shard gives, is a dataset with one table, ``scored``: the rows of `components.inference.scoring`, the
+unusable ones and their reasons among them. So it is no predictions, and cannot be published by mistake.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.contract import dataset
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.contract.examples import TABLE, identity_columns
+from components.contract.model import Model
+from components.contract.usecase import load
+from components.inference import predictions
+from components.inference.fit import expect_fit
+from components.inference.predict import BATCH_ROWS, columns_to_read, read
+from components.inference.predictions import in_groups, lineage
+from components.inference.scoring import scoring
+
+SCORED = "scored"
+MOST = 1000
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of some contiguous parts of the examples; written as ``2/4``.
+
+    Attributes:
+        number: which, from 1.
+        of: how many there are.
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``<number>/<of>``.
+
+        Raises:
+            LooplineError: it is no such thing.
+        """
+        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise LooplineError(f"'{text}' is no shard; write for example 2/4 for the second of four")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def rows(self, total: int) -> range:
+        """The positions of its rows among all; shards differ by one row at most, and together they are all."""
+        return range(total * (self.number - 1) // self.of, total * self.number // self.of)
+
+
+def plan(shards: str) -> list[str]:
+    """The shards, in order, that a number of them means.
+
+    Raises:
+        LooplineError: it is no number, or none from 1 to 1000.
+    """
+    if not re.fullmatch(r"\d{1,4}", shards) or not 1 <= int(shards) <= MOST:
+        raise LooplineError(f"'{shards}' shards cannot be made; give a number from 1 to {MOST}")
+    return [str(Shard(number, int(shards))) for number in range(1, int(shards) + 1)]
+
+
+def score_shard(
+    usecase: str, model_path: Path | str, version: str, examples_path: Path | str, shard: str, part_path: Path | str
+) -> Dataset:
+    """Score the examples of one shard, in order, and write the part.
+
+    Args:
+        usecase: package of the use case.
+        model_path: the packaged model.
+        version: its version in the registry.
+        examples_path: all the examples of the window.
+        shard: which of them, such as 2/4.
+        part_path: the folder to make.
+
+    Raises:
+        LooplineError: that is no shard, the model does not fit these examples, or the disk is full.
+        CorruptArtifactError: the model or the examples are not what they were written as.
+    """
+    chosen = Shard.parse(shard)
+    spec = load(usecase).spec
+    model, examples = Model.open(model_path), Dataset.open(examples_path)
+    expect_fit(model.signature, examples, spec)
+    score = scoring(model.path, version, identity_columns(spec), workers=pa.cpu_count())
+    facts = {**lineage(usecase, model, version, examples), "rows": examples.rows(TABLE), "shard": shard}
+    with pq.ParquetFile(examples.file(TABLE), pre_buffer=False) as file:
+        rows = read(file, columns_to_read(model, spec), chosen.rows(examples.rows(TABLE)), BATCH_ROWS)
+        return dataset.write(part_path, {SCORED: in_groups(score(rows))}, facts)
+
+
+def merge(part_paths: Sequence[Path | str], quarantine_path: Path | str, predictions_path: Path | str) -> Dataset:
+    """Write the predictions dataset of all parts, equal to that which `predict` writes by itself.
+
+    Args:
+        part_paths: the parts, in any order.
+        quarantine_path: what data validation quarantined.
+        predictions_path: the folder to make.
+
+    Raises:
+        LooplineError: the parts are not of one prediction, one is lacking, or the disk is full.
+        CorruptArtifactError: a part or the quarantine is not what it was written as.
+    """
+    parts = [Dataset.open(path) for path in part_paths]
+    ordered, origin, rows = _one_prediction(parts)
+    spec = load(str(origin["usecase"])).spec
+    refused = Dataset.open(quarantine_path)
+    return predictions.write(predictions_path, _scored(ordered), rows, refused, spec, origin)
+
+
+def _one_prediction(parts: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, object], int]:
+    """The parts in order, what they all come from, and their rows.
+
+    Raises:
+        LooplineError: they do not make up one prediction.
+    """
+    for part in parts:
+        if SCORED not in part.tables or "shard" not in part.facts:
+            raise LooplineError(f"{part.path} holds no part of a prediction but {', '.join(part.tables)}")
+    ordered = sorted(parts, key=lambda part: Shard.parse(part.facts["shard"]).number)
+    shards = [str(part.facts["shard"]) for part in ordered]
+    of = Shard.parse(shards[0]).of if shards else 0
+    if not shards or shards != [str(Shard(number, of)) for number in range(1, of + 1)]:
+        raise LooplineError(f"the parts are of the shards {', '.join(shards) or 'none'}: one of each is needed")
+    origins = [{name: fact for name, fact in part.facts.items() if name != "shard"} for part in ordered]
+    for part, origin in zip(ordered, origins, strict=True):
+        for name, fact in origin.items():
+            if fact != origins[0].get(name):
+                raise LooplineError(f"the parts are of different predictions: {name} of {part.path} is {fact}")
+    (rows,) = {int(origin.pop("rows")) for origin in origins}
+    return ordered, origins[0], rows
+
+
+def _scored(parts: Sequence[Dataset]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        with pq.ParquetFile(part.file(SCORED), pre_buffer=False) as file:
+            yield from read(file, file.schema_arrow.names, range(part.rows(SCORED)), BATCH_ROWS)
