@@ -24,7 +24,9 @@ def main() -> int:
             found += [f"{overlay}: {name}: {text}" for name, texts in by_rule.items() for text in texts]
             pods = sum(1 for item in objects for _ in pods_of(item))
             kinds = len({item["kind"] for item in objects})
-            table.add_row(overlay, *(str(number) for number in (len(objects), kinds, pods)), *map(str, map(len, by_rule.values())))
+            table.add_row(
+                overlay, *(str(number) for number in (len(objects), kinds, pods)), *map(str, map(len, by_rule.values()))
+            )
     console = Console()
     console.print(table)
     for text in found:

@@ -15,9 +15,13 @@ Objects = list[dict[str, Any]]
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?")
 LONGEST = 63
 SECRET_FIELD = re.compile(r"(?i)(password|passwd|secret|token|credential|api[-_]?key|private[-_]?key)")
-SECRET_VALUE = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@{]+:[^/\s@{]+@|ghp_\w{30,}|eyJ\w{20,}")
+SECRET_VALUE = re.compile(
+    r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@{]+:[^/\s@{]+@|ghp_\w{30,}|eyJ\w{20,}"
+)
 # Fields whose name speaks of secrets and whose value is a name, a path or a switch.
-NO_SECRET = re.compile(r"(?i)(name|ref|path|file|audience|store|expirationseconds|automount\w*|accesskeykey|secretkeykey)$")
+NO_SECRET = re.compile(
+    r"(?i)(name|ref|path|file|audience|store|expirationseconds|automount\w*|accesskeykey|secretkeykey)$"
+)
 
 
 def documented_secrets() -> dict[str, set[str]]:

@@ -97,9 +97,7 @@ def dangling(objects: list[dict[str, Any]], secrets: dict[str, set[str]]) -> lis
         secrets: keys by name of the documented Secrets.
     """
     there = {(item["kind"], item["metadata"]["name"]) for item in objects} | ALWAYS_THERE
-    data = {
-        item["metadata"]["name"]: set(item.get("data") or {}) for item in objects if item["kind"] == "ConfigMap"
-    }
+    data = {item["metadata"]["name"]: set(item.get("data") or {}) for item in objects if item["kind"] == "ConfigMap"}
     missing = []
     for reference in {found for item in objects for found in references(item)}:
         if reference.kind == "Secret":
