@@ -1,4 +1,4 @@
-"""``loopline``: run, compile, look at and explain pipelines; see and roll back models."""
+"""``loopline``: run, compile, submit, look at and explain pipelines; see and roll back models."""
 
 import os
 import sys
@@ -16,6 +16,10 @@ console = Console(file=sys.stdout)
 
 UseCaseOption = Annotated[str, typer.Option("--usecase", help="Package of the use case.", metavar="PACKAGE")]
 DEFAULT_USECASE = "usecases.flights"
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option("--cluster", help="Settings of the cluster; LOOPLINE_CLUSTER if left out.", metavar="FILE"),
+]
 
 
 @app.command()
@@ -36,11 +40,12 @@ def run(
         list[str] | None, typer.Option("--param", help="A parameter as name=value.", metavar="K=V")
     ] = None,
     fresh: Annotated[bool, typer.Option(help="Reuse nothing.")] = False,
+    containers: Annotated[bool, typer.Option(help="Run each step in the image of its stage.")] = False,
 ) -> None:
-    """Run one pipeline from its compiled IR, in this environment."""
+    """Run one pipeline from its compiled IR, in this environment or in containers."""
     from pipelines.command.running import run_pipeline
 
-    run_pipeline(pipeline, usecase, _pairs(param or []), console, reuse=not fresh)
+    run_pipeline(pipeline, usecase, _pairs(param or []), console, reuse=not fresh, in_containers=containers)
 
 
 @app.command("compile")
@@ -65,6 +70,48 @@ def compile_(
     compile_ir(pipeline, output, tag, registry, console)
     if manifests:
         compile_manifests(manifests, usecase or [], console)
+
+
+@app.command()
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="training, validation, batch_inference, materialisation or retrain.")],
+    usecase: UseCaseOption = DEFAULT_USECASE,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", help="A parameter as name=value.", metavar="K=V")
+    ] = None,
+    at: Annotated[
+        str, typer.Option(help="The scheduled moment: gives the window, and one run however often it is submitted.")
+    ] = "",
+    version: Annotated[str, typer.Option(help="Name of the PipelineVersion; the newest if left out.")] = "",
+    cluster: ClusterOption = None,
+    follow: Annotated[bool, typer.Option(help="Stay until it has ended.")] = False,
+) -> None:
+    """Start a run on a Kubeflow Pipelines server."""
+    from pipelines.command.submitting import submit_run
+
+    submit_run(pipeline, usecase, _pairs(param or []), at, version, cluster, console, follow=follow)
+
+
+@app.command()
+def watch(
+    run: Annotated[str, typer.Argument(help="Id of a run on a Kubeflow Pipelines server.")],
+    cluster: ClusterOption = None,
+) -> None:
+    """Follow a run on a Kubeflow Pipelines server to its end."""
+    from pipelines.command.submitting import watch_run
+
+    watch_run(run, cluster, console)
+
+
+@app.command()
+def doctor(
+    usecase: UseCaseOption = DEFAULT_USECASE,
+    cluster: ClusterOption = None,
+) -> None:
+    """Check what this machine, and a cluster if one is named, need to run pipelines; explain what is wrong."""
+    from pipelines.command.checking import examine
+
+    examine(usecase, cluster, console)
 
 
 @app.command()
@@ -116,6 +163,50 @@ def features(usecase: UseCaseOption = DEFAULT_USECASE) -> None:
     from pipelines.command.looking import list_features
 
     list_features(usecase, console)
+
+
+@app.command()
+def images(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all but those for GPUs if left out.")] = None,
+    usecase: UseCaseOption = DEFAULT_USECASE,
+) -> None:
+    """Build the container images that hold this code, and what they stand on; those that are there are left."""
+    from pipelines.command.imaging import build
+
+    build(names or [], usecase, console)
+
+
+@app.command()
+def push(
+    registry: Annotated[str, typer.Argument(help="Where to, e.g. ghcr.io/acme")],
+    usecase: UseCaseOption = DEFAULT_USECASE,
+) -> None:
+    """Push the images that hold this code to a registry, and remember their digests there."""
+    from pipelines.command.imaging import push
+
+    push(registry, usecase, console)
+
+
+@app.command()
+def pin(
+    overlay: Annotated[str, typer.Argument(help="Name of a folder in kustomize/overlays.")],
+    registry: Annotated[str, typer.Option(help="Pin by digest what was pushed there; else by tag what is built.")] = "",
+    usecase: UseCaseOption = DEFAULT_USECASE,
+) -> None:
+    """Write the images that hold this code into an overlay, in one edit of one file."""
+    from pipelines.command.imaging import pin
+
+    pin(overlay, registry, usecase, console)
+
+
+@app.command()
+def sbom(
+    names: Annotated[list[str] | None, typer.Argument(help="Images; all but those for GPUs if left out.")] = None,
+) -> None:
+    """Write what is in each image to build/sbom, as CycloneDX."""
+    from pipelines.command.imaging import list_contents
+
+    list_contents(names or [], console)
 
 
 @app.command("new-usecase")

@@ -13,7 +13,9 @@ from pipelines.laptop.home import Home
 from pipelines.report.tables import steps_table
 
 
-def run_pipeline(pipeline: str, package: str, given: Mapping[str, str], console: Console, *, reuse: bool) -> None:
+def run_pipeline(
+    pipeline: str, package: str, given: Mapping[str, str], console: Console, *, reuse: bool, in_containers: bool
+) -> None:
     """Run it, show its steps.
 
     Raises:
@@ -23,7 +25,9 @@ def run_pipeline(pipeline: str, package: str, given: Mapping[str, str], console:
     home = Home.find()
     values = parameters.complete(pipeline, case, home, given)
     values = parameters.resolve_versions(values, case, home)
-    run = Engine(home, ConsoleWatcher(console), reuse=reuse).run(compiler.load(pipeline), package, values)
+    run = Engine(home, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(
+        compiler.load(pipeline), package, values
+    )
     console.print(steps_table([run]))
     console.print(f"run {run.id}: {run.state} in {run.seconds:.1f} s", highlight=False)
     if run.state != "succeeded":

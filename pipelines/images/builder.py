@@ -67,9 +67,8 @@ class Builder:
             )
         if done.returncode:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise LooplineError(
-                f"{self.program} could not build {reference} (all it said is in {log}): {said[-1] if said else 'no word'}"
-            )
+            reason = said[-1] if said else "it gave no reason"
+            raise LooplineError(f"{self.program} could not build {reference} (all it said is in {log}): {reason}")
 
     def has(self, reference: str) -> bool:
         """Whether an image is on this machine."""
@@ -85,6 +84,16 @@ class Builder:
         found = self._inspect(reference) or {}
         root = found.get("RootFS") or found.get("OCIv1", {}).get("rootfs", {})
         return list(root.get("Layers") or root.get("diff_ids") or [])
+
+    def run(self, reference: str, command: list[str]) -> str:
+        """Run a command in an image, without network, and return what it prints.
+
+        Raises:
+            LooplineError: it failed, or the program cannot run containers.
+        """
+        if self.program == "buildah":
+            raise LooplineError("buildah builds images but runs none here: install docker or podman for this")
+        return self._run("run", "--rm", "--read-only", "--network=none", reference, *command)
 
     def push(self, reference: str, target: str) -> str:
         """Copy an image to a registry and return the digest that it has there.
@@ -112,12 +121,13 @@ class Builder:
         found = json.loads(done.stdout)
         return dict(found[0] if isinstance(found, list) else found)
 
-    def _run(self, *arguments: str, target: str = "") -> None:
+    def _run(self, *arguments: str, target: str = "") -> str:
         done = subprocess.run([self.program, *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
             said = done.stderr.strip().splitlines()
             problem = f"{target} could not be pushed" if target else f"{self.program} {arguments[0]} failed"
             raise LooplineError(f"{problem}: {said[-1] if said else 'no reason given'}")
+        return done.stdout
 
 
 def _docker_server_is_docker() -> bool:

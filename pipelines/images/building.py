@@ -52,20 +52,15 @@ def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Cal
         LooplineError: one could not be built.
     """
     outside = catalogue.outside(case)
-    seconds: dict[str, float] = {}
-    for image in images:
-        reference = catalogue.reference(image)
-        seconds[reference] = _build(builder, image, reference, tell)
-        if outside and image.published:
-            reference = catalogue.reference(image, outside)
-            seconds[reference] = _add_usecase(builder, image, outside, tell)
-    system = builder.size(system_image())
     built = []
     for image in images:
-        reference = catalogue.reference(image, outside if image.published else None)
-        size = builder.size(reference)
-        beyond = size - system if size and system else None
-        built.append(Built(image, reference, seconds[reference], size, beyond))
+        reference = catalogue.reference(image)
+        seconds = _build(builder, image, reference, tell)
+        if outside and image.published:
+            reference = catalogue.reference(image, outside)
+            seconds += _add_usecase(builder, image, reference, outside, tell)
+        system, size = builder.size(system_image()), builder.size(reference)
+        built.append(Built(image, reference, seconds, size, size - system if size and system else None))
     return built
 
 
@@ -98,8 +93,9 @@ def _build(builder: Builder, image: Image, reference: str, tell: Callable[[str],
     return _timed(builder, PROJECT, PROJECT / image.dockerfile, reference, args, labels(image), tell)
 
 
-def _add_usecase(builder: Builder, image: Image, outside: UseCase, tell: Callable[[str], None]) -> float:
-    reference = catalogue.reference(image, outside)
+def _add_usecase(
+    builder: Builder, image: Image, reference: str, outside: UseCase, tell: Callable[[str], None]
+) -> float:
     args = {"BASE_IMAGE": catalogue.reference(image), "REVISION": catalogue.tag(image, outside)}
     with tempfile.TemporaryDirectory() as context:
         target = Path(context) / outside.package.replace(".", "/")

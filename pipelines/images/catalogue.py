@@ -95,6 +95,12 @@ def reference(image: Image, outside: UseCase | None = None) -> str:
     return f"{image.repository}:{tag(image, outside)}"
 
 
+def environment(stage: str) -> str:
+    """Digest of what a stage's image has below its code: parents, packages, Dockerfile."""
+    image = IMAGES[stage]
+    return digest.of_value([tag(IMAGES[image.parent]), digest.of_file(PROJECT / image.dockerfile)])
+
+
 def outside(case: UseCase) -> UseCase | None:
     """The use case if the images do not hold it anyway, because it does not lie in this project's ``usecases/``."""
     return None if Path(case.folder).resolve().is_relative_to(USECASES) else case

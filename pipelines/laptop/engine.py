@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -11,16 +10,17 @@ from typing import Any
 
 from kfp import components, local
 from kfp.local import cache as kfp_cache
-from kfp.local import subprocess_task_handler
-from kfp.local.status import Status
-from kfp.local.subprocess_task_handler import SubprocessTaskHandler
+from kfp.local import docker_task_handler, subprocess_task_handler
 
 from components.contract import atomic, usecase
 from components.contract.errors import LooplineError
+from components.contract.usecase import UseCase
 from pipelines import compiler
+from pipelines.images import catalogue
 from pipelines.laptop import graph
 from pipelines.laptop.cache import ContentCache
-from pipelines.laptop.execution import Request
+from pipelines.laptop.containers import Containers
+from pipelines.laptop.handlers import ContainerHandler, ProcessHandler, StepHandler
 from pipelines.laptop.home import Home
 from pipelines.laptop.key import KeyMaker
 from pipelines.laptop.processes import StepProcesses
@@ -29,12 +29,20 @@ from pipelines.laptop.records import Run, new_run
 
 
 class Engine:
-    """Runs pipelines on this machine, one after the other; their steps share one set of warm processes."""
+    """Runs pipelines on this machine, one after the other.
 
-    def __init__(self, home: Home, watcher: Watcher, *, reuse: bool = True) -> None:
+    Args:
+        home: where state lies.
+        watcher: told of progress.
+        reuse: whether to answer from the cache.
+        in_containers: run each step in the image of its stage; else steps share one set of warm processes.
+    """
+
+    def __init__(self, home: Home, watcher: Watcher, *, reuse: bool = True, in_containers: bool = False) -> None:
         self.home = home
         self._watcher = watcher
         self._reuse = reuse
+        self._in_containers = in_containers
         self._processes = StepProcesses()
 
     def pool(self) -> ProcessPoolExecutor:
@@ -57,14 +65,18 @@ class Engine:
             LooplineError: it could not even start.
         """
         case = usecase.load(package)
+        tags = compiler.code_tags(case)
+        containers = self._containers(pipeline, case, tags, arguments) if self._in_containers else None
         run = new_run(self.home.runs, pipeline.name, package, arguments)
         folder = self.home.runs / run.id
-        ir = compiler.compile_to(pipeline, folder / "pipeline.yaml", compiler.code_tags())
+        ir = compiler.compile_to(pipeline, folder / "pipeline.yaml", tags)
         run.steps = graph.steps_of(ir)
         recorder = Recorder(run, self.home.runs, self._watcher)
         error = ""
         try:
-            self._execute(folder, KeyMaker(case), recorder, {"usecase": package, **arguments})
+            environments = {stage: catalogue.environment(stage) for stage in tags} if containers else {}
+            keys = KeyMaker(case, environments)
+            self._execute(folder, keys, recorder, {"usecase": package, **arguments}, containers)
         except LooplineError as problem:
             error = str(problem)
         except RuntimeError as problem:  # kfp's, for a failed task; the step has said why
@@ -76,16 +88,39 @@ class Engine:
         recorder.close(error)
         return run
 
-    def _execute(self, folder: Path, keys: KeyMaker, recorder: Recorder, arguments: dict[str, Any]) -> None:
+    def _containers(
+        self, pipeline: Any, case: UseCase, tags: Mapping[str, str], arguments: Mapping[str, Any]
+    ) -> Containers:
+        """The engine for the steps of a pipeline, if all their images are there.
+
+        Raises:
+            LooplineError: no engine answers, or an image is not there.
+        """
+        containers = Containers(self.home, arguments)
+        executors = compiler.with_images(compiler.ir_of(pipeline), tags)["deploymentSpec"]["executors"].values()
+        containers.require([executor["container"]["image"] for executor in executors], case)
+        containers.remove_leftovers()
+        return containers
+
+    def _execute(
+        self,
+        folder: Path,
+        keys: KeyMaker,
+        recorder: Recorder,
+        arguments: dict[str, Any],
+        containers: Containers | None,
+    ) -> None:
         def cache(cache_root: str) -> ContentCache:
             return ContentCache(cache_root, keys, recorder, reuse=self._reuse)
 
-        def handler(*, image: str, full_command: list[str], env_vars: dict[str, str], **_: Any) -> "_StepHandler":
-            return _StepHandler(image, full_command, env_vars, self._processes, recorder)
+        def handler(*, image: str, full_command: list[str], env_vars: dict[str, str], **_: Any) -> StepHandler:
+            if containers:
+                return ContainerHandler(image, full_command, env_vars, containers, recorder)
+            return ProcessHandler(image, full_command, env_vars, self._processes, recorder)
 
         with _kfp_log(folder / "kfp.log"), _plugged_in(cache, handler):
             local.init(
-                local.SubprocessRunner(use_venv=False),
+                local.DockerRunner() if containers else local.SubprocessRunner(use_venv=False),
                 pipeline_root=str(folder / "artifacts"),
                 workspace_root=str(folder / "workspace"),
                 enable_caching=True,
@@ -94,49 +129,22 @@ class Engine:
             components.load_component_from_file(str(folder / "pipeline.yaml"))(**arguments)
 
 
-class _StepHandler(SubprocessTaskHandler):  # type: ignore[misc] # kfp is untyped
-    """Runs a task in one of our processes instead of a shell's, and keeps its record."""
-
-    def __init__(
-        self, image: str, command: list[str], env: dict[str, str], processes: StepProcesses, recorder: Recorder
-    ) -> None:
-        self.image, self._command, self._env = image, command, env
-        self._processes, self._recorder = processes, recorder
-
-    def run(self) -> Status:
-        request = self._request()
-        step = self._recorder.step_of(request.output_file.parent.name)
-        failure = Path(request.failure)
-        self._recorder.started(step)
-        self._recorder.progressed(step, "progress: waiting for libraries to be imported, once")
-        self._processes.wait_for(step.stage)
-        begun = time.monotonic()
-        code = self._processes.run(request, lambda line: self._recorder.progressed(step, line))
-        error = ""
-        if code < 0:
-            error = f"its process was killed by signal {-code}; run the same command again to resume here"
-        elif code:
-            error = failure.read_text(encoding="utf-8") if failure.is_file() else f"exit code {code}; see {request.log}"
-        self._recorder.ended(step, time.monotonic() - begun, error)
-        return Status.FAILURE if error else Status.SUCCESS
-
-    def _request(self) -> Request:
-        probe = Request.from_command(self._command, Path(), Path(), {})
-        log = self._recorder.log_of(self._recorder.step_of(probe.output_file.parent.name))
-        # What the image build sets in a container: the revision of the code that runs, here the image's tag.
-        environment = {"LOOPLINE_REVISION": self.image.rpartition(":")[2], **self._env}
-        return Request.from_command(self._command, log, log.with_suffix(".failure"), environment)
-
-
 @contextlib.contextmanager
 def _plugged_in(cache: Any, handler: Any) -> Iterator[None]:
     """kfp.local has no setting for its cache or its task handler; for the time of a run we take their places."""
-    former = kfp_cache.LocalCache, subprocess_task_handler.SubprocessTaskHandler
-    kfp_cache.LocalCache, subprocess_task_handler.SubprocessTaskHandler = cache, handler
+    places = (
+        (kfp_cache, "LocalCache", cache),
+        (subprocess_task_handler, "SubprocessTaskHandler", handler),
+        (docker_task_handler, "DockerTaskHandler", handler),
+    )
+    former = [getattr(module, name) for module, name, _ in places]
+    for module, name, ours in places:
+        setattr(module, name, ours)
     try:
         yield
     finally:
-        kfp_cache.LocalCache, subprocess_task_handler.SubprocessTaskHandler = former
+        for (module, name, _), theirs in zip(places, former, strict=True):
+            setattr(module, name, theirs)
         kfp_cache.reset_local_cache_singleton()
 
 

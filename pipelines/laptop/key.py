@@ -18,10 +18,16 @@ class KeyMaker:
     """Makes the key parts of the steps of one run.
 
     Code, lock and source are read once; nobody edits them in the middle of a run and expects it to notice.
+
+    Args:
+        usecase: whose steps they are.
+        environments: what runs steps, by stage: nothing for processes of this machine. A container has another
+            operating system and another build of Python, and whoever asks for one wants to see the step run there.
     """
 
-    def __init__(self, usecase: UseCase) -> None:
+    def __init__(self, usecase: UseCase, environments: Mapping[str, str] | None = None) -> None:
         self._usecase = usecase
+        self._environments = environments or {}
         self._lock = compiler.lock_digest()
         folder = usecase.package.replace(".", "/")
         self._usecase_code = {f"{folder}/{name}": value for name, value in digest.of_files(usecase.folder).items()}
@@ -55,6 +61,7 @@ class KeyMaker:
             inputs=inputs,
             locations=locations_of(parameters),
             source=source,
+            environment=self._environments.get(stage, ""),
         )
 
     def _fingerprint(self) -> str | None:
@@ -88,6 +95,14 @@ def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:
         yield "lock: constraints.txt changed"
     if old.interface != new.interface:
         yield "the step's KFP interface changed"
+    if old.environment != new.environment:
+        yield (
+            "it last ran in a container"
+            if not new.environment
+            else (
+                "what its image has below the code changed" if old.environment else "it last ran outside of a container"
+            )
+        )
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
