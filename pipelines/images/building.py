@@ -57,8 +57,8 @@ def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Cal
         reference = catalogue.reference(image)
         seconds = _build(builder, image, reference, tell)
         if outside and image.published:
-            reference = catalogue.reference(image, outside)
-            seconds += _add_usecase(builder, image, reference, outside, tell)
+            parent, reference = reference, catalogue.reference(image, outside)
+            seconds += _add_usecase(builder, parent, reference, outside, tell)
         system, size = builder.size(system_image()), builder.size(reference)
         built.append(Built(image, reference, seconds, size, size - system if size and system else None))
     return built
@@ -89,14 +89,12 @@ def _build(builder: Builder, image: Image, reference: str, tell: Callable[[str],
     if image.parent:
         args["BASE_IMAGE"] = catalogue.reference(catalogue.IMAGES[image.parent])
     if image.published:
-        args["REVISION"] = catalogue.tag(image)
+        args["REVISION"] = reference.partition(":")[2]
     return _timed(builder, PROJECT, PROJECT / image.dockerfile, reference, args, labels(image), tell)
 
 
-def _add_usecase(
-    builder: Builder, image: Image, reference: str, outside: UseCase, tell: Callable[[str], None]
-) -> float:
-    args = {"BASE_IMAGE": catalogue.reference(image), "REVISION": catalogue.tag(image, outside)}
+def _add_usecase(builder: Builder, parent: str, reference: str, outside: UseCase, tell: Callable[[str], None]) -> float:
+    args = {"BASE_IMAGE": parent, "REVISION": reference.partition(":")[2]}
     with tempfile.TemporaryDirectory() as context:
         target = Path(context) / outside.package.replace(".", "/")
         shutil.copytree(outside.folder, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
