@@ -23,7 +23,7 @@ class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
 
     def run(self) -> Status:
         """Run the task."""
-        step = self._recorder.step_of(self._request(Path(), {}).output_file.parent.name)
+        step = self._recorder.step_of(Request.from_command(self._command, Path(), Path(), {}).output_file.parent.name)
         self._recorder.started(step)
         self._prepare(step)
         begun = time.monotonic()
@@ -37,9 +37,6 @@ class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
     @abc.abstractmethod
     def _run(self, step: Step) -> str:
         """Run the task; the sentence for people if it failed, else nothing."""
-
-    def _request(self, log: Path, environment: dict[str, str]) -> Request:
-        return Request.from_command(self._command, log, log.with_suffix(".failure"), environment)
 
 
 class ProcessHandler(StepHandler):
@@ -58,7 +55,8 @@ class ProcessHandler(StepHandler):
     def _run(self, step: Step) -> str:
         # What the image build sets in a container: the revision of the code that runs, here the image's tag.
         environment = {"LOOPLINE_REVISION": self._image.rpartition(":")[2], **self._env}
-        request = self._request(self._recorder.log_of(step), environment)
+        log = self._recorder.log_of(step)
+        request = Request.from_command(self._command, log, log.with_suffix(".failure"), environment)
         failure = Path(request.failure)
         code = self._processes.run(request, lambda line: self._recorder.progressed(step, line))
         if code < 0:
