@@ -89,7 +89,7 @@ STAGES = {
 }
 
 
-def placed(ir: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A compiled pipeline with requests, limits and retries, and the platform configuration that goes with it.
 
     KFP's own cache is switched off. It takes an artifact for the same if it lies at the same place, and takes a step
@@ -104,7 +104,7 @@ def placed(ir: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         LooplineError: an image is none of a stage, or a GPU step stands in a nested pipeline.
     """
-    ir = copy.deepcopy(dict(ir))
+    ir = copy.deepcopy(ir)
     executors = ir["deploymentSpec"]["executors"]
     platform = {}
     for label, executor in executors.items():

@@ -75,7 +75,7 @@ def _cron_workflow(case: UseCase, pipeline: str, schedule: Schedule, version: st
                 name="kfp-token",
                 projected=argo.ProjectedVolumeSource(sources=[argo.VolumeProjection(service_account_token=token)]),
             ),
-            argo.Volume(name="scratch", empty_dir=argo.EmptyDirVolumeSource(size_limit="64Mi")),
+            argo.Volume(name="scratch", empty_dir=argo.EmptyDirVolumeSource(size_limit=argo.Quantity("64Mi"))),
         ],
         templates=[_submit(case, pipeline, tag)],
     )
@@ -83,7 +83,7 @@ def _cron_workflow(case: UseCase, pipeline: str, schedule: Schedule, version: st
 
 
 def _submit(case: UseCase, pipeline: str, tag: str) -> "Container":
-    from hera.workflows import Container
+    from hera.workflows import Container, Resources
     from hera.workflows import models as argo
 
     def from_secret(variable: str) -> argo.EnvVar:
@@ -117,9 +117,7 @@ def _submit(case: UseCase, pipeline: str, tag: str) -> "Container":
             from_secret("MLFLOW_TRACKING_USERNAME"),
             from_secret("MLFLOW_TRACKING_PASSWORD"),
         ],
-        resources=argo.ResourceRequirements(
-            requests={"cpu": "100m", "memory": "256Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
-        ),
+        resources=Resources(cpu_request="100m", cpu_limit="500m", memory_request="256Mi", memory_limit="512Mi"),
         volume_mounts=[
             argo.VolumeMount(name="settings", mount_path=SETTINGS_FOLDER, read_only=True),
             argo.VolumeMount(name="kfp-token", mount_path=TOKEN_FOLDER, read_only=True),

@@ -104,14 +104,11 @@ def watch(
 
 
 @app.command()
-def doctor(
-    usecase: UseCaseOption = DEFAULT_USECASE,
-    cluster: ClusterOption = None,
-) -> None:
+def doctor(cluster: ClusterOption = None) -> None:
     """Check what this machine, and a cluster if one is named, need to run pipelines; explain what is wrong."""
     from pipelines.command.checking import examine
 
-    examine(usecase, cluster, console)
+    examine(cluster, console)
 
 
 @app.command()
