@@ -22,11 +22,10 @@ def main() -> int:
             objects = render(copy / "kustomize/overlays" / overlay)
             by_rule = {name: list(rule(objects)) for name, rule in RULES.items()}
             found += [f"{overlay}: {name}: {text}" for name, texts in by_rule.items() for text in texts]
-            pods = sum(1 for item in objects for _ in pods_of(item))
-            kinds = len({item["kind"] for item in objects})
-            table.add_row(
-                overlay, *(str(number) for number in (len(objects), kinds, pods)), *map(str, map(len, by_rule.values()))
-            )
+            kinds = {item["kind"] for item in objects}
+            pods = [pod for item in objects for pod in pods_of(item)]
+            counts = (*map(len, (objects, kinds, pods)), *map(len, by_rule.values()))
+            table.add_row(overlay, *map(str, counts))
     console = Console()
     console.print(table)
     for text in found:
