@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from components.contract.duration import parse_duration
 from components.contract.errors import LooplineError
+from components.contract.release import ReleasePolicy
 from components.contract.schedule import Schedules
 from components.contract.strict import Strict
 from components.contract.window import Window
@@ -265,6 +266,7 @@ class UseCaseSpec(Strict):
     model: ModelSpec = ModelSpec()
     validation: Validation
     retrain: Retrain
+    release: ReleasePolicy = ReleasePolicy()
     schedule: Schedules = Schedules()
     replay: Replay
 

@@ -1,0 +1,58 @@
+"""The prediction log: one row per request that an endpoint answered or failed to answer.
+
+Serving writes it, the analysis of a release reads it. A log may have more columns, such as the request's id and entity.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.contract.errors import LooplineError
+
+TIME = "time"  # when it was answered
+VERSION = "model_version"  # of the model behind the pod that took it, also if it failed
+FAILED = "failed"
+LATENCY = "latency_seconds"
+SCORE = "score"  # probability or prediction; null if it failed
+LABEL = "label"  # joined once it is known; null or no such column before
+
+SCHEMA = pa.schema(
+    [
+        pa.field(TIME, pa.timestamp("us", "UTC"), nullable=False),
+        pa.field(VERSION, pa.string(), nullable=False),
+        pa.field(FAILED, pa.bool_(), nullable=False),
+        pa.field(LATENCY, pa.float64()),
+        pa.field(SCORE, pa.float64()),
+        pa.field(LABEL, pa.float64()),
+    ]
+)
+
+
+def expect(table: pa.Table) -> pa.Table:
+    """The columns of a prediction log, in their types; a log without labels gets an empty column of them.
+
+    Raises:
+        LooplineError: a column is missing, or holds something else.
+    """
+    if LABEL not in table.column_names:
+        table = table.append_column(SCHEMA.field(LABEL), pa.nulls(len(table), pa.float64()))
+    missing = [name for name in SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise LooplineError(
+            f"the prediction log has no column {', '.join(missing)}; it has {', '.join(table.column_names)}"
+        )
+    for field in SCHEMA:
+        if not field.nullable and table[field.name].null_count:
+            raise LooplineError(f"the prediction log has {table[field.name].null_count:,} rows without {field.name}")
+    columns = []
+    for field in SCHEMA:
+        try:
+            columns.append(table[field.name].cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise LooplineError(f"column {field.name} of the prediction log is no {field.type}: {error}") from error
+    return pa.table(columns, schema=SCHEMA)
+
+
+def numbers(table: pa.Table, column: str) -> npt.NDArray[np.float64]:
+    """A column as float64, NaN where it is null."""
+    return np.asarray(table[column].cast(pa.float64()).to_numpy(), dtype=np.float64)

@@ -1,0 +1,171 @@
+"""How much two sides differ, as an interval that holds at every moment at once, however often one looks.
+
+Each side is a process of evidence against every value that its mean may have: a non-negative martingale that starts at
+one if the value is the true one, so that by Ville's inequality it ever reaches 1/alpha with probability at most alpha.
+For a difference d, the evidence of both sides is multiplied and the least is taken over all pairs of means that are d
+apart (the nuisance parameter). What stays below 1/alpha is a confidence sequence of the difference: it contains the
+true one at all times with probability 1 - alpha, and one may look after every request and stop when one likes.
+
+- Shares: the likelihood ratio of a Beta mixture against a share (Robbins, "Statistical methods related to the law of
+  the iterated logarithm", 1970; as a uniform boundary in Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform,
+  nonparametric, nonasymptotic confidence sequences", Annals of Statistics 2021). Taking the least over a null
+  hypothesis is universal inference (Wasserman, Ramdas and Balakrishnan, PNAS 2020).
+- Means of values in [0, 1]: the empirical Bernstein process of Howard et al. 2021, theorem 4, mixed over its tuning
+  parameter, so that it adapts to the variance.
+
+Both depend only on sums, so counters of a monitoring system serve as well as rows, and no order has to be kept. Betting
+confidence sequences (Waudby-Smith and Ramdas, JRSS B 2023) are a little tighter for means but need every row in order;
+the asymptotic ones of A/B testing (Johari et al., Operations Research 2022) are wrong for few and rare errors;
+group-sequential tests need the number of looks in advance, which traffic does not tell.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# Halvings on the way to an end of the interval, which stays outside by what is left of the way, 6e-5 of it; and of the
+# range of the nuisance mean, where the evidence is flat: a thousandth of the range is 1e-5 of its logarithm.
+OUTER, INNER = 14, 10
+EDGE = 1e-12
+_log_gamma = np.frompyfunc(math.lgamma, 1, 1)
+# Tuning parameters of the empirical Bernstein process: each is best for one size of difference, in its variance.
+_TILTS = np.geomspace(0.01, 0.9, 10)
+_SIGNED_TILTS = np.concatenate([_TILTS, -_TILTS])
+_PRICES = np.tile(-np.log1p(-_TILTS) - _TILTS, 2)
+
+
+class Side(Protocol):
+    """What one side has shown of a mean in [0, 1]; several comparisons at once lie along the axes of its arrays."""
+
+    @property
+    def mean(self) -> Floats:
+        """Mean of what was seen; one half where nothing was."""
+
+    def evidence(self, mean: Floats) -> Floats:
+        """Logarithm of the evidence against a mean; convex in it."""
+
+    def slope(self, mean: Floats) -> Floats:
+        """Derivative of the evidence by the mean."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A share of requests: how many of how many, float64 of one shape.
+
+    The guess of the share, made before any of them was seen, is worth as much as ``weight`` requests: the better it is,
+    the tighter the interval; it holds whatever the guess.
+    """
+
+    hits: Floats
+    total: Floats
+    guess: Floats
+    weight: float
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Mean of what was seen; one half where nothing was."""
+        return _ratio(self.hits, self.total)
+
+    def evidence(self, mean: Floats) -> Floats:
+        """Logarithm of the likelihood under the prior Beta(1/2 + weight * guess, ...) over that of one share."""
+        mean = np.clip(mean, EDGE, 1 - EDGE)
+        return np.asarray(self._mixture - self.hits * np.log(mean) - self._misses * np.log1p(-mean))
+
+    def slope(self, mean: Floats) -> Floats:
+        """Derivative of the evidence by the share."""
+        mean = np.clip(mean, EDGE, 1 - EDGE)
+        return np.asarray(self._misses / (1 - mean) - self.hits / mean)
+
+    @cached_property
+    def _misses(self) -> Floats:
+        return np.asarray(self.total - self.hits)
+
+    @cached_property
+    def _mixture(self) -> Floats:
+        yes, no = 0.5 + self.weight * self.guess, 0.5 + self.weight * (1 - self.guess)
+        return _log_beta(self.hits + yes, self._misses + no) - _log_beta(yes, no)
+
+
+@dataclass(frozen=True)
+class Means:
+    """A mean of values in [0, 1]: their number, their sum, and the sum of their squared distances from a fixed guess.
+
+    The guess in [0, 1] has to be made before the values are seen; the nearer to the mean, the tighter the interval.
+    """
+
+    total: Floats
+    summed: Floats
+    spread: Floats
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Mean of what was seen; one half where nothing was."""
+        return _ratio(self.summed, self.total)
+
+    def evidence(self, mean: Floats) -> Floats:
+        """Logarithm of the mixture of exponential processes in both directions."""
+        exponents, most = self._exponents(mean)
+        return np.asarray(most + np.log(np.exp(exponents - most).mean(axis=0)))
+
+    def slope(self, mean: Floats) -> Floats:
+        """Derivative of the evidence by the mean."""
+        exponents, most = self._exponents(mean)
+        weights = np.exp(exponents - most)
+        tilts = _SIGNED_TILTS.reshape(-1, *[1] * (weights.ndim - 1))
+        return np.asarray(-self.total * (weights * tilts).sum(axis=0) / weights.sum(axis=0))
+
+    def _exponents(self, mean: Floats) -> tuple[Floats, Floats]:
+        """The exponent for each tuning parameter, along the first axis, and the greatest."""
+        excess = self.summed - self.total * mean
+        exponents = np.multiply.outer(_SIGNED_TILTS, excess) - np.multiply.outer(
+            _PRICES, np.broadcast_to(self.spread, excess.shape)
+        )
+        return exponents, exponents.max(axis=0)
+
+
+def difference(canary: Side, stable: Side, alpha: Floats | float) -> tuple[Floats, Floats]:
+    """Ends of the confidence sequence of the canary's mean less the stable's, each float64, rounded outwards.
+
+    Args:
+        canary: what the canary has shown.
+        stable: what the stable has shown over the same period.
+        alpha: probability that the interval ever misses the true difference.
+    """
+    estimate = canary.mean - stable.mean
+    # Both ends at once: the first row of each array is on its way to the low end, the second to the high one.
+    inside = np.stack([estimate, estimate])
+    outside = np.stack([np.full_like(estimate, -1.0), np.full_like(estimate, 1.0)])
+    for _ in range(OUTER):
+        middle = (inside + outside) / 2
+        possible = _least_evidence(canary, stable, middle) < -np.log(alpha)
+        inside, outside = np.where(possible, middle, inside), np.where(possible, outside, middle)
+    return outside[0], outside[1]
+
+
+def _least_evidence(canary: Side, stable: Side, difference: Floats) -> Floats:
+    """The least evidence of both sides over all pairs of means that are so far apart."""
+    # Each side's evidence is least at its own mean, so their sum is least somewhere between the two.
+    allowed = np.maximum(0, -difference), np.minimum(1, 1 - difference)
+    one, other = np.clip(canary.mean - difference, *allowed), np.clip(stable.mean, *allowed)
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    for _ in range(INNER):
+        middle = (low + high) / 2
+        rising = canary.slope(middle + difference) + stable.slope(middle) > 0
+        low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+    middle = (low + high) / 2
+    return canary.evidence(middle + difference) + stable.evidence(middle)
+
+
+def _ratio(part: Floats, total: Floats) -> Floats:
+    return np.where(total > 0, part / np.maximum(total, 1), 0.5)
+
+
+def _log_beta(first: Floats, second: Floats) -> Floats:
+    parts = _log_gamma(first) + _log_gamma(second) - _log_gamma(first + second)
+    return np.asarray(parts, dtype=np.float64)

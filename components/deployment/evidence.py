@@ -1,0 +1,130 @@
+"""What the two sides of a release showed over the same stretch of time, as counts.
+
+Counts are all that the analysis needs, so a prediction log and the counters of a monitoring system serve alike.
+"""
+
+from datetime import datetime
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from components.contract import prediction_log as log
+from components.contract.spec import Task
+from components.contract.strict import Strict
+from components.contract.window import Window
+from components.deployment.confidence import Floats
+from components.deployment.reference import Reference, losses
+
+
+class Tally(Strict):
+    """What one side showed.
+
+    Attributes:
+        requests: requests that it took. ``errors``: those that failed, or were answered with no number.
+        timed: requests whose latency is known. ``slow``: those beyond the reference's limit.
+        scored: requests with a score. ``above``: those above each cut of the reference.
+        labelled: scored requests whose label is known.
+        loss: sum of their losses, in units of the reference's worst. ``spread``: of squared distances from its mean.
+        ahead: requests, counted nowhere else, that are dated after the end of the period: their clock is ahead.
+        others_since: requests of the other side since the last of this one; 0 where counters do not tell.
+    """
+
+    requests: int = Field(default=0, ge=0)
+    errors: int = Field(default=0, ge=0)
+    timed: int = Field(default=0, ge=0)
+    slow: int = Field(default=0, ge=0)
+    scored: int = Field(default=0, ge=0)
+    above: tuple[int, ...] = ()
+    labelled: int = Field(default=0, ge=0)
+    loss: float = Field(default=0, ge=0)
+    spread: float = Field(default=0, ge=0)
+    ahead: int = Field(default=0, ge=0)
+    others_since: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        wholes = {"errors": self.requests, "slow": self.timed, "labelled": self.scored}
+        for part, whole in wholes.items():
+            if getattr(self, part) > whole:
+                raise ValueError(f"{part} {getattr(self, part)} is more than there were: {whole}")
+        if any(count > self.scored for count in self.above):
+            raise ValueError("more scores lie above a cut than there are")
+        return self
+
+
+class Evidence(Strict):
+    """What both sides showed between two moments."""
+
+    start: datetime
+    end: datetime
+    canary: Tally
+    stable: Tally
+
+
+def from_rows(table: pa.Table, reference: Reference, task: Task, period: Window, canary: str, stable: str) -> Evidence:
+    """Count the rows of a prediction log that were answered in a period; rows of other versions are left out.
+
+    Args:
+        table: rows of a prediction log, those of the period at least.
+        reference: what the counts are taken against.
+        task: of the use case.
+        period: from when the canary had its share of the traffic, until now.
+        canary: version of the model.
+        stable: likewise.
+
+    Raises:
+        LooplineError: the table is no prediction log.
+    """
+    table = log.expect(table)
+    table = table.filter(pc.greater_equal(table[log.TIME], period.start))
+    own, other = (table.filter(pc.equal(table[log.VERSION], version)) for version in (canary, stable))
+    return Evidence(
+        start=period.start,
+        end=period.end,
+        canary=_tally(own, other, reference, task, period.end),
+        stable=_tally(other, own, reference, task, period.end),
+    )
+
+
+def _tally(rows: pa.Table, others: pa.Table, reference: Reference, task: Task, end: datetime) -> Tally:
+    dated = rows.filter(pc.less(rows[log.TIME], end))
+    latency, score, label = (log.numbers(dated, column) for column in (log.LATENCY, log.SCORE, log.LABEL))
+    answered = (log.numbers(dated, log.FAILED) == 0) & np.isfinite(score)
+    score, label = score[answered], label[answered]
+    timed, slow = _slow(latency, reference)
+    known = np.isfinite(label)
+    loss = np.zeros(0)
+    if reference.quality and known.any():
+        loss = np.minimum(losses(task, label[known], score[known]) / reference.quality.worst, 1)
+    return Tally(
+        requests=len(dated),
+        errors=int(np.count_nonzero(~answered)),
+        timed=timed,
+        slow=slow,
+        scored=len(score),
+        above=tuple(int(np.count_nonzero(score > cut)) for cut in reference.scores.cuts) if reference.scores else (),
+        labelled=len(loss),
+        loss=float(loss.sum()),
+        spread=float(np.square(loss - reference.quality.mean).sum()) if reference.quality else 0.0,
+        ahead=len(rows) - len(dated),
+        others_since=_after(others, dated, end),
+    )
+
+
+def _after(others: pa.Table, rows: pa.Table, end: datetime) -> int:
+    """How many of the others lie between the last of the rows and the end."""
+    times = others[log.TIME]
+    before_end = pc.less(times, end)
+    last = pc.max(rows[log.TIME])
+    later = pc.and_(before_end, pc.greater(times, last)) if last.is_valid else before_end
+    return int(pc.sum(later).as_py() or 0)
+
+
+def _slow(latency: Floats, reference: Reference) -> tuple[int, int]:
+    """How many latencies are known (a negative one is none), and how many of them are beyond the limit."""
+    known = latency[latency >= 0]
+    limit = reference.latency.limit if reference.latency else np.inf
+    return len(known), int(np.count_nonzero(known > limit))

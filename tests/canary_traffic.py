@@ -1,0 +1,158 @@
+"""Made-up traffic of an endpoint under release: as rows of a prediction log, and as counts of many releases at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from components.contract import prediction_log as log
+from components.contract.release import ReleasePolicy
+from components.contract.window import Window
+from components.deployment.analyse import Decision, Step, analyse
+from components.deployment.evidence import Evidence, Tally, from_rows
+from components.deployment.reference import Reference
+from components.deployment.reference import from_rows as reference_from_rows
+
+STABLE, CANARY = "7", "8"
+BEGIN = datetime(2013, 7, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How a version answers: one in fifty requests fails, half take more than 20 ms, a fifth of the labels are 1.
+
+    Attributes:
+        errors: share of failed requests.
+        slowdown: factor on every latency.
+        shift: added to every probability. ``noise``: standard deviation of what the model gets wrong by itself.
+    """
+
+    errors: float = 0.02
+    slowdown: float = 1.0
+    shift: float = 0.0
+    noise: float = 0.05
+
+
+GOOD = Behaviour()
+BAD = {
+    "twice the errors": Behaviour(errors=0.04),
+    "1.5 times slower": Behaviour(slowdown=1.5),
+    "miscalibrated by 0.1": Behaviour(shift=0.1),
+}
+
+
+def rows(
+    behaviour: Behaviour, version: str, requests: int, seed: int, begin: datetime = BEGIN, lasting: float = 3600.0
+) -> pa.Table:
+    """Rows of a prediction log, spread evenly over so many seconds."""
+    random = np.random.default_rng(seed)
+    risk = random.beta(2, 7, requests)
+    failed = random.random(requests) < behaviour.errors
+    score = np.clip(risk + behaviour.shift + random.normal(0, behaviour.noise, requests), 0.001, 0.999)
+    microseconds = (np.arange(requests) * (lasting * 1e6 / max(requests, 1))).astype("int64")
+    return pa.table(
+        [
+            pa.array(microseconds + int(begin.timestamp() * 1e6), pa.timestamp("us", "UTC")),
+            pa.array([version] * requests, pa.string()),
+            pa.array(failed),
+            pa.array(behaviour.slowdown * random.lognormal(np.log(0.02), 0.4, requests)),
+            pa.array(score, mask=failed),
+            pa.array((random.random(requests) < risk).astype(float)),
+        ],
+        schema=log.SCHEMA,
+    )
+
+
+def usual(policy: ReleasePolicy, requests: int = 2_000, seed: int = 1) -> Reference:
+    """The reference of a stable that behaves well, from so many requests."""
+    before = rows(GOOD, STABLE, requests, seed)
+    return reference_from_rows(before, policy, "binary_classification", STABLE)
+
+
+class Side:
+    """Counts of one side, drawn for many releases at once from what a long log of its behaviour shows."""
+
+    def __init__(self, behaviour: Behaviour, reference: Reference, requests: int = 200_000) -> None:
+        assert reference.latency
+        assert reference.scores
+        assert reference.quality
+        table = rows(behaviour, STABLE, requests, seed=99)
+        failed, latency, score, label = (
+            log.numbers(table, column) for column in (log.FAILED, log.LATENCY, log.SCORE, log.LABEL)
+        )
+        score, label = score[failed == 0], label[failed == 0]
+        loss = -np.log(np.where(label == 1, score, 1 - score))
+        self.errors = behaviour.errors
+        self.slow = float(np.mean(latency > reference.latency.limit))
+        bins = np.searchsorted(reference.scores.cuts, score)  # the number of cuts below the score
+        self.bins = np.bincount(bins, minlength=len(reference.scores.cuts) + 1) / len(score)
+        self.losses = np.linspace(0, 1, 101)
+        scaled = np.minimum(loss / reference.quality.worst, 1)
+        self.loss = np.bincount(np.rint(scaled * 100).astype(int), minlength=101) / len(scaled)
+        self.guess = reference.quality.mean
+
+    def batches(self, random: np.random.Generator, requests: int, releases: int, looks: int) -> dict[str, np.ndarray]:
+        """Cumulative counts at each look, [releases, looks, ...], with so many requests between two looks."""
+        shape = (releases, looks)
+        bins = random.multinomial(requests, self.bins, shape)
+        losses = random.multinomial(requests, self.loss, shape)
+        counts = {
+            "requests": np.full(shape, requests),
+            "errors": random.binomial(requests, self.errors, shape),
+            "slow": random.binomial(requests, self.slow, shape),
+            "above": np.flip(np.cumsum(np.flip(bins, -1), -1), -1)[..., 1:],
+            "loss": losses @ self.losses,
+            "spread": losses @ np.square(self.losses - self.guess),
+        }
+        return {name: np.cumsum(count, axis=1) for name, count in counts.items()}
+
+
+def tallies(counts: dict[str, np.ndarray], release: int, labelled: bool = True) -> Iterator[Tally]:
+    """The counts of one release, look after look."""
+    for look in range(counts["requests"].shape[1]):
+        here = {name: count[release, look] for name, count in counts.items()}
+        requests = int(here["requests"])
+        yield Tally(
+            requests=requests,
+            errors=int(here["errors"]),
+            timed=requests,
+            slow=int(here["slow"]),
+            scored=requests,
+            above=tuple(here["above"].tolist()),
+            labelled=requests if labelled else 0,
+            loss=float(here["loss"]) if labelled else 0,
+            spread=float(here["spread"]) if labelled else 0,
+        )
+
+
+def step(number: int, policy: ReleasePolicy, started: datetime = BEGIN) -> Step:
+    """A step of the policy that is under way."""
+    return Step(number=number, percent=policy.steps[number - 1], started=started)
+
+
+def peek(
+    policy: ReleasePolicy, reference: Reference, number: int, canary: Behaviour, seed: int, batch: int
+) -> Decision:
+    """Live through one step with a look after every batch of the canary's requests; give the decision that ends it."""
+    random = np.random.default_rng(seed)
+    percent = policy.steps[number - 1]
+    looks = policy.requests[1] // batch
+    sides = [
+        tallies(Side(behaviour, reference).batches(random, requests, 1, looks), 0)
+        for behaviour, requests in ((canary, batch), (GOOD, batch * (100 - percent) // percent))
+    ]
+    for look, (own, other) in enumerate(zip(*sides, strict=True)):
+        now = BEGIN + timedelta(seconds=look + 1)
+        evidence = Evidence(start=BEGIN, end=now, canary=own, stable=other)
+        decision = analyse(policy, reference, step(number, policy), evidence, now)
+        if decision.outcome != "wait":
+            return decision
+    raise AssertionError("the most requests were reached and nothing was decided")
+
+
+def evidence_of(table: pa.Table, reference: Reference, lasting: float = 3600.0) -> Evidence:
+    """Evidence of a log of both sides that begins at BEGIN."""
+    period = Window(BEGIN, BEGIN + timedelta(seconds=lasting))
+    return from_rows(table, reference, "binary_classification", period, CANARY, STABLE)
