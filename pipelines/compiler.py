@@ -13,7 +13,7 @@ from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
 
 # By the name people type; the KFP name has dashes.
-PIPELINES = ("training", "validation", "batch_inference", "materialisation", "retrain")
+PIPELINES = ("training", "validation", "batch_inference", "sharded_batch_inference", "materialisation", "retrain")
 STAGES = ("data", "features", "training", "validation", "registry", "inference")
 PROJECT = Path(__file__).resolve().parent.parent
 # The parts of the code that every image holds.

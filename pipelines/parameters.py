@@ -17,6 +17,8 @@ from pipelines.laptop.home import Home
 
 # Parameters that name a model version and may be given as an alias.
 VERSIONS = ("version", "champion")
+# As many as a laptop runs side by side.
+SHARDS = "2"
 
 
 class Places(Protocol):
@@ -75,6 +77,7 @@ def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]
         "training": replay.train,
         "validation": replay.validate_on,
         "batch_inference": replay.batch,
+        "sharded_batch_inference": replay.batch,
         "materialisation": replay.batch,
     }
     values: dict[str, Any] = {
@@ -90,6 +93,7 @@ def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]
         "version": "candidate" if name == "validation" else "champion",
         "champion": "champion",
         "expected_champion": "",
+        "shards": SHARDS,
     }
     if name == "retrain":
         compare_start = given.get("compare_start", values["compare_start"])

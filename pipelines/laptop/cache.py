@@ -44,7 +44,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         custom_cache_key: str | None = None,
     ) -> str:
         """The key of a step about to run, noted in its record."""
-        step = self._recorder.step_of(component_name)
+        step = self._recorder.reached(component_name, arguments)
         interface = [*full_command, str(env_vars or {}), custom_cache_key or ""]
         parts = self._keys.parts(step.stage, step.task, interface, arguments)
         step.parts = parts

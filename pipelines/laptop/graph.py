@@ -6,6 +6,9 @@ from typing import Any
 from pipelines.laptop.records import Step
 
 _CONDITION = "condition-"
+_LOOP = "for-loop-"
+# Conditions and loops are DAGs to KFP, but no part of a step's place for people.
+_BLOCKS = (_CONDITION, _LOOP)
 
 
 def steps_of(ir: dict[str, Any]) -> list[Step]:
@@ -30,9 +33,11 @@ def _walk(
         needs = {name: _sources(value, produced, outer_needs) for name, value in _inputs(spec)}
         ordered_after = [step for other in spec.get("dependentTasks", []) for step in produced.get(other, [])]
         if "dag" in component:
-            inner = prefix if task.startswith(_CONDITION) else f"{prefix}{task}/"
+            inner = prefix if task.startswith(_BLOCKS) else f"{prefix}{task}/"
             for step, inner_needs in _walk(ir, component["dag"]["tasks"], inner, needs):
-                yield step, [*inner_needs, *(ordered_after if task.startswith(_CONDITION) else [])]
+                if task.startswith(_LOOP):
+                    step.item = _item(spec, component["dag"]["tasks"], step)
+                yield step, [*inner_needs, *(ordered_after if task.startswith(_BLOCKS) else [])]
         else:
             step = _step(ir, prefix, task, spec, component)
             yield step, [*(name for names in needs.values() for name in names), *ordered_after]
@@ -44,7 +49,7 @@ def _producers(
     """The steps that give a task's outputs: itself, or those inside it that the nested DAG hands out."""
     if "dag" not in component:
         return [_step_name(prefix, task, spec)]
-    inner_prefix = prefix if task.startswith(_CONDITION) else f"{prefix}{task}/"
+    inner_prefix = prefix if task.startswith(_BLOCKS) else f"{prefix}{task}/"
     inner_tasks = component["dag"]["tasks"]
     handed_out = {
         selector["producerSubtask"]
@@ -58,6 +63,14 @@ def _producers(
             ir, inner_prefix, inner, inner_tasks[inner], ir["components"][inner_tasks[inner]["componentRef"]["name"]]
         )
     ]
+
+
+def _item(loop: dict[str, Any], tasks: dict[str, Any], step: Step) -> str:
+    """The parameter of a step in a loop that takes the loop's item; empty if none does."""
+    item = loop["parameterIterator"]["itemInput"]
+    of_step = (spec for spec in tasks.values() if spec["componentRef"]["name"] == f"comp-{step.task}")
+    parameters = next(of_step, {}).get("inputs", {}).get("parameters", {})
+    return next((name for name, value in parameters.items() if value.get("componentInputParameter") == item), "")
 
 
 def _inputs(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

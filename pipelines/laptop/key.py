@@ -112,9 +112,14 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
 
 
 def _is_artifact(value: Any) -> bool:
+    """Whether a value is an artifact, or the artifacts of a loop."""
+    if isinstance(value, list):
+        return bool(value) and all(_is_artifact(one) for one in value)
     return hasattr(value, "uri") and hasattr(value, "metadata")
 
 
 def _content(artifact: Any) -> str:
     """The digest that its maker gave an artifact, which leaves out what is not content; else that of its bytes."""
+    if isinstance(artifact, list):
+        return digest.of_value([_content(one) for one in artifact])
     return str(artifact.metadata.get("digest") or digest.of_tree(Path(artifact.path)))

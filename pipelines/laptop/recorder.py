@@ -1,6 +1,8 @@
 """The state of a run while it runs: what the cache and the steps report to, and what tells whoever watches."""
 
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,10 +32,41 @@ class Recorder:
         self._watcher = watcher
         self._by_task = {step.task: step for step in run.steps}
         self._begun = time.monotonic()
+        # kfp runs iterations of a loop side by side, each from its key to its end in one thread.
+        self._of_this_thread = threading.local()
+        self._changing = threading.RLock()
+
+    def reached(self, component: str, arguments: Mapping[str, Any]) -> Step:
+        """A step, ``comp-<task>`` to kfp, has its turn in this thread; in a loop it is that of one item."""
+        step = self._by_task[component.removeprefix("comp-")]
+        if step.item:
+            step = self._iteration(step, str(arguments[step.item]))
+        setattr(self._of_this_thread, step.task, step)
+        return step
 
     def step_of(self, component: str) -> Step:
-        """The step that kfp calls ``comp-<task>``."""
-        return self._by_task[component.removeprefix("comp-")]
+        """The step that kfp calls ``comp-<task>``; in a loop, the one that this thread has reached."""
+        task = component.removeprefix("comp-")
+        step: Step = getattr(self._of_this_thread, task, None) or self._by_task[task]
+        return step
+
+    def _iteration(self, step: Step, item: str) -> Step:
+        """The step of one item. The first takes the place of the loop's step, the others come after it."""
+        name = f"{step.name}[{item}]"
+        with self._changing:
+            alike = [known for known in self.run.steps if known.task == step.task]
+            for known in alike:
+                if known.name == name:
+                    return known
+            one = step.model_copy(update={"name": name, "item": ""}, deep=True)
+            self.run.steps.insert(self.run.steps.index(alike[-1]) + 1, one)
+            if step in alike:
+                self.run.steps.remove(step)
+            for later in self.run.steps:
+                if alike[-1].name in later.needs:
+                    place = later.needs.index(alike[-1].name)
+                    later.needs[place : place + 1] = [name] if step in alike else [alike[-1].name, name]
+            return one
 
     def log_of(self, step: Step) -> Path:
         """Where a step's output goes."""
@@ -84,4 +117,5 @@ class Recorder:
         self._save()
 
     def _save(self) -> None:
-        self.run.save(self._runs)
+        with self._changing:
+            self.run.save(self._runs)

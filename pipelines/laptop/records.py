@@ -58,6 +58,7 @@ class Step(BaseModel):
         name: place in the DAG, for example ``training-examples/ingest``.
         task: kfp's name for it in the compiled pipeline, for example ``ingest-2``.
         needs: names of the steps whose outputs it takes.
+        item: in a loop, the parameter that tells one execution of it from another; each becomes a step of its own.
         why: why it was cached, or ran, or was skipped, or failed: one sentence.
         values: output parameters (``Output`` is the unnamed one).
     """
@@ -66,6 +67,7 @@ class Step(BaseModel):
     task: str
     stage: str
     needs: list[str] = []
+    item: str = ""
     state: StepState = "waiting"
     started: str = ""
     seconds: float = 0.0
