@@ -1,0 +1,176 @@
+"""A small Kubernetes API over HTTP: TrainJobs, TrainingRuntimes, pods, logs, and refusals worded as the real ones.
+
+What becomes of a created TrainJob is up to a controller: a function that is called with the API and the job.
+"""
+
+import json
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+TRAINER = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/loopline"
+PODS = "/api/v1/namespaces/loopline/pods"
+
+
+class FakeKubernetes:
+    """The state of one namespace, and a server in front of it.
+
+    Attributes:
+        objects: by "plural/name".
+        pods: by name.
+        logs: by name of the pod.
+        calls: how often each "METHOD plural" was asked for.
+        refusals: status and message that the next calls of a "METHOD plural" get instead of an answer.
+        away: whether connections are closed without an answer.
+        controller: called with this API and each TrainJob that is created.
+    """
+
+    def __init__(self, runtime):
+        self.objects = {"trainingruntimes/loopline-torch": runtime} if runtime else {}
+        self.pods, self.logs = {}, {}
+        self.calls, self.refusals = Counter(), {}
+        self.away = False
+        self.controller = lambda api, job: None
+        self._lock = threading.RLock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def kubeconfig(self, path):
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": self.address}}],
+            "users": [{"name": "fake", "user": {"token": "a-token"}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": "loopline"}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def jobs(self):
+        return [item for key, item in self.objects.items() if key.startswith("trainjobs/")]
+
+    def set_condition(self, name, type_, reason="Because", message="of this"):
+        """What a TrainJob's controller says of it; nothing if the job is gone."""
+        with self._lock:
+            if job := self.objects.get(f"trainjobs/{name}"):
+                condition = {"type": type_, "status": "True", "reason": reason, "message": message}
+                job.setdefault("status", {}).setdefault("conditions", []).append(condition)
+
+    def set_ready(self, name, ready=1):
+        with self._lock:
+            nodes = {"name": "node", "active": 1, "ready": ready, "failed": 0, "succeeded": 0, "suspended": 0}
+            self.objects[f"trainjobs/{name}"].setdefault("status", {})["jobsStatus"] = [nodes]
+
+    def add_pod(self, job, index=0, phase="Running", log="", waiting=None, terminated=None):
+        name = f"{job}-node-0-{index}"
+        state = {"waiting": waiting} if waiting else {"terminated": terminated} if terminated else {}
+        status = {
+            "name": "node",
+            "image": "some-image",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": state,
+        }
+        self.pods[name] = {
+            "metadata": {
+                "name": name,
+                "labels": {"jobset.sigs.k8s.io/jobset-name": job},
+                "annotations": {"batch.kubernetes.io/job-completion-index": str(index)},
+            },
+            "spec": {"containers": [{"name": "node"}]},
+            "status": {"phase": phase, "containerStatuses": [status]},
+        }
+        self.logs[name] = log
+
+    def answer(self, method, path, query, body):
+        """Status and answer to a request; a text is sent as it is."""
+        with self._lock:
+            place = path.removeprefix(TRAINER).removeprefix(PODS).strip("/")
+            plural = "pods/log" if path.endswith("/log") else "pods" if path.startswith(PODS) else place.split("/")[0]
+            self.calls[f"{method} {plural}"] += 1
+            if waiting := self.refusals.get(f"{method} {plural}"):
+                return waiting.pop(0)
+            if plural == "pods":
+                wanted = query["labelSelector"][0].partition("=")[2]
+                found = [
+                    p for p in self.pods.values() if p["metadata"]["labels"]["jobset.sigs.k8s.io/jobset-name"] == wanted
+                ]
+                return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": found}
+            if plural == "pods/log":
+                lines = self.logs[place.removesuffix("/log")].splitlines(keepends=True)
+                return 200, "".join(lines[-int(query["tailLines"][0]) :])
+            return self._custom(method, place, query, body)
+
+    def _custom(self, method, place, query, body):
+        if method == "POST":
+            key = f"{place}/{body['metadata']['name']}"
+            if key in self.objects:
+                return 409, status(
+                    409, f'{place} "{body["metadata"]["name"]}" already exists', body["metadata"]["name"]
+                )
+            self.objects[key] = body
+            self.controller(self, body)
+            return 201, body
+        plural, _, name = place.partition("/")
+        if place not in self.objects:
+            return 404, status(404, f'{plural}.trainer.kubeflow.org "{name}" not found', name)
+        if method == "DELETE":
+            assert query["propagationPolicy"] == ["Foreground"]  # pods first: no two jobs write one checkpoint
+            del self.objects[place]
+            for pod in [pod for pod in self.pods if pod.startswith(name)]:
+                del self.pods[pod]
+            return 200, {"kind": "Status", "status": "Success"}
+        return 200, self.objects[place]
+
+    def _handler(self):
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _serve(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length) or "null") if length else None
+                if api.away:
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                url = urlsplit(self.path)
+                code, said = api.answer(self.command, url.path, parse_qs(url.query), body)
+                payload = said.encode() if isinstance(said, str) else json.dumps(said).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "text/plain" if isinstance(said, str) else "application/json")
+                self.send_header("Content-Length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
+
+            do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+def status(code, message, name=None, reason=""):
+    """The Status object that the real API answers with."""
+    details = {"details": {"name": name}} if name else {}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    } | details
