@@ -1,11 +1,13 @@
 """Building images: parents first, only what is not there yet."""
 
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class Built:
 
 
 def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Callable[[str], None]) -> list[Built]:
-    """Build images, unless their tag says that they hold exactly this code already.
+    """Build images, unless their tag says that they hold exactly this code already; brothers at the same time.
 
     Args:
         builder: what builds.
@@ -52,15 +54,21 @@ def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Cal
         LooplineError: one could not be built.
     """
     outside = catalogue.outside(case)
-    built = []
-    for image in images:
+
+    def build(image: Image) -> Built:
         reference = catalogue.reference(image)
         seconds = _build(builder, image, reference, tell)
         if outside and image.published:
             parent, reference = reference, catalogue.reference(image, outside)
             seconds += _add_usecase(builder, parent, reference, outside, tell)
         system, size = builder.size(system_image()), builder.size(reference)
-        built.append(Built(image, reference, seconds, size, size - system if size and system else None))
+        return Built(image, reference, seconds, size, size - system if size and system else None)
+
+    built: list[Built] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while len(built) < len(images):
+            done = {finished.image.name for finished in built}
+            built += pool.map(build, [i for i in images if i.name not in done and i.parent in {"", *done}])
     return built
 
 

@@ -1,5 +1,6 @@
 """Which images there are, what goes into each, and the tag that follows from that."""
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ PREFIX = "loopline-"
 SHARED = ("components/__init__.py", "components/contract", "usecases")
 USECASES = PROJECT / "usecases"
 USECASE_DOCKERFILE = "images/usecase/Dockerfile"
+DECLARATION = "pyproject.toml"
+# Extras that no image installs.
+NOT_IN_IMAGES = frozenset({"laptop", "dev"})
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def _stage(stage: str, name: str = "", parent: str = "base") -> Image:
     return Image(name or stage, f"{folder}/Dockerfile", (*SHARED, folder), parent, interface=stage)
 
 
-_BASE = Image("base", "images/base/Dockerfile", ("images/base", "pyproject.toml", "constraints.txt"), "", False)
+_BASE = Image("base", "images/base/Dockerfile", ("images/base", DECLARATION, "constraints.txt"), "", False)
 _SPARK = Image("spark", "images/spark/Dockerfile", (*SHARED, "images/spark", "components/inference"))
 _PIPELINES = Image(
     "pipelines", "images/pipelines/Dockerfile", ("images/pipelines", "components", "pipelines", "usecases")
@@ -84,7 +88,7 @@ def tag(image: Image, outside: UseCase | None = None) -> str:
         outside: a use case that is added in a last layer.
     """
     parts: list[object] = [tag(IMAGES[image.parent])] if image.parent else []
-    parts += [{path: digest.of_tree(PROJECT / path)} for path in (image.dockerfile, *image.content)]
+    parts += [{path: _digest(path)} for path in (image.dockerfile, *image.content)]
     if outside:
         parts += [digest.of_file(PROJECT / USECASE_DOCKERFILE), {outside.package: outside.code_digest()}]
     return digest.of_value(parts).removeprefix(digest.PREFIX)[:16]
@@ -93,6 +97,21 @@ def tag(image: Image, outside: UseCase | None = None) -> str:
 def reference(image: Image, outside: UseCase | None = None) -> str:
     """Name and tag of an image as this code makes it."""
     return f"{image.repository}:{tag(image, outside)}"
+
+
+def _digest(path: str) -> str:
+    """Digest of a file or folder of the project; of the declaration, only what concerns images.
+
+    A setting of a linter is no reason to install every package again.
+    """
+    if path != DECLARATION:
+        return digest.of_tree(PROJECT / path)
+    with (PROJECT / path).open("rb") as file:
+        project = tomllib.load(file)["project"]
+    extras = {
+        name: packages for name, packages in project["optional-dependencies"].items() if name not in NOT_IN_IMAGES
+    }
+    return digest.of_value([project["version"], project["requires-python"], project["dependencies"], extras])
 
 
 def environment(stage: str) -> str:
