@@ -13,7 +13,7 @@ from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
 
 # By the name people type; the KFP name has dashes.
-PIPELINES = ("training", "validation", "batch_inference", "sharded_batch_inference", "materialisation", "retrain")
+PIPELINES = ("training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain")
 STAGES = ("data", "features", "training", "validation", "registry", "inference")
 PROJECT = Path(__file__).resolve().parent.parent
 # The parts of the code that every image holds.
@@ -73,9 +73,20 @@ def with_images(ir: dict[str, Any], tags: Mapping[str, str], registry: str = "")
     return ir
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such. One of our own: libraries change the one that they share."""
+
+
+def _as_block(dumper: _Dumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _as_block)
+
+
 def as_yaml(*documents: Any) -> str:
     """Values as YAML documents, the same bytes for the same values."""
-    return yaml.safe_dump_all(documents, sort_keys=True, width=120, allow_unicode=True)
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=120, allow_unicode=True)
 
 
 def project_version() -> str:

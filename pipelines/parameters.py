@@ -77,7 +77,7 @@ def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]
         "training": replay.train,
         "validation": replay.validate_on,
         "batch_inference": replay.batch,
-        "sharded_batch_inference": replay.batch,
+        "sharded_batch": replay.batch,
         "materialisation": replay.batch,
     }
     values: dict[str, Any] = {

@@ -51,7 +51,7 @@ def test_a_branch_that_fails_fails_the_run(tmp_path):
 def sharded(laptop, shards, version, destination, expect=0):
     values = {"shards": shards, "version": version, "destination": destination}
     given = [part for name, value in values.items() for part in ("--param", f"{name}={value}")]
-    return laptop.loopline("run", "sharded_batch_inference", "--usecase", USECASE, *given, expect=expect)
+    return laptop.loopline("run", "sharded_batch", "--usecase", USECASE, *given, expect=expect)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_any_number_of_shards_predicts_what_one_step_does(laptop, version, tmp_p
     whole = laptop.step("batch-inference", "predict")["outputs"]["predictions"]
     destination = tmp_path / "published"
     sharded(laptop, 3, version, destination)
-    ran = {step["name"]: step for step in laptop.runs("sharded-batch-inference")[-1]["steps"]}
+    ran = {step["name"]: step for step in laptop.runs("sharded-batch")[-1]["steps"]}
     branches = [f"score-shard[{number}/3]" for number in (1, 2, 3)]
     assert sorted(name for name in ran if name.startswith("score-shard")) == branches
     assert [ran[name]["state"] for name in branches] == ["succeeded"] * 3
@@ -77,10 +77,10 @@ def test_any_number_of_shards_predicts_what_one_step_does(laptop, version, tmp_p
     assert published.num_rows == whole["metadata"]["rows_out"]
 
     sharded(laptop, 1, version, destination)
-    assert laptop.step("sharded-batch-inference", "score-shard[1/1]")["state"] == "succeeded"
-    merged = laptop.step("sharded-batch-inference", "merge-shards")["outputs"]["predictions"]
+    assert laptop.step("sharded-batch", "score-shard[1/1]")["state"] == "succeeded"
+    merged = laptop.step("sharded-batch", "merge-shards")["outputs"]["predictions"]
     assert merged["digest"] == whole["digest"]
-    assert laptop.step("sharded-batch-inference", "publish")["state"] == "cached"
+    assert laptop.step("sharded-batch", "publish")["state"] == "cached"
     assert "score-shard[1/1]" in laptop.loopline("explain", "last", "score-shard[1/1]")
 
 

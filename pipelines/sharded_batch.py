@@ -9,8 +9,8 @@ from pipelines.examples import examples_of
 batch_examples = examples_of("batch-examples")
 
 
-@dsl.pipeline(name="sharded-batch-inference")
-def sharded_batch_inference(
+@dsl.pipeline(name="sharded-batch")
+def sharded_batch(
     usecase: str, version: str, start: str, end: str, registry: str, destination: str, shards: str
 ) -> None:
     """Predict every entity of a window in parallel; the predictions are those of batch inference, to the byte.
