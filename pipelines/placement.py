@@ -116,7 +116,8 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             container["env"] = [*container.get("env", []), *variables]
         platform[label] = _pod(name, stage, queued=label != f"exec-{GPU_STEP}")
     for task in _tasks(ir):
-        task["cachingOptions"] = {}
+        if "cachingOptions" in task:
+            task["cachingOptions"] = {}
         step = _step_of(ir, task)
         if step in RETRIES:
             task["retryPolicy"] = {"maxRetryCount": RETRIES[step], "backoffDuration": "30s", "backoffFactor": 2.0}

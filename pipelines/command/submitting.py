@@ -53,7 +53,7 @@ def submit_run(
     require_ready(cluster, found)
     run = submit(server, cluster, name, case, given, moment, found)
     verb = "had been submitted already" if run.existed else "submitted"
-    console.print(f"run {run.id} ({run.name}, version {found.name}) {verb}", highlight=False)
+    console.print(f"run {run.id} ({run.name}, version {found.name}) {verb}", highlight=False, soft_wrap=True)
     if follow:
         _follow(server, run.id, console)
 
@@ -97,7 +97,7 @@ def _conclude(run: V2beta1Run, console: Console) -> None:
         took = "" if step.seconds is None else f"{step.seconds:.0f} s"
         table.add_row(step.name, step.state.lower(), took, escape(step.reason))
     console.print(table)
-    console.print(f"run {run.run_id} ({run.display_name}): {run.state.lower()}", highlight=False)
+    console.print(f"run {run.run_id} ({run.display_name}): {run.state.lower()}", highlight=False, soft_wrap=True)
     if run.state != progress.SUCCEEDED:
         raise LooplineError(f"run {run.run_id}: {progress.failure(run)}")
 

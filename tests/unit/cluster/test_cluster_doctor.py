@@ -1,0 +1,338 @@
+"""`loopline doctor`, and what `submit` looks at first: each thing that can be wrong is one sentence."""
+
+import copy
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from rich.console import Console
+from typer.testing import CliRunner
+
+from components.contract.errors import LooplineError
+from pipelines import compiler, placement
+from pipelines.cluster import doctor
+from pipelines.cluster.gpu_pool import gpu_pool
+from pipelines.cluster.kube import Kube
+from pipelines.cluster.needs import IMAGE_LABEL
+from pipelines.cluster.server import Server
+from pipelines.cluster.settings import Cluster
+from pipelines.command.app import app
+from pipelines.finding import Finding, HiddenError
+from pipelines.laptop import machine
+from tests.unit.cluster.fake_http import FakeHttp
+
+NAMESPACE = "/api/v1/namespaces/loopline"
+QUEUES = "/apis/kueue.x-k8s.io/v1beta2/clusterqueues"
+
+
+def secret(*keys):
+    return {"metadata": {}, "data": dict.fromkeys(keys, "eA==")}
+
+
+@pytest.fixture
+def kubernetes(tmp_path, monkeypatch, compiled):
+    """A Kubernetes API on which all is as it should be, and a kubeconfig that leads to it."""
+    with FakeHttp() as fake:
+        fake.answers = {
+            NAMESPACE: {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
+            f"{NAMESPACE}/secrets/loopline-s3": secret(*placement.S3),
+            f"{NAMESPACE}/secrets/loopline-mlflow": secret(*placement.MLFLOW),
+            f"{NAMESPACE}/secrets/loopline-redis": secret(*placement.REDIS),
+            f"{NAMESPACE}/configmaps/loopline-object-store": secret(*placement.OBJECT_STORE),
+            "/api/v1/nodes": {"items": []},
+            QUEUES: {"items": []},
+        }
+        fake.answers |= {
+            f"/apis/pipelines.kubeflow.org/v2beta1/namespaces/loopline/pipelineversions/{v['metadata']['name']}": v
+            for v in compiled.values()
+        }
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": fake.address}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        path = tmp_path / "kubeconfig"
+        path.write_text(yaml.safe_dump(kubeconfig))
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+        yield fake
+
+
+@pytest.fixture
+def registry():
+    """An image registry that holds every stage's image of this code."""
+    with FakeHttp() as fake:
+        for stage in compiler.STAGES:
+            name = f"/v2/acme/loopline-{stage}"
+            labels = {IMAGE_LABEL: compiler.interface_digest(stage)}
+            fake.answers[f"{name}/manifests/0.1.0"] = {"manifests": [{"digest": "sha256:1"}]}
+            fake.answers[f"{name}/manifests/sha256:1"] = {"config": {"digest": "sha256:2"}}
+            fake.answers[f"{name}/blobs/sha256:2"] = {"config": {"Labels": labels}}
+        yield fake
+
+
+@pytest.fixture
+def version(kfp, registry, cluster):
+    """The training pipeline's version, its images in the fake registry."""
+    held = next(v for v in kfp.versions if v.name.startswith("training"))
+    text = json.dumps(held.pipeline_spec)
+    host = registry.address.removeprefix("http://")
+    held.pipeline_spec = json.loads(text.replace('"image": "loopline-', f'"image": "{host}/acme/loopline-'))
+    return Server(cluster).version("training")
+
+
+def wrong(findings):
+    return [finding.sentence for finding in findings if finding.state == "wrong"]
+
+
+def refused(cluster, version):
+    with pytest.raises(LooplineError) as caught:
+        doctor.require_ready(cluster, version)
+    return str(caught.value)
+
+
+def test_all_is_well(kubernetes, registry, cluster, version):
+    doctor.require_ready(cluster, version)
+    assert any(path.endswith("/blobs/sha256:2") for path in registry.requests)
+
+
+def test_a_missing_secret(kubernetes, cluster, version):
+    del kubernetes.answers[f"{NAMESPACE}/secrets/loopline-mlflow"]
+    said = refused(cluster, version)
+    assert "there is no Secret loopline-mlflow in namespace loopline; make it with keys MLFLOW_TRACKING_PASS" in said
+
+
+def test_a_secret_without_a_key(kubernetes, cluster, version):
+    kubernetes.answers[f"{NAMESPACE}/secrets/loopline-s3"] = secret("AWS_ACCESS_KEY_ID")
+    assert "Secret loopline-s3 in namespace loopline lacks the keys AWS_SECRET_ACCESS_KEY" in refused(cluster, version)
+
+
+def test_an_image_that_was_not_pushed(kubernetes, registry, cluster, version):
+    del registry.answers["/v2/acme/loopline-training/manifests/0.1.0"]
+    said = refused(cluster, version)
+    assert "loopline-training:0.1.0 of version training-" in said
+    assert "is not in its registry; `make images` and `loopline push`" in said
+
+
+def test_an_image_of_another_code_revision(kubernetes, registry, cluster, version):
+    registry.answers["/v2/acme/loopline-data/blobs/sha256:2"]["config"]["Labels"][IMAGE_LABEL] = "sha256:other"
+    assert "was compiled at another code revision than the image" in refused(cluster, version)
+
+
+def test_a_registry_that_cannot_be_reached(kubernetes, kfp, cluster, version):
+    away = doctor.Version("p", "v", version.name, version.parameters, ("127.0.0.1:9/acme/loopline-data:1",))
+    assert "the registry 127.0.0.1:9 cannot be asked for images" in refused(cluster, away)
+
+
+def test_a_registry_with_a_login_is_not_held_against_the_image(kubernetes, registry, cluster, version):
+    registry.refuse = lambda headers: 401
+    doctor.require_ready(cluster, version)
+
+
+def test_a_gpu_request_without_a_pool(kubernetes, settings, version):
+    pool = Cluster.read(settings(gpu={"gpus": 2, "node_selector": {"pool": "gpu"}}))
+    said = refused(pool, version)
+    assert "training asks for 2 nvidia.com/gpu on nodes with pool=gpu, and there is no such node that it toler" in said
+
+
+def node(gpus, taints=(), **labels):
+    return {
+        "metadata": {"labels": labels},
+        "spec": {"taints": list(taints)},
+        "status": {"allocatable": {"cpu": "8", "nvidia.com/gpu": str(gpus)}},
+    }
+
+
+TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+EXISTS = {"key": "nvidia.com/gpu", "operator": "Exists"}
+EQUAL = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "tolerations", "fits"),
+    [
+        ([node(2, pool="gpu")], [], True),
+        ([node(1, pool="gpu")], [], False),
+        ([node(2, pool="other")], [], False),
+        ([node(2, [TAINT], pool="gpu")], [], False),
+        ([node(2, [TAINT], pool="gpu")], [EXISTS], True),
+        ([node(2, [TAINT], pool="gpu")], [EQUAL], True),
+        ([node(2, [TAINT], pool="gpu")], [{**EQUAL, "value": "absent"}], False),
+        ([node(2, [TAINT], pool="gpu")], [{**EQUAL, "effect": "NoExecute"}], False),
+        ([node(2, [{**TAINT, "effect": "PreferNoSchedule"}], pool="gpu")], [], True),
+        ([node(2, pool="other"), node(4, pool="gpu")], [], True),
+    ],
+)
+def test_nodes_of_a_pool(kubernetes, settings, nodes, tolerations, fits):
+    kubernetes.answers["/api/v1/nodes"] = {"items": nodes}
+    pool = Cluster.read(settings(gpu={"gpus": 2, "node_selector": {"pool": "gpu"}, "tolerations": tolerations}))
+    assert (gpu_pool(pool, Kube("loopline")).state == "good") is fits
+
+
+def test_a_pool_that_is_brought_up_by_a_queue(kubernetes, settings):
+    resource = {"name": "nvidia.com/gpu", "nominalQuota": "8"}
+    group = {"flavors": [{"name": "gpu", "resources": [{"name": "cpu", "nominalQuota": "64"}, resource]}]}
+    kubernetes.answers[QUEUES] = {"items": [{"spec": {"resourceGroups": [group]}}]}
+    pool = Cluster.read(settings(gpu={"gpus": 8}))
+    assert gpu_pool(pool, Kube("loopline")).state == "good"
+    resource["nominalQuota"] = 4
+    assert gpu_pool(pool, Kube("loopline")).state == "wrong"
+
+
+def test_a_pool_that_may_not_be_seen(kubernetes, settings):
+    kubernetes.answers["/api/v1/nodes"] = kubernetes.answers[QUEUES] = (403, {})
+    with pytest.raises(HiddenError, match="may not read /apis/kueue"):
+        gpu_pool(Cluster.read(settings(gpu={"gpus": 1})), Kube("loopline"))
+
+
+def test_a_trainjob_asks_for_what_its_runtime_says(kubernetes, settings):
+    path = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/loopline/trainingruntimes/loopline-torch"
+    cluster = Cluster.read(settings(training="trainjob"))
+    with pytest.raises(LooplineError, match="there is no TrainingRuntime loopline-torch in namespace loopline"):
+        gpu_pool(cluster, Kube("loopline"))
+    pod = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "4"}}}]}
+    job = {"template": {"spec": {"template": {"spec": pod}}}}
+    kubernetes.answers[path] = {"spec": {"template": {"spec": {"replicatedJobs": [job]}}}}
+    assert "asks for 4 nvidia.com/gpu" in gpu_pool(cluster, Kube("loopline")).sentence
+    del pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
+    assert gpu_pool(cluster, Kube("loopline")).state == "skipped"
+
+
+def test_examination_of_a_cluster(kubernetes, kfp, cluster, version):
+    findings = list(doctor.examine(cluster))
+    subjects = {finding.subject: finding.state for finding in findings}
+    assert subjects["KFP"] == subjects["namespace"] == subjects["pod security"] == "good"
+    assert subjects["Secret loopline-redis"] == subjects["ConfigMap loopline-object-store"] == "good"
+    assert subjects["token"] == subjects["GPU pool"] == "skipped"
+    assert subjects[f"pipeline {version.name}"] == "good"
+    assert any("no pipeline 'materialisation' in namespace" in sentence for sentence in wrong(findings))
+
+
+def test_pod_security_and_namespace(kubernetes, cluster):
+    kubernetes.answers[NAMESPACE]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "baseline"}
+    assert any("namespace loopline enforces baseline, so" in sentence for sentence in wrong(doctor.examine(cluster)))
+    del kubernetes.answers[NAMESPACE]
+    said = wrong(doctor.examine(cluster))
+    assert any("there is no namespace loopline; apply an overlay" in sentence for sentence in said)
+    assert any("enforces nothing" in sentence for sentence in said)
+
+
+def test_credentials_that_kubernetes_does_not_accept(kubernetes, cluster):
+    kubernetes.refuse = lambda headers: 0 if headers["Authorization"] == "Bearer other" else 401
+    assert any("did not accept our credentials; log in again" in s for s in wrong(doctor.examine(cluster)))
+
+
+def test_what_cannot_be_seen_is_said_and_not_failed(kfp, cluster, version):
+    findings = list(doctor.examine(cluster))
+    states = {finding.subject: finding for finding in findings}
+    assert states["namespace"].state == "skipped"
+    assert "there is no usable kubeconfig" in states["namespace"].sentence
+    doctor.require_ready(cluster, version)
+
+
+def test_kfp_that_does_not_answer_is_said_once(kubernetes, settings):
+    findings = list(doctor.examine(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9"))))
+    assert sum("cannot be reached" in sentence for sentence in wrong(findings)) == 1
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """The loopline command in this process; returns its result, and what it printed on one line."""
+
+    def called(*arguments):
+        output = io.StringIO()
+        monkeypatch.setattr("pipelines.command.app.console", Console(file=output, width=160))
+        result = CliRunner().invoke(app, arguments)
+        return result, " ".join(output.getvalue().split())
+
+    return called
+
+
+def test_the_command_without_a_cluster(command, monkeypatch):
+    monkeypatch.setattr(machine, "_lock", lambda: Finding("lock", "good", "as it should be"))
+    result, output = command("doctor")
+    assert result.exit_code == 0, output
+    assert "✓ Python: 3.11" in output
+    assert "- cluster: none is named" in output
+
+
+def test_the_command_fails_if_anything_is_wrong(command, settings):
+    result, output = command("doctor", "--cluster", str(settings(kfp__endpoint="http://127.0.0.1:9")))
+    assert "✗ KFP: KFP at http://127.0.0.1:9 cannot be reached" in output
+    assert isinstance(result.exception, LooplineError)
+    assert "wrong; the lines with ✗" in str(result.exception)
+
+
+def test_submit_looks_before_it_changes_anything(command, kubernetes, kfp, settings, version):
+    del kubernetes.answers[f"{NAMESPACE}/secrets/loopline-mlflow"]
+    result, _ = command("submit", "training", "--cluster", str(settings()))
+    assert "there is no Secret loopline-mlflow" in str(result.exception)
+    assert not [request for request in kfp.requests if request.startswith("POST")]
+    kubernetes.answers[f"{NAMESPACE}/secrets/loopline-mlflow"] = secret(*placement.MLFLOW)
+    result, output = command("submit", "training", "--cluster", str(settings()))
+    assert result.exit_code == 0, result.exception
+    assert f"version {version.name}) submitted" in output
+
+
+def test_submit_and_follow(command, kubernetes, kfp, settings, version):
+    kfp.states = [("SUCCEEDED", None)]
+    result, output = command("submit", "training", "--follow", "--cluster", str(settings()))
+    assert result.exit_code == 0, result.exception
+    assert "succeeded" in output
+    kfp.states = [("FAILED", None)]
+    result, _ = command("watch", kfp.runs[0].run_id, "--cluster", str(settings()))
+    assert "it ended failed" in str(result.exception)
+
+
+def test_no_engine_no_java_no_kubectl(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    findings = {finding.subject: finding for finding in machine.examine()}
+    assert findings["container engine"].state == findings["Java"].state == findings["kubectl"].state == "skipped"
+    assert "there is no container engine" in findings["container engine"].sentence
+    assert "only Spark on this machine needs it" in findings["Java"].sentence
+    assert "overlays cannot be built" in findings["kubectl"].sentence
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [('openjdk version "17.0.21" 2026-11-17', "good"), ('java version "1.8.0_352"', "wrong"), ("", "wrong")],
+)
+def test_java(monkeypatch, said, state):
+    monkeypatch.setattr("shutil.which", lambda name, path=None: f"/usr/bin/{name}")
+    monkeypatch.setattr(machine, "_said", lambda *command: said)
+    assert machine._java().state == state
+
+
+def test_another_python_and_other_packages(monkeypatch):
+    monkeypatch.setattr(machine, "PYTHON", (3, 99))
+    assert "Loopline needs 3.11" in machine._python().sentence
+    monkeypatch.setattr(machine, "_installed", lambda name: "0.0.1" if name in {"kfp", "torch"} else "")
+    finding = machine._lock()
+    assert finding.state == "wrong"
+    assert "kfp 0.0.1 instead of 2.17.0" in finding.sentence
+
+
+def test_a_local_build_of_a_locked_version_is_that_version(monkeypatch):
+    monkeypatch.setattr(machine, "_installed", lambda name: "2.13.0+cpu" if name == "torch" else "")
+    assert machine._lock().state == "good"
+
+
+def test_other_commands_do_not_pay_for_kfp():
+    script = (
+        "import sys, pipelines.command.app\n"
+        "print([name for name in ('kfp', 'kfp_server_api', 'kubernetes') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_compiled_annotations_are_of_this_code(compiled):
+    for version in compiled.values():
+        for key, value in version["metadata"]["annotations"].items():
+            assert value == compiler.interface_digest(key.rpartition("-")[2])
+    assert copy.deepcopy(compiled) == compiled

@@ -1,0 +1,125 @@
+"""Schedules as CronWorkflows: what usecase.yaml says, a small restricted pod, and names that kustomize can change."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.contract.errors import LooplineError
+from components.contract.schedule import Schedule, Schedules
+from components.contract.usecase import UseCase
+from pipelines import compiler
+from pipelines.cluster import objects, schedules
+
+MANIFESTS = compiler.PROJECT / "manifests" / "pipelines"
+VERSIONS = {name: f"{name.replace('_', '-')}-0123456789ab" for name in compiler.PIPELINES}
+KUBECTL = shutil.which("kubectl", path=str(compiler.PROJECT / ".venv" / "bin")) or shutil.which("kubectl")
+
+
+@pytest.fixture
+def workflows(case):
+    return {w["metadata"]["name"]: w for w in schedules.cron_workflows(case, VERSIONS, "0.1.0")}
+
+
+def test_what_the_use_case_says(workflows, case):
+    assert set(workflows) == {"flights-batch-inference", "flights-materialisation", "flights-retrain"}
+    spec = workflows["flights-retrain"]["spec"]
+    assert spec["schedules"] == [case.spec.schedule.retrain.cron]
+    assert spec["timezone"] == "America/New_York"
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["startingDeadlineSeconds"] == 6 * 3600
+    assert spec["suspend"] is True
+    assert "schedule" not in spec  # Argo 4 knows the list only
+
+
+def test_a_scheduled_run_is_a_submission_at_its_moment(workflows):
+    spec = workflows["flights-batch-inference"]["spec"]["workflowSpec"]
+    (template,) = spec["templates"]
+    assert spec["entrypoint"] == template["name"]
+    assert [*template["container"]["command"], *template["container"]["args"]] == [
+        *("loopline", "submit", "batch-inference", "--usecase", "usecases.flights"),
+        *("--version", "{{workflow.parameters.version}}", "--at", "{{workflow.scheduledTime}}", "--follow"),
+    ]
+    assert spec["arguments"]["parameters"] == [{"name": "version", "value": VERSIONS["batch_inference"]}]
+
+
+def test_a_use_case_without_schedules_has_none(case):
+    silent = UseCase(case.package, case.folder, case.spec.model_copy(update={"schedule": Schedules()}))
+    assert schedules.cron_workflows(silent, VERSIONS, "0.1.0") == []
+
+
+def test_suspension_and_limits_are_handed_on(case):
+    daily = Schedule(cron="5 4 * * *", window=("-1d", "0d"), keep_succeeded=0, keep_failed=9)
+    other = UseCase(
+        case.package, case.folder, case.spec.model_copy(update={"schedule": Schedules(materialisation=daily)})
+    )
+    (workflow,) = schedules.cron_workflows(other, VERSIONS, "0.1.0")
+    assert workflow["spec"]["suspend"] is False
+    assert workflow["spec"]["successfulJobsHistoryLimit"] == 0
+    assert workflow["spec"]["failedJobsHistoryLimit"] == 9
+
+
+def test_a_name_that_argo_would_refuse(case):
+    long = UseCase(case.package, case.folder, case.spec.model_copy(update={"name": "a" * 40}))
+    with pytest.raises(
+        LooplineError, match=r"has|would have .* characters and Argo takes 52; give .*usecase\.yaml a shorter"
+    ):
+        schedules.cron_workflows(long, VERSIONS, "0.1.0")
+
+
+def test_two_use_cases_of_one_name(tmp_path, monkeypatch):
+    for name in ("first_copy", "second_copy"):
+        shutil.copytree(compiler.PROJECT / "usecases" / "flights", tmp_path / name)
+        (tmp_path / name / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(LooplineError, match="more than one use case is named flights"):
+        objects.cases_in(tmp_path / "usecases", ["first_copy", "second_copy"])
+    assert [case.package for case in objects.cases_in(tmp_path / "usecases", ["first_copy"])] == ["first_copy"]
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="no kubectl on the PATH or in .venv")
+def test_an_overlay_reaches_every_image_name_and_version(tmp_path):
+    shutil.copytree(MANIFESTS, tmp_path / "pipelines")
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    images = [f"loopline-{name}" for name in (*compiler.STAGES, "pipelines")]
+    suffix = {
+        "apiVersion": "builtin",
+        "kind": "PrefixSuffixTransformer",
+        "metadata": {"name": "images"},
+        "suffix": "-12345678",
+        "fieldSpecs": [{"kind": "PipelineVersion", "path": "metadata/name"}],
+    }
+    patch = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "CronWorkflow",
+        "metadata": {"name": "flights-retrain"},
+        "spec": {"schedules": ["0 1 * * *"], "suspend": False},
+    }
+    kustomization = {
+        "resources": ["../pipelines"],
+        "images": [{"name": name, "newName": f"r.example/{name}", "newTag": "t"} for name in images],
+        "transformers": [yaml.safe_dump(suffix)],
+        "patches": [{"patch": yaml.safe_dump(patch)}],
+    }
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    done = subprocess.run([KUBECTL, "kustomize", str(overlay)], capture_output=True, text=True, check=True)
+    found = list(yaml.safe_load_all(done.stdout))
+    versions = {d["metadata"]["name"] for d in found if d["kind"] == "PipelineVersion"}
+    assert len(versions) == len(list(MANIFESTS.glob("*.yaml"))) - 4
+    assert all(name.endswith("-12345678") for name in versions)
+    workflows = {d["metadata"]["name"]: d["spec"] for d in found if d["kind"] == "CronWorkflow"}
+    for spec in workflows.values():
+        assert spec["workflowSpec"]["arguments"]["parameters"][0]["value"] in versions
+    assert workflows["flights-retrain"]["schedules"] == ["0 1 * * *"]
+    assert workflows["flights-retrain"]["suspend"] is False
+    named = [line.split("image: ")[1] for line in done.stdout.splitlines() if " image: " in line]
+    assert len(named) > 20
+    assert all(image.startswith("r.example/loopline-") and image.endswith(":t") for image in named)
+
+
+def test_the_files_are_plain_text_a_person_can_review():
+    for path in MANIFESTS.glob("*.yaml"):
+        assert "!!" not in Path(path).read_text()
