@@ -17,7 +17,7 @@ export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Loopline needs Python 3.11; $(PYTHON) is $$($(PYTHON) -V). Say which with: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -35,7 +35,7 @@ run: $(VENV)/ready ## replay the flights use case: train, validate, predict, ret
 	@$(BIN)/loopline loop
 
 .PHONY: test
-test: $(VENV)/ready ## unit, golden and local-pipeline tests
+test: $(VENV)/ready ## unit, golden, manifest and local-pipeline tests
 	@$(BIN)/pytest
 
 .PHONY: lint
@@ -56,6 +56,26 @@ compile: $(VENV)/ready ## pipelines to KFP IR in build/pipelines, pipelines and 
 
 .PHONY: golden
 golden: compile ## the same: manifests/pipelines is what tests/golden compares
+
+.PHONY: manifests
+manifests: $(VENV)/ready ## render each overlay, check it against schemas and policies, print a table
+	@$(BIN)/python -m tests.manifests
+
+.PHONY: schemas
+schemas: $(VENV)/ready ## renew the schemas of custom resources from the pinned upstream releases, into LOOPLINE_SCHEMAS
+	@$(BIN)/python -m tests.manifests.crd_schemas
+
+.PHONY: cluster-up
+cluster-up: $(VENV)/ready ## a kind cluster with the platform and the overlay local (needs docker, kind, helm, istioctl)
+	@$(BIN)/python -m tests.cluster.kind up
+
+.PHONY: cluster-down
+cluster-down: $(VENV)/ready ## delete that cluster
+	@$(BIN)/python -m tests.cluster.kind down
+
+.PHONY: test-cluster
+test-cluster: $(VENV)/ready ## end to end on the cluster of KUBECONFIG, in a namespace of its own
+	@$(BIN)/pytest tests/cluster
 
 .PHONY: bench
 bench: $(VENV)/ready ## measure against named peers; prints a table and writes bench.json
