@@ -81,6 +81,18 @@ test-cluster: $(VENV)/ready ## end to end on the cluster of KUBECONFIG, in a nam
 bench: $(VENV)/ready ## measure against named peers; prints a table and writes bench.json
 	@$(BIN)/python -m tests.bench
 
+.PHONY: images
+images: $(VENV)/ready ## build the container images that hold this code (docker, podman or buildah)
+	@$(BIN)/loopline images
+
+.PHONY: sbom
+sbom: images ## write what is in each image to build/sbom, as CycloneDX
+	@$(BIN)/loopline sbom
+
+.PHONY: test-containers
+test-containers: $(VENV)/ready ## build the images, run pipelines in them, compare with this environment
+	@$(BIN)/pytest tests/containers
+
 .PHONY: lock
 lock: ## renew constraints.txt from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
