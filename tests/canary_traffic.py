@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +66,7 @@ def rows(
     )
 
 
+@cache
 def usual(policy: ReleasePolicy, requests: int = 2_000, seed: int = 1) -> Reference:
     """The reference of a stable that behaves well, from so many requests."""
     before = rows(GOOD, STABLE, requests, seed)

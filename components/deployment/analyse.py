@@ -1,16 +1,17 @@
 """Decide what becomes of a canary at one step: go on, wait, or roll back."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from components.contract.release import ReleasePolicy
 from components.contract.strict import Strict
 from components.deployment.checks import Check, hold
-from components.deployment.evidence import Evidence, Tally
+from components.deployment.evidence import LATE, Evidence, Tally
 from components.deployment.reference import Reference
 from components.deployment.wording import in_words
 
 Outcome = Literal["advance", "wait", "roll back"]
+Ruling = tuple[Outcome, str]  # and the reason
 # A side that gets none of so much traffic that this would happen once in a million steps does not get its share.
 _NO_CHANCE = 1e-6
 # Requests dated in the future that are put down to the moment it takes to look, as a share of a side's.
@@ -50,11 +51,12 @@ def analyse(
     evidence: Evidence | None,
     now: datetime,
     failure: str | None = None,
+    blind_since: datetime | None = None,
 ) -> Decision:
     """Decide on a step from all that was seen in it so far; it may be asked after every request.
 
     What is shown against the canary rolls it back at once, also below the least requests: the tests hold at every
-    count. Where evidence is missing, one waits until the time limit and then rolls back, never advances.
+    count. Where evidence is lacking, it waits until the time limit and then rolls back; it never advances unseen.
 
     Args:
         policy: bounds and limits.
@@ -63,72 +65,86 @@ def analyse(
         evidence: counts of both sides from then on; None if no metrics could be read.
         now: the present moment.
         failure: why the canary cannot serve at all, such as a pod that restarts; None if it can.
+        blind_since: since when no metrics could be read, if they cannot; the beginning of the step if not known.
     """
-    seen = (
-        {}
-        if evidence is None
-        else {"canary_requests": evidence.canary.requests, "stable_requests": evidence.stable.requests}
+    failed: Ruling | None = ("roll back", f"the canary does not serve: {failure}") if failure else None
+    if evidence is None:
+        outcome, reason = failed or _unseen(now - (blind_since or step.started))
+        return Decision(step=step, outcome=outcome, reason=reason, time=now)
+    checks = hold(policy, reference, evidence)
+    against = failed or _against(step, evidence, checks, now)
+    outcome, reason = against or _progress(policy, step, evidence, checks, now)
+    return Decision(
+        step=step,
+        outcome=outcome,
+        reason=reason,
+        time=now,
+        checks=checks,
+        canary_requests=evidence.canary.requests,
+        stable_requests=evidence.stable.requests,
     )
-    checks = () if evidence is None else hold(policy, reference, evidence)
-    outcome, reason = _against(step, evidence, checks, failure) or _progress(policy, step, evidence, checks, now)
-    return Decision(step=step, outcome=outcome, reason=reason, time=now, checks=checks, **seen)
 
 
-def _against(
-    step: Step, evidence: Evidence | None, checks: tuple[Check, ...], failure: str | None
-) -> tuple[Outcome, str] | None:
-    """What speaks against the canary, if anything does."""
-    if failure:
-        return "roll back", f"the canary does not serve: {failure}"
+def _unseen(lasting: timedelta) -> Ruling:
+    reason = f"no metrics could be read for {lasting / timedelta(minutes=1):.0f} minutes"
+    return ("roll back" if lasting >= LATE else "wait"), reason
+
+
+def _against(step: Step, evidence: Evidence, checks: tuple[Check, ...], now: datetime) -> Ruling | None:
+    """What the evidence shows against the canary, if anything."""
     worse = [in_words(check) for check in checks if check.verdict == "worse"]
     if worse:
         return "roll back", f"the canary is worse than allowed: {'; '.join(worse)}"
-    if evidence and _silent(evidence.canary, evidence.stable, step.percent / 100):
-        since = "answered nothing" if not evidence.canary.requests else "has stopped answering"
+    missed = _missed(evidence.canary, evidence.stable, now - step.started)
+    if _implausible(missed, step.percent / 100):
+        stopped = "has stopped answering" if evidence.canary.requests else "answered nothing"
         return "roll back", (
-            f"the canary {since} while the stable answered {_unanswered(evidence.canary, evidence.stable):,} requests: "
+            f"the canary {stopped} while the stable answered {missed:,} requests: "
             "it gets no traffic, does not log, or its clock is behind"
         )
     return None
 
 
 def _progress(
-    policy: ReleasePolicy, step: Step, evidence: Evidence | None, checks: tuple[Check, ...], now: datetime
-) -> tuple[Outcome, str]:
-    """How far a step is against which nothing speaks."""
-    over = now - step.started >= policy.time_limit
-    lacking = _lacking(policy, step, evidence)
+    policy: ReleasePolicy, step: Step, evidence: Evidence, checks: tuple[Check, ...], now: datetime
+) -> Ruling:
+    """How far a step is that nothing speaks against."""
+    over, requests = now - step.started >= policy.time_limit, evidence.canary.requests
+    lacking = _lacking(policy, step, evidence, now)
     if lacking:
-        return ("roll back", f"{lacking} at the end of the time limit") if over else ("wait", lacking)
-    requests = evidence.canary.requests if evidence else 0
-    still = [check.name for check in checks if check.verdict == "open"]
+        return ("roll back", f"{lacking}, at the end of the time limit") if over else ("wait", lacking)
+    still = ", ".join(check.name for check in checks if check.verdict == "open")
     if not still:
-        judged = [check.name for check in checks if check.verdict == "fine"]
-        return "advance", f"not worse than allowed in {', '.join(judged)}, shown on {requests:,} requests of the canary"
+        judged = ", ".join(check.name for check in checks if check.verdict == "fine")
+        return "advance", f"not worse than allowed in {judged}, shown on {requests:,} requests of the canary"
     if over or requests >= policy.requests[1]:
         end = "the time limit" if over else f"the most requests, {policy.requests[1]:,}"
-        return "advance", f"no harm was shown until {end}, though {', '.join(still)} could not be shown to be fine"
-    return "wait", f"{', '.join(still)} cannot be told yet from {requests:,} requests of the canary"
+        return "advance", f"no harm was shown until {end}, though {still} could not be shown to be fine"
+    return "wait", f"{still} cannot be told yet from {requests:,} requests of the canary"
 
 
-def _lacking(policy: ReleasePolicy, step: Step, evidence: Evidence | None) -> str | None:
-    """What keeps the evidence from being judged in the canary's favour."""
-    if evidence is None or not (evidence.canary.requests or evidence.stable.requests):
-        return "no metrics of either side could be read"
-    for name, side in (("canary", evidence.canary), ("stable", evidence.stable)):
+def _lacking(policy: ReleasePolicy, step: Step, evidence: Evidence, now: datetime) -> str | None:
+    """What keeps the evidence from speaking for the canary."""
+    canary, stable, least = evidence.canary, evidence.stable, policy.requests[0]
+    for name, side in (("canary", canary), ("stable", stable)):
         if side.ahead > _AHEAD * (side.ahead + side.requests):
             return f"the clock of the {name} is ahead: {side.ahead:,} of its requests are dated in the future"
-    if _silent(evidence.stable, evidence.canary, 1 - step.percent / 100):
+    if _implausible(_missed(stable, canary, now - step.started), 1 - step.percent / 100):
         return "the stable does not answer, so there is nothing to compare with and nothing to go back to"
-    if evidence.canary.requests < policy.requests[0]:
-        return f"{evidence.canary.requests:,} requests of the canary are fewer than the least, {policy.requests[0]:,}"
+    if canary.requests < least:
+        return f"{canary.requests:,} requests of the canary are fewer than the least, {least:,}"
+    if not stable.requests:
+        return "the stable answered nothing yet, so there is nothing to compare with"
     return None
 
 
-def _silent(side: Tally, other: Tally, share: float) -> bool:
-    """Whether so much traffic went past a side that it cannot be getting its share."""
-    return bool((1 - share) ** _unanswered(side, other) < _NO_CHANCE)
+def _missed(side: Tally, other: Tally, lasting: timedelta) -> int:
+    """Requests that went past a side which shows none of its own."""
+    if side.requests:
+        return side.others_since
+    return other.requests if lasting >= LATE else 0
 
 
-def _unanswered(side: Tally, other: Tally) -> int:
-    return side.others_since if side.requests else other.requests
+def _implausible(missed: int, share: float) -> bool:
+    """Whether that many requests do not go past a side that gets its share."""
+    return bool((1 - share) ** missed < _NO_CHANCE)

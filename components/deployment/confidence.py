@@ -30,8 +30,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 # Halvings on the way to an end of the interval, which stays outside by what is left of the way, 6e-5 of it; and of the
-# range of the nuisance mean, where the evidence is flat: a thousandth of the range is 1e-5 of its logarithm.
-OUTER, INNER = 14, 10
+# range of the nuisance mean, where the evidence is flat.
+OUTER, INNER = 14, 12
 EDGE = 1e-12
 _log_gamma = np.frompyfunc(math.lgamma, 1, 1)
 # Tuning parameters of the empirical Bernstein process: each is best for one size of difference, in its variance.
@@ -149,17 +149,26 @@ def difference(canary: Side, stable: Side, alpha: Floats | float) -> tuple[Float
 
 
 def _least_evidence(canary: Side, stable: Side, difference: Floats) -> Floats:
-    """The least evidence of both sides over all pairs of means that are so far apart."""
+    """The least evidence of both sides over all pairs of means that are so far apart, rounded down."""
+
+    def evidence(mean: Floats) -> Floats:
+        return canary.evidence(mean + difference) + stable.evidence(mean)
+
+    def slope(mean: Floats) -> Floats:
+        return canary.slope(mean + difference) + stable.slope(mean)
+
     # Each side's evidence is least at its own mean, so their sum is least somewhere between the two.
     allowed = np.maximum(0, -difference), np.minimum(1, 1 - difference)
     one, other = np.clip(canary.mean - difference, *allowed), np.clip(stable.mean, *allowed)
     low, high = np.minimum(one, other), np.maximum(one, other)
     for _ in range(INNER):
         middle = (low + high) / 2
-        rising = canary.slope(middle + difference) + stable.slope(middle) > 0
+        rising = slope(middle) > 0
         low, high = np.where(rising, low, middle), np.where(rising, middle, high)
-    middle = (low + high) / 2
-    return canary.evidence(middle + difference) + stable.evidence(middle)
+    # What is convex lies above its tangents.
+    left = evidence(low) + np.minimum(slope(low), 0) * (high - low)
+    right = evidence(high) - np.maximum(slope(high), 0) * (high - low)
+    return np.maximum(left, right)
 
 
 def _ratio(part: Floats, total: Floats) -> Floats:

@@ -3,7 +3,7 @@
 Counts are all that the analysis needs, so a prediction log and the counters of a monitoring system serve alike.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 import numpy as np
@@ -18,6 +18,9 @@ from components.contract.window import Window
 from components.deployment.confidence import Floats
 from components.deployment.reference import Reference, losses
 
+# Logs are written and metrics collected so late at most.
+LATE = timedelta(minutes=5)
+
 
 class Tally(Strict):
     """What one side showed.
@@ -29,7 +32,7 @@ class Tally(Strict):
         labelled: scored requests whose label is known.
         loss: sum of their losses, in units of the reference's worst. ``spread``: of squared distances from its mean.
         ahead: requests, counted nowhere else, that are dated after the end of the period: their clock is ahead.
-        others_since: requests of the other side since the last of this one; 0 where counters do not tell.
+        others_since: requests of the other side long after the last of this one; 0 where counters do not tell.
     """
 
     requests: int = Field(default=0, ge=0)
@@ -115,12 +118,12 @@ def _tally(rows: pa.Table, others: pa.Table, reference: Reference, task: Task, e
 
 
 def _after(others: pa.Table, rows: pa.Table, end: datetime) -> int:
-    """How many of the others lie between the last of the rows and the end."""
+    """How many of the others lie before the end and so long after the last row that more cannot just be late."""
+    last = pc.max(rows[log.TIME]).as_py()
+    if last is None:
+        return 0
     times = others[log.TIME]
-    before_end = pc.less(times, end)
-    last = pc.max(rows[log.TIME])
-    later = pc.and_(before_end, pc.greater(times, last)) if last.is_valid else before_end
-    return int(pc.sum(later).as_py() or 0)
+    return int(pc.sum(pc.and_(pc.less(times, end), pc.greater(times, last + LATE))).as_py() or 0)
 
 
 def _slow(latency: Floats, reference: Reference) -> tuple[int, int]:

@@ -1,0 +1,239 @@
+"""What a log and what counters show, counted the same; and what is no log, no histogram, or from a wrong clock."""
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from components.contract import prediction_log as log
+from components.contract.errors import LooplineError
+from components.contract.release import ReleasePolicy
+from components.contract.window import Window
+from components.deployment import counters
+from components.deployment.counters import Counters, Histogram
+from components.deployment.evidence import Tally, from_rows
+from components.deployment.reference import Reference
+from components.deployment.reference import from_rows as reference_from_rows
+from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, Behaviour, evidence_of, rows, usual
+
+POLICY = ReleasePolicy()
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return usual(POLICY)
+
+
+def both(canary=500, stable=2_000, behaviour=GOOD, lasting=3_600.0, stable_begin=BEGIN):
+    return pa.concat_tables(
+        [rows(behaviour, CANARY, canary, 5, lasting=lasting), rows(GOOD, STABLE, stable, 6, stable_begin, lasting)]
+    )
+
+
+def changed(table, column, values):
+    return table.set_column(table.column_names.index(column), log.SCHEMA.field(column), values)
+
+
+def test_rows_are_counted_as_one_would_by_hand(reference):
+    table = both(behaviour=Behaviour(errors=0.1, slowdown=1.6, shift=0.1))
+    seen = evidence_of(table, reference).canary
+    own = [row for row in table.to_pylist() if row[log.VERSION] == CANARY]
+    answered = [row for row in own if not row[log.FAILED]]
+    losses = [-np.log(row[log.SCORE] if row[log.LABEL] else 1 - row[log.SCORE]) for row in answered]
+    scaled = np.minimum(np.array(losses) / reference.quality.worst, 1)
+    assert seen.requests == seen.timed == len(own)
+    assert seen.errors == len(own) - len(answered)
+    assert seen.slow == sum(row[log.LATENCY] > reference.latency.limit for row in own)
+    assert seen.scored == seen.labelled == len(answered)
+    assert seen.above == tuple(sum(row[log.SCORE] > cut for row in answered) for cut in reference.scores.cuts)
+    assert seen.loss == pytest.approx(scaled.sum())
+    assert seen.spread == pytest.approx(np.square(scaled - reference.quality.mean).sum())
+    assert (seen.ahead, seen.others_since) == (0, 0)
+
+
+def test_other_versions_and_earlier_requests_are_left_out(reference):
+    earlier = rows(GOOD, CANARY, 70, 8, begin=BEGIN - timedelta(hours=2), lasting=3_600)
+    more = pa.concat_tables([both(), earlier, rows(GOOD, "3", 90, 7)])
+    assert evidence_of(more, reference) == evidence_of(both(), reference)
+
+
+@given(st.permutations(range(60)))
+def test_the_order_of_rows_does_not_matter(order):
+    reference, table = usual(POLICY), both(20, 40)
+    one, other = (evidence_of(rows, reference).canary.model_dump() for rows in (table, table.take(order)))
+    for total in ("loss", "spread"):
+        assert one.pop(total) == pytest.approx(other.pop(total))  # sums of floats differ in their last digit
+    assert one == other
+
+
+def test_an_answer_that_is_no_number_is_a_failure(reference):
+    table = rows(Behaviour(errors=0.0), CANARY, 4, 1)
+    seen = evidence_of(changed(table, log.SCORE, pa.array([np.nan, np.inf, None, 0.2])), reference).canary
+    assert (seen.requests, seen.errors, seen.scored) == (4, 3, 1)
+
+
+def test_unknown_latencies_and_labels_are_not_counted(reference):
+    table = rows(Behaviour(errors=0.0), CANARY, 4, 1)
+    table = changed(table, log.LATENCY, pa.array([None, np.nan, -1.0, 9.0]))
+    seen = evidence_of(changed(table, log.LABEL, pa.array([None, 1.0, None, np.nan])), reference).canary
+    assert (seen.timed, seen.slow, seen.labelled) == (1, 1, 1)
+    assert evidence_of(table.drop_columns(log.LABEL), reference).canary.labelled == 0
+
+
+def test_no_rows_at_all(reference):
+    seen = evidence_of(log.SCHEMA.empty_table(), reference)
+    assert (seen.canary.requests, seen.stable.requests) == (0, 0)
+
+
+def test_a_clock_that_is_ahead_is_seen(reference):
+    seen = evidence_of(both(stable_begin=BEGIN + timedelta(minutes=30)), reference)
+    assert (seen.canary.ahead, seen.stable.ahead) == (0, 1_000)
+    assert seen.stable.requests == 1_000
+
+
+def test_requests_that_went_past_a_side_since_it_fell_silent(reference):
+    """The canary's last request comes after half an hour; the first five minutes from then may be lateness."""
+    table = pa.concat_tables([rows(GOOD, CANARY, 100, 5, lasting=1_800), rows(GOOD, STABLE, 3_600, 6)])
+    seen = evidence_of(table, reference)
+    assert seen.canary.others_since == pytest.approx(3_600 - 1_800 - 300 + 18, abs=2)
+    assert seen.stable.others_since == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda table: table.drop_columns([log.LATENCY]), "no column latency_seconds; it has time, model_version"),
+        (lambda table: table.drop_columns([log.TIME, log.VERSION]), "no column time, model_version"),
+        (
+            lambda table: table.set_column(4, log.SCORE, pa.array(["high"] * len(table))),
+            "column score of the prediction log is no double",
+        ),
+        (
+            lambda table: table.set_column(1, log.VERSION, pa.nulls(len(table), pa.string())),
+            "rows without model_version",
+        ),
+        (
+            lambda table: table.set_column(5, log.LABEL, pa.array([0.5] * len(table))),
+            "labels other than 0 and 1",
+        ),
+    ],
+)
+def test_what_is_no_prediction_log_is_refused(reference, change, says):
+    with pytest.raises(LooplineError, match=says):
+        evidence_of(change(both()), reference)
+
+
+def test_a_regression_is_judged_by_squared_error():
+    table = rows(Behaviour(errors=0.0), STABLE, 1_000, 1)
+    known = reference_from_rows(table, POLICY, "regression", STABLE)
+    squares = np.square(log.numbers(table, log.SCORE) - log.numbers(table, log.LABEL))
+    assert known.quality.worst == pytest.approx(2 * np.quantile(squares, 0.99))
+    period = Window(BEGIN, BEGIN + timedelta(hours=1))
+    seen = from_rows(table, known, "regression", period, CANARY, STABLE)
+    assert seen.stable.loss / 1_000 == pytest.approx(known.quality.mean)
+
+
+def test_a_reference_takes_a_hundred_requests():
+    with pytest.raises(LooplineError, match=r"version 7 answered 99 requests before the release, and it takes 100"):
+        usual(POLICY, requests=99)
+
+
+def test_a_reference_without_labels_or_with_perfect_scores_has_no_quality():
+    table = rows(Behaviour(errors=0.0), STABLE, 500, 1)
+    unlabelled = reference_from_rows(table.drop_columns([log.LABEL]), POLICY, "binary_classification", STABLE)
+    assert unlabelled.quality is None
+    perfect = changed(table, log.SCORE, table[log.LABEL])
+    assert reference_from_rows(perfect, POLICY, "regression", STABLE).quality is None
+
+
+def test_a_reference_of_constant_scores_has_one_cut():
+    table = rows(Behaviour(errors=0.0), STABLE, 500, 1)
+    constant = changed(table, log.SCORE, pa.array([0.25] * 500))
+    known = reference_from_rows(constant, POLICY, "binary_classification", STABLE)
+    assert (known.scores.cuts, known.scores.above) == ((0.25,), (0.0,))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"errors": 1}, {"slow": 1}, {"labelled": 1}, {"above": (1,)}, {"requests": -1}],
+)
+def test_counts_that_cannot_be_are_refused(counts):
+    with pytest.raises(ValidationError):
+        Tally(**counts)
+
+
+def histogram(values, bounds):
+    counts = tuple(int(np.count_nonzero(values <= bound)) for bound in bounds)
+    return Histogram(bounds=bounds, counts=counts, total=len(values))
+
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+SCORES = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def counted(table):
+    failed, latency, score = (log.numbers(table, name) for name in (log.FAILED, log.LATENCY, log.SCORE))
+    return Counters(
+        requests=len(table),
+        errors=int(failed.sum()),
+        latency=histogram(latency, BUCKETS),
+        scores=histogram(score[failed == 0], SCORES),
+    )
+
+
+def test_counters_count_what_rows_do():
+    before, now = rows(GOOD, STABLE, 1_000, 1), rows(Behaviour(errors=0.1, slowdown=2), CANARY, 700, 2)
+    known = counters.reference(counted(before), POLICY, STABLE)
+    assert known.latency.limit in BUCKETS
+    assert known.scores.cuts == SCORES
+    from_counters, from_log = counters.tally(counted(now), known), evidence_of(now, known).canary
+    assert from_counters == from_log
+
+
+def test_an_increase_is_what_came_in_between():
+    first, second = rows(GOOD, STABLE, 300, 1), rows(GOOD, STABLE, 200, 2)
+    both_counted = counted(pa.concat_tables([first, second]))
+    assert counters.increase(counted(first), both_counted) == counted(second)
+    assert counters.merged([counted(first), counted(second)]) == both_counted
+    assert counters.increase(Counters(), both_counted) == both_counted
+
+
+def test_a_restarted_process_counts_from_zero():
+    long, short = counted(rows(GOOD, STABLE, 300, 1)), counted(rows(GOOD, STABLE, 40, 2))
+    assert counters.increase(long, short) == short
+
+
+def test_counters_without_histograms_leave_their_checks_out(reference):
+    seen = counters.tally(Counters(requests=50, errors=60), reference)  # read a moment later
+    assert (seen.requests, seen.errors, seen.timed, seen.scored, seen.above) == (50, 50, 0, 0, ())
+
+
+def test_buckets_that_do_not_fit_are_refused(reference):
+    seen = counted(rows(GOOD, STABLE, 300, 1))
+    with pytest.raises(LooplineError, match="no bucket up to"):
+        counters.tally(seen, reference)
+    other = seen.model_copy(update={"latency": histogram(np.ones(3), (0.5, 2.0))})
+    with pytest.raises(LooplineError, match="cannot be put together"):
+        counters.merged([seen, other])
+    with pytest.raises(LooplineError, match=r"ends at 0\.25 s, below 1\.25 times the stable's 95% quantile"):
+        counters.reference(counted(rows(Behaviour(slowdown=20), STABLE, 300, 1)), POLICY, STABLE)
+    with pytest.raises(LooplineError, match="answered 0 requests"):
+        counters.reference(Counters(), POLICY, STABLE)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "counts", "total", "says"),
+    [
+        ((1.0, 2.0), (1,), 3, "2 bounds but 1 counts"),
+        ((2.0, 1.0), (1, 2), 3, "do not ascend"),
+        ((1.0, 2.0), (2, 1), 3, "cumulative, and these fall"),
+        ((1.0, 2.0), (1, 4), 3, "cumulative, and these fall"),
+    ],
+)
+def test_what_is_no_histogram_is_refused(bounds, counts, total, says):
+    with pytest.raises(ValidationError, match=says):
+        Histogram(bounds=bounds, counts=counts, total=total)
