@@ -1,0 +1,118 @@
+"""Names and tags of images: a tag changes with what goes into its image, and with nothing else."""
+
+import re
+import shutil
+
+import pytest
+
+from components.contract import usecase
+from components.contract.errors import LooplineError
+from pipelines import compiler
+from pipelines.images import catalogue
+from pipelines.images.catalogue import IMAGES
+
+STAGES = compiler.STAGES
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of what images are made of, to be changed."""
+    copy = tmp_path / "project"
+    for path in ("components", "usecases", "images", "pipelines"):
+        shutil.copytree(compiler.PROJECT / path, copy / path, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(compiler.PROJECT / path, copy / path)
+    monkeypatch.setattr(catalogue, "PROJECT", copy)
+    monkeypatch.setattr(catalogue, "USECASES", copy / "usecases")
+    return copy
+
+
+def tags():
+    return {name: catalogue.tag(image) for name, image in IMAGES.items()}
+
+
+def changed(before):
+    return {name for name, tag in tags().items() if before[name] != tag}
+
+
+def append(file, text="\n"):
+    file.write_text(file.read_text() + text)
+
+
+def test_a_stage_s_code_is_in_its_image_and_in_the_command_s(project):
+    before = tags()
+    append(project / "components" / "data" / "ingest.py")
+    assert changed(before) == {"data", "pipelines"}
+    before = tags()
+    append(project / "components" / "training" / "fit.py")
+    assert changed(before) == {"training", "training-cuda", "pipelines"}
+
+
+@pytest.mark.parametrize("path", ["components/contract/digest.py", "usecases/flights/usecase.yaml"])
+def test_contract_and_use_cases_are_in_every_image_that_runs_and_in_no_parent(project, path):
+    before = tags()
+    append(project / path)
+    assert changed(before) == set(catalogue.PUBLISHED)
+
+
+@pytest.mark.parametrize("path", ["constraints.txt", "images/base/Dockerfile", "images/base/install-extras"])
+def test_what_is_in_the_base_is_in_all(project, path):
+    before = tags()
+    append(project / path)
+    assert changed(before) == set(IMAGES)
+
+
+def test_a_dependency_changes_every_tag_and_a_setting_of_a_tool_none(project):
+    declaration = project / "pyproject.toml"
+    before = tags()
+    append(declaration, "\n[tool.nothing]\nsetting = true\n")
+    assert changed(before) == set()
+    declaration.write_text(declaration.read_text().replace('"pyyaml>=6.0.3"', '"pyyaml>=6.0.2"'))
+    assert changed(before) == set(IMAGES)
+
+
+def test_a_dockerfile_is_in_the_tag(project):
+    before = tags()
+    append(project / "components" / "registry" / "Dockerfile", "\n#\n")
+    assert changed(before) == {"registry", "pipelines"}
+
+
+def test_bytecode_is_no_content(project):
+    before = tags()
+    (project / "components" / "data" / "__pycache__").mkdir()
+    (project / "components" / "data" / "__pycache__" / "ingest.cpython-311.pyc").write_bytes(b"x")
+    assert changed(before) == set()
+
+
+def test_a_tag_is_one_for_every_engine_and_for_kubernetes():
+    assert all(re.fullmatch(r"[0-9a-f]{16}", tag) for tag in tags().values())
+    assert all(re.fullmatch(r"loopline-[a-z-]+", image.repository) for image in IMAGES.values())
+
+
+def test_a_use_case_of_another_repository_makes_another_image():
+    inside, outside = usecase.load("usecases.flights"), usecase.load("tests.usecases.temperature")
+    assert catalogue.outside(inside) is None
+    assert catalogue.outside(outside) is outside
+    assert compiler.code_tags(inside) == compiler.code_tags()
+    assert not set(compiler.code_tags(outside).values()) & set(compiler.code_tags().values())
+
+
+def test_parents_are_chosen_before_what_stands_on_them():
+    assert [image.name for image in catalogue.chosen(["training-cuda"])] == ["base", "cuda", "training-cuda"]
+    names = [image.name for image in catalogue.chosen([])]
+    assert names[0] == "base"
+    assert set(names) == {"base", *STAGES, "pipelines", "spark"}
+
+
+def test_an_image_that_is_none_is_answered_with_those_that_are():
+    with pytest.raises(LooplineError, match="there is no image 'trainig'; there are base, data, .*training-cuda"):
+        catalogue.chosen(["trainig"])
+
+
+def test_what_a_container_has_below_its_code_is_no_matter_of_code(project):
+    before = {stage: catalogue.environment(stage) for stage in STAGES}
+    append(project / "components" / "data" / "ingest.py")
+    append(project / "components" / "contract" / "digest.py")
+    assert {stage: catalogue.environment(stage) for stage in STAGES} == before
+    append(project / "components" / "data" / "Dockerfile", "\n#\n")
+    assert {stage for stage in STAGES if catalogue.environment(stage) != before[stage]} == {"data"}
