@@ -84,7 +84,8 @@ def tensors(path):
 def test_nodes_and_processes_give_the_model_of_one_process(place, shape, api, training, tmp_path, request, capsys):
     store = f"{tmp_path.as_uri()}/store" if place == "file" else f"{request.getfixturevalue('bucket')}/training"
     api.controller = TorchrunController(tmp_path, *shape)
-    figures = training(store)
+    tracking = f"sqlite:///{tmp_path / 'mlflow.db'}" if place == "file" else ""
+    figures = training(store, tracking)
     alone = train(training.usecase, training.examples, tmp_path / "alone", "")
     assert figures == pytest.approx(alone, rel=1e-3)
     assert tensors(training.weights).keys() == tensors(tmp_path / "alone").keys()
@@ -92,17 +93,16 @@ def test_nodes_and_processes_give_the_model_of_one_process(place, shape, api, tr
         np.testing.assert_allclose(tensors(training.weights)[key], value, rtol=1e-3, atol=1e-4, err_msg=key)
     assert api.jobs() == []
     assert "progress: epoch" in capsys.readouterr().out
+    tracked = weights.load(training.weights, usecase.load(training.usecase)).provenance["tracking_run"]
+    assert [tracked] == (tracked_runs(tracking) if tracking else [""])
 
 
-def test_one_process_of_several_tracks(api, training, tmp_path):
+def tracked_runs(uri):
     from mlflow.tracking import MlflowClient
 
-    database = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    api.controller = TorchrunController(tmp_path, processes=2)
-    training(tracking=database)
-    client = MlflowClient(database)
-    [run] = client.search_runs([client.get_experiment_by_name("learned/training").experiment_id])
-    assert run.info.run_id == weights.load(training.weights, usecase.load(training.usecase)).provenance["tracking_run"]
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("learned/training").experiment_id
+    return [run.info.run_id for run in client.search_runs([experiment])]
 
 
 def test_a_preempted_job_goes_on_where_it_was_and_gives_the_same_bytes(api, training, tmp_path):
