@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.manifests import schemas
+from tests.manifests.findings import documented_secrets
 from tests.manifests.render import OVERLAYS, PROJECT
 
 UPSTREAM = PROJECT / "manifests/upstream"
@@ -66,3 +67,9 @@ def test_the_node_image_is_pinned_and_new_enough() -> None:
     image = VERSIONS["kubernetes"]["node"]
     [(major, minor)] = re.findall(r"^kindest/node:v(\d+)\.(\d+)\.\d+@sha256:[0-9a-f]{64}$", image)
     assert [int(major), int(minor)] >= [int(part) for part in VERSIONS["kubernetes"]["minimum"].split(".")]
+
+
+def test_the_secrets_that_a_cluster_must_have_are_documented() -> None:
+    text = (PROJECT / "docs/cluster.md").read_text()
+    rows = re.findall(r"^ *\| `(loopline-[a-z0-9-]+)` \| (`[A-Za-z0-9_`, ]+`) \|", text, re.MULTILINE)
+    assert {name: set(re.findall(r"\w+", keys)) for name, keys in rows} == documented_secrets()
