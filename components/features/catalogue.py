@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import LooplineError
+from components.contract.feature_store import REGISTRY
 from components.contract.window import iso
-from components.features.repository import REGISTRY, open_repository
+from components.features.repository import open_repository
 
 
 def views(project: str, store: Path | str) -> list[dict[str, Any]]:

@@ -15,13 +15,14 @@ from feast import FeatureStore, FeatureView
 
 from components.contract import atomic
 from components.contract.dataset import Dataset
+from components.contract.feature_store import REGISTRY
 from components.contract.usecase import load
 from components.contract.window import iso, parse_time
 from components.features import history as histories
 from components.features import online
 from components.features.definitions import StoredView, stored_views, view_versions
 from components.features.history import History
-from components.features.repository import REGISTRY, create, define, open_repository
+from components.features.repository import create, define, open_repository
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ Layout::
 
     feature_store.yaml   names Loopline's offline store, and the files below
     registry.db          definitions with their lineage, and how far each view is materialised
-    online.db            the online store (SQLite)
+    online.db            the online store (SQLite), unless LOOPLINE_ONLINE_STORE names a Redis
     history              link to the history that the definitions read
 """
 
@@ -20,11 +20,9 @@ from feast import FeatureStore, RepoConfig
 from components.contract import atomic
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
+from components.contract.feature_store import REGISTRY, SETTINGS, settings
 from components.features.definitions import StoredView
 
-SETTINGS = "feature_store.yaml"
-REGISTRY = "registry.db"
-ONLINE = "online.db"
 HISTORY = "history"
 OFFLINE_STORE = "components.features.offline_store.AsofOfflineStore"
 
@@ -32,7 +30,7 @@ OFFLINE_STORE = "components.features.offline_store.AsofOfflineStore"
 def create(folder: Path, project: str) -> None:
     """Make a folder a Feast repository of the project, if it is none yet."""
     if not (folder / SETTINGS).is_file():
-        atomic.write_text(folder / SETTINGS, yaml.safe_dump(_settings(project, Path(), REGISTRY, online=True)))
+        atomic.write_text(folder / SETTINGS, yaml.safe_dump(_settings(project, Path(), REGISTRY, to_file=True)))
 
 
 def open_repository(folder: Path, project: str, registry: str = REGISTRY, *, online: bool = True) -> FeatureStore:
@@ -45,7 +43,8 @@ def open_repository(folder: Path, project: str, registry: str = REGISTRY, *, onl
         online: whether it has an online store.
     """
     folder = folder.absolute()
-    return FeatureStore(config=RepoConfig(**_settings(project, folder, registry, online=online), repo_path=folder))
+    chosen = _settings(project, folder, registry) | ({} if online else {"online_store": None})
+    return FeatureStore(config=RepoConfig(**chosen, repo_path=folder))
 
 
 def define(
@@ -101,13 +100,9 @@ def point_in_time(project: str, views: Sequence[StoredView], history: Dataset, r
         return repository.get_historical_features(rows, references).to_arrow()
 
 
-def _settings(project: str, folder: Path, registry: str, *, online: bool) -> dict[str, Any]:
+def _settings(project: str, folder: Path, registry: str, *, to_file: bool = False) -> dict[str, Any]:
     return {
-        "project": project,
-        "provider": "local",
-        "registry": str(folder / registry),
+        **settings(project, folder, registry, to_file=to_file),
         "offline_store": {"type": OFFLINE_STORE},
-        "online_store": {"type": "sqlite", "path": str(folder / ONLINE)} if online else None,
         "materialization": {"pull_latest_features": True},
-        "entity_key_serialization_version": 3,
     }

@@ -15,6 +15,7 @@ from components.contract import atomic
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.contract.examples import TIMESTAMP
+from components.contract.feature_store import REGISTRY
 from components.contract.spec import UseCaseSpec
 from components.contract.usecase import load
 from components.contract.window import Window, iso, parse_time
@@ -23,7 +24,7 @@ from components.features.definitions import StoredView, stored_views
 from components.features.entity_frame import EVENT_TIMESTAMP
 from components.features.join import askable, entity_rows
 from components.features.online import Answer
-from components.features.repository import REGISTRY, open_repository, point_in_time
+from components.features.repository import open_repository, point_in_time
 
 # Keys that are compared per view, spread evenly over all keys of the window.
 SAMPLE = 500
