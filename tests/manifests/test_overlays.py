@@ -50,6 +50,13 @@ def test_the_namespace_enforces_restricted_and_denies_by_default(overlay: Callab
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
+def test_everything_of_ours_is_labelled_so(overlay: Callable[[str], Objects], name: str) -> None:
+    """Else an apply with --prune and this label leaves it out."""
+    for item in overlay(name):
+        assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "loopline", item["metadata"]["name"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
 def test_no_account_may_do_everything(overlay: Callable[[str], Objects], name: str) -> None:
     for item in overlay(name):
         assert item["kind"] not in ("ClusterRole", "ClusterRoleBinding")
