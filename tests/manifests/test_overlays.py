@@ -1,5 +1,6 @@
 """What each overlay gives to Kubernetes is whole, valid and admitted."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.manifests.render import OVERLAYS, PROJECT, named
 
 Objects = list[dict[str, Any]]
 SCREEN = 60
+ANNOTATIONS_LIMIT = 256 * 1024
 
 
 @pytest.mark.parametrize("rule", [name for name in findings.RULES if name != "schema"])
@@ -54,6 +56,13 @@ def test_everything_of_ours_is_labelled_so(overlay: Callable[[str], Objects], na
     """Else an apply with --prune and this label leaves it out."""
     for item in overlay(name):
         assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "loopline", item["metadata"]["name"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kubectl_can_remember_each_object(overlay: Callable[[str], Objects], name: str) -> None:
+    """What is applied is kept in an annotation, which --prune goes by; all annotations together have a limit."""
+    for item in overlay(name):
+        assert len(json.dumps(item)) < ANNOTATIONS_LIMIT, item["metadata"]["name"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
