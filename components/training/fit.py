@@ -1,26 +1,16 @@
 """The training loop: seeded, early-stopped, and the same whether one process runs it or several under torchrun."""
 
-import copy
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from components.contract.spec import ModelSpec
-from components.training.columns import UNKNOWN, TrainingRows
+from components.training.columns import TrainingRows
+from components.training.trainer import Build, Trainer, loss_of, prior
 from components.training.world import World
-
-
-@runtime_checkable
-class ReadsTrainingRows(Protocol):
-    """A network that sets something from the training rows before it learns."""
-
-    def fit(self, numbers: Tensor, target: Tensor) -> None:
-        """Given the numbers [N, F] (NaN where missing), and what an untrained network should answer."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +30,8 @@ class Progress:
     trainer: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-Build = Callable[[], nn.Module]
 Report = Callable[[Progress], None]
-SCORING_BATCH = 16_384
 STRETCHES = 100
-# A batch is small enough for this many steps an epoch, or few rows would teach nothing in a dozen epochs ...
-STEPS_AN_EPOCH = 64
-# ... but no smaller than this, or single rows would steer.
-SMALLEST_BATCH = 32
-# Of the schedule, the share in which the learning rate rises.
-WARM_UP = 0.1
-NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -70,9 +51,9 @@ def fit(
     """Train on all rows, for as many epochs as rows held out at first say is best.
 
     The held-out rows also calibrate a classification, by the slope of Platt scaling, which stretches the odds about
-    those of the mean label, so that the usual answer stays where it is. They are whole stretches of time
-    all over the window: single rows would share their hour with rows that are trained on, and the newest rows alone
-    would say more about a changed rate than about too much training.
+    those of the mean label, so that the usual answer stays where it is. They are whole stretches of time all over the
+    window: single rows would share their hour with rows that are trained on, and the newest rows alone would say more
+    about a changed rate than about too much training.
 
     The labels are 0/1 for classification, standardised for regression.
 
@@ -89,22 +70,22 @@ def fit(
     unseen = rows.take(held_out)
     found = begun
     if not begun.final_epochs:
-        probe = _Trainer(rows.take(~held_out), spec, task, build, world)
+        probe = Trainer(rows.take(~held_out), spec, task, build, world)
         found = _search(probe, unseen, spec, task, world, report, begun)
     epochs = best_epoch(found.losses)
-    final = _Trainer(rows, spec, task, build, world)
+    final = Trainer(rows, spec, task, build, world)
     if begun.final_epochs:
         final.restore(begun.trainer)
     for epoch in range(begun.final_epochs + 1, epochs + 1):
         final.run_epoch()
         report(replace(found, final_epochs=epoch, trainer=final.state()))
     scale = _confidence(found.answers, unseen.labels) if task == "binary_classification" else 1.0
-    usual = float(_prior(rows.labels, task))
+    usual = float(prior(rows.labels, task))
     return Fitted(final.averaged.eval(), scale, usual * (1 - scale), epochs, list(found.losses))
 
 
 def _search(
-    probe: "_Trainer", unseen: TrainingRows, spec: ModelSpec, task: str, world: World, report: Report, begun: Progress
+    probe: Trainer, unseen: TrainingRows, spec: ModelSpec, task: str, world: World, report: Report, begun: Progress
 ) -> Progress:
     """Train until the loss on unseen rows has stopped to fall; the leader's loss counts, so that all stop together."""
     if begun.losses:
@@ -113,7 +94,7 @@ def _search(
     while len(progress.losses) < spec.epochs and not _settled(progress.losses, spec.patience):
         probe.run_epoch()
         answers = probe.answers(unseen)
-        losses = (*progress.losses, world.of_leader(float(_loss(answers, unseen.labels, task).mean())))
+        losses = (*progress.losses, world.of_leader(float(loss_of(answers, unseen.labels, task).mean())))
         best_answers = answers if best_epoch(losses) == len(losses) else progress.answers
         progress = Progress(losses, best_answers, trainer=probe.state())
         report(progress)
@@ -156,132 +137,3 @@ def _confidence(raw: Tensor, labels: Tensor) -> float:
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     return float(log_slope.detach().exp())
-
-
-class _Trainer:
-    """A network, its optimiser and the running average of its weights."""
-
-    def __init__(self, rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World) -> None:
-        torch.manual_seed(spec.seed)
-        self._rows, self._spec, self._task, self._world = rows, spec, task, world
-        network = build()
-        if isinstance(network, ReadsTrainingRows):
-            network.fit(rows.numbers, _prior(rows.labels, task))
-        network.to(world.device)
-        self.averaged = copy.deepcopy(network).eval()
-        self._network = network
-        self._shared = world.wrap(network)
-        self._optimiser = torch.optim.AdamW(_groups(network, spec.weight_decay), lr=spec.learning_rate, fused=True)
-        # One stream of chance for all processes: each draws for the whole batch and keeps its share.
-        self._chance = torch.Generator().manual_seed(spec.seed)
-        self._batch = _batch_size(len(rows), spec.batch_size) // world.size * world.size
-        self._steps_per_epoch = len(rows) // self._batch
-        self._step = 0
-
-    def run_epoch(self) -> None:
-        """Go over the rows once, in random order."""
-        self._shared.train()
-        for index in self._batches():
-            numbers, categories = self._masked(index)
-            mine = self._world.share(index)
-            raw = self._shared(numbers, categories)
-            weight = torch.exp(self._spec.recency * (mine / len(self._rows) - 0.5)).to(raw.device)
-            loss = (_loss(raw, self._rows.labels[mine].to(raw.device), self._task) * weight.unsqueeze(1)).mean()
-            self._optimiser.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
-            self._set_learning_rate()
-            self._optimiser.step()
-            self._step += 1
-            self._average()
-
-    @torch.no_grad()
-    def answers(self, rows: TrainingRows) -> Tensor:
-        """Raw answers of the averaged network, [N, 1]."""
-        device = self._world.device
-        parts = [rows.take(slice(start, start + SCORING_BATCH)) for start in range(0, len(rows), SCORING_BATCH)]
-        raw = [self.averaged(part.numbers.to(device), part.categories.to(device)) for part in parts]
-        return torch.cat([part.mean(dim=1, keepdim=True).cpu() for part in raw])
-
-    def state(self) -> dict[str, Tensor]:
-        """All that the next epoch depends on, flat, so that it can be kept without pickle."""
-        flat = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
-        flat |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
-        for index, slots in self._optimiser.state_dict()["state"].items():
-            flat |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
-        flat |= {"step": torch.tensor(self._step), "chance": self._chance.get_state(), "dropout": torch.get_rng_state()}
-        if self._world.device.type == "cuda":
-            flat["dropout.cuda"] = torch.cuda.get_rng_state(self._world.device)
-        return flat
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to what `state` gave; the processes draw alike, so the leader's state is everyone's."""
-        self._network.load_state_dict(_under("network.", state))
-        self.averaged.load_state_dict(_under("averaged.", state))
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimiser.", state).items():
-            index, slot = name.split(".")
-            slots.setdefault(int(index), {})[slot] = tensor
-        groups = self._optimiser.state_dict()["param_groups"]
-        self._optimiser.load_state_dict({"state": slots, "param_groups": groups})
-        self._step = int(state["step"])
-        self._chance.set_state(state["chance"])
-        torch.set_rng_state(state["dropout"])
-        if self._world.device.type == "cuda":
-            torch.cuda.set_rng_state(state["dropout.cuda"], self._world.device)
-
-    def _batches(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self._rows), generator=self._chance)
-        for step in range(self._steps_per_epoch):
-            yield order[step * self._batch : (step + 1) * self._batch]
-
-    def _masked(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """This process's share of a batch, some cells hidden, so that no feature is relied on alone."""
-        spec, rows = self._spec, self._rows
-        hide_number = torch.rand(len(index), rows.numbers.shape[1], generator=self._chance) < spec.hide_numbers
-        hide_category = torch.rand(len(index), rows.categories.shape[1], generator=self._chance) < spec.hide_categories
-        numbers = rows.numbers[index].masked_fill(hide_number, NAN)
-        categories = rows.categories[index].masked_fill(hide_category, UNKNOWN)
-        device = self._world.device
-        return self._world.share(numbers).to(device), self._world.share(categories).to(device)
-
-    def _set_learning_rate(self) -> None:
-        done = self._step / (self._steps_per_epoch * self._spec.epochs)
-        rising = done < WARM_UP
-        factor = done / WARM_UP if rising else 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._spec.learning_rate * factor
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        weight = 1 - min(self._spec.averaging, self._step / (self._step + 10))
-        torch._foreach_lerp_(list(self.averaged.parameters()), list(self._network.parameters()), weight)
-
-
-def _batch_size(rows: int, largest: int) -> int:
-    return min(largest, rows, max(rows // STEPS_AN_EPOCH, SMALLEST_BATCH))
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The part of a flat state below a prefix, which is left off."""
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _prior(labels: Tensor, task: str) -> Tensor:
-    """What the untrained network should say: the log odds of the mean label, or the mean label."""
-    return torch.logit(labels.mean().clamp(1e-4, 1 - 1e-4)) if task == "binary_classification" else labels.mean()
-
-
-def _loss(raw: Tensor, labels: Tensor, task: str) -> Tensor:
-    """Loss of each member on each row, [N, members]."""
-    target = labels.unsqueeze(1).expand_as(raw)
-    if task == "binary_classification":
-        return binary_cross_entropy_with_logits(raw, target, reduction="none")
-    return smooth_l1_loss(raw, target, reduction="none")
-
-
-def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Weights decay, biases do not."""
-    weights = [p for p in network.parameters() if p.ndim >= 2 and 1 not in p.shape[1:2]]
-    others = [p for p in network.parameters() if not any(p is w for w in weights)]
-    return [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]

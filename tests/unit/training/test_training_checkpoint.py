@@ -14,9 +14,10 @@ from components.contract.spec import ModelSpec
 from components.training import __main__ as process
 from components.training.checkpoint import FILE, Checkpoint
 from components.training.columns import TrainingRows
-from components.training.fit import Progress, _held_out, _Trainer
+from components.training.fit import Progress, _held_out
 from components.training.network import Ensemble
 from components.training.train import _begun, train
+from components.training.trainer import Trainer
 from components.training.world import World
 from tests.object_store import free_port
 from tests.unit.training.conftest import make_rows
@@ -171,6 +172,18 @@ def test_a_process_tells_people_what_is_wrong(make_usecase, write_examples, tmp_
     assert not (tmp_path / "weights").exists()
 
 
+def test_more_processes_than_a_batch_has_rows():
+    rows = TrainingRows(torch.randn(300, 1), torch.zeros(300, 0, dtype=torch.long), torch.ones(300))
+    spec = ModelSpec(batch_size=8)
+    with pytest.raises(LooplineError, match="16 processes cannot share 300 rows; take fewer nodes or GPUs"):
+        Trainer(rows, spec, "regression", lambda: Ensemble(spec, 1, []), Unwrapped(0, 16, torch.device("cpu")))
+
+
+class Unwrapped(World):
+    def wrap(self, network):
+        return network
+
+
 def test_nothing_on_the_device_meets_what_is_not(monkeypatch):
     """The meta device takes no part in arithmetic with a CPU's tensors, as a GPU would not; a GPU is not at hand."""
     plain = torch.optim.AdamW
@@ -178,7 +191,7 @@ def test_nothing_on_the_device_meets_what_is_not(monkeypatch):
     rows = TrainingRows(torch.randn(300, 3), torch.randint(0, 3, (300, 2)), (torch.rand(300) > 0.5).float())
     spec = ModelSpec(epochs=1, batch_size=64, dropout=0.1)
     on_device = World(0, 1, torch.device("meta"))
-    trainer = _Trainer(rows, spec, "binary_classification", lambda: Ensemble(spec, 3, [4, 4]), on_device)
+    trainer = Trainer(rows, spec, "binary_classification", lambda: Ensemble(spec, 3, [4, 4]), on_device)
     trainer.run_epoch()
     devices = {name: tensor.device.type for name, tensor in trainer.state().items()}
     assert {device for name, device in devices.items() if name.startswith(("network.", "averaged."))} == {"meta"}

@@ -15,9 +15,10 @@ from components.contract import usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.contract.scorer import Scorer
-from components.training.fit import _batch_size, _confidence, _held_out, fit
+from components.training.fit import _confidence, _held_out, fit
 from components.training.package import package
 from components.training.train import train
+from components.training.trainer import batch_size
 from components.training.weights import load
 from tests.unit.training.conftest import make_rows
 
@@ -107,10 +108,10 @@ def test_calibration_leaves_the_usual_answer_where_it_is(make_usecase, write_exa
 
 
 def test_few_rows_are_taken_in_small_steps():
-    assert _batch_size(100_000, 1024) == 1024
-    assert _batch_size(6_400, 1024) == 100
-    assert _batch_size(640, 1024) == 32
-    assert _batch_size(20, 1024) == 20
+    assert batch_size(100_000, 1024) == 1024
+    assert batch_size(6_400, 1024) == 100
+    assert batch_size(640, 1024) == 32
+    assert batch_size(20, 1024) == 20
 
 
 @pytest.mark.parametrize(
