@@ -36,7 +36,7 @@ run: $(VENV)/ready ## replay the flights use case: train, validate, predict, ret
 
 .PHONY: test
 test: $(VENV)/ready ## unit, golden, manifest and local-pipeline tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: lint
 lint: $(VENV)/ready ## ruff, mypy strict, import-linter
