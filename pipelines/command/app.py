@@ -220,6 +220,8 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     sys.path.insert(0, str(Path.cwd()))
+    # kfp imports kubernetes, and that a validator if there is one, here a tool of the tests that takes two seconds.
+    sys.modules.setdefault("kubernetes_validate", None)  # type: ignore[arg-type] # how Python is told that there is none
     try:
         app()
     except LooplineError as error:
