@@ -11,7 +11,10 @@ import pyarrow as pa
 from components.contract import prediction_log as log
 from components.contract.release import ReleasePolicy
 from components.contract.window import Window
+from components.deployment import confidence
 from components.deployment.analyse import Decision, Step, analyse
+from components.deployment.checks import CHECKS
+from components.deployment.confidence import Means, Shares
 from components.deployment.evidence import Evidence, Tally, from_rows
 from components.deployment.reference import Reference
 from components.deployment.reference import from_rows as reference_from_rows
@@ -129,25 +132,72 @@ def tallies(counts: dict[str, np.ndarray], release: int, labelled: bool = True) 
         )
 
 
+def alarms(
+    policy: ReleasePolicy, reference: Reference, canary: Side, releases: int, batch: int, seed: int
+) -> dict[str, np.ndarray]:
+    """When each check first shows harm in each step, as requests of the canary, [releases, steps]; infinite if never.
+
+    The computation of `checks.hold` for many releases at once, with a look after every batch until the most requests,
+    whether or not the step would have ended before.
+    """
+    assert reference.latency
+    assert reference.scores
+    alpha = policy.false_rollback / (len(policy.steps) * len(CHECKS))
+    looks, found = policy.requests[1] // batch, {name: [] for name in CHECKS}
+    for number, percent in enumerate(policy.steps):
+        random = np.random.default_rng([seed, number])
+        own = canary.batches(random, batch, releases, looks)
+        other = Side(GOOD, reference).batches(random, batch * (100 - percent) // percent, releases, looks)
+        for name, bound, guess in (
+            ("errors", policy.errors, reference.errors),
+            ("slow", policy.latency, reference.latency.slow),
+        ):
+            sides = [
+                Shares(*_floats(side, name, "requests"), guess, weight) for side, weight in ((own, 20), (other, 200))
+            ]
+            found["latency" if name == "slow" else name].append(_shown(*sides, bound.worse_by, alpha))
+        cut_alpha = alpha / len(reference.scores.cuts)
+        sides = [
+            Shares(side["above"] * 1.0, side["requests"][..., None] * 1.0, np.array(reference.scores.above), weight)
+            for side, weight in ((own, 20), (other, 200))
+        ]
+        apart = policy.scores.worse_by
+        either = _shown(*sides, apart, cut_alpha) | _shown(*reversed(sides), apart, cut_alpha)
+        found["scores"].append(either.any(axis=-1))
+        sides = [Means(*_floats(side, "requests", "loss", "spread")) for side in (own, other)]
+        found["quality"].append(_shown(*sides, policy.quality.worse_by * canary.guess, alpha))
+    shown = {name: np.stack(steps, axis=1) for name, steps in found.items()}
+    return {name: np.where(at.any(-1), batch * (1 + at.argmax(-1)), np.inf) for name, at in shown.items()}
+
+
+def _floats(counts: dict[str, np.ndarray], *names: str) -> list[np.ndarray]:
+    return [counts[name].astype(float) for name in names]
+
+
+def _shown(canary: Shares | Means, stable: Shares | Means, worse_by: float, alpha: float) -> np.ndarray:
+    """Whether the canary's mean is shown to be greater by more than allowed."""
+    bound = np.full(canary.mean.shape, worse_by)
+    evidence = confidence._least_evidence(canary, stable, bound)
+    return (canary.mean - stable.mean > worse_by) & (evidence > -np.log(alpha))
+
+
 def step(number: int, policy: ReleasePolicy, started: datetime = BEGIN) -> Step:
     """A step of the policy that is under way."""
     return Step(number=number, percent=policy.steps[number - 1], started=started)
 
 
-def peek(
-    policy: ReleasePolicy, reference: Reference, number: int, canary: Behaviour, seed: int, batch: int
-) -> Decision:
-    """Live through one step with a look after every batch of the canary's requests; give the decision that ends it."""
-    random = np.random.default_rng(seed)
-    percent = policy.steps[number - 1]
-    looks = policy.requests[1] // batch
-    sides = [
-        tallies(Side(behaviour, reference).batches(random, requests, 1, looks), 0)
-        for behaviour, requests in ((canary, batch), (GOOD, batch * (100 - percent) // percent))
-    ]
-    for look, (own, other) in enumerate(zip(*sides, strict=True)):
+def peek(policy: ReleasePolicy, reference: Reference, number: int, canary: Side, seed: int, batch: int) -> Decision:
+    """Live through one step with a look after every batch of the canary's requests; give the decision that ends it.
+
+    The same traffic as that of the first release of `alarms`, if that has no others.
+    """
+    random = np.random.default_rng([seed, number - 1])
+    percent, looks = policy.steps[number - 1], policy.requests[1] // batch
+    own = canary.batches(random, batch, 1, looks)
+    other = Side(GOOD, reference).batches(random, batch * (100 - percent) // percent, 1, looks)
+    for look, (seen, beside) in enumerate(zip(tallies(own, 0), tallies(other, 0), strict=True)):
         now = BEGIN + timedelta(seconds=look + 1)
-        evidence = Evidence(start=BEGIN, end=now, canary=own, stable=other)
+        evidence = Evidence(start=BEGIN, end=now, canary=seen, stable=beside)
         decision = analyse(policy, reference, step(number, policy), evidence, now)
         if decision.outcome != "wait":
             return decision

@@ -3,13 +3,25 @@
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from components.contract.duration import parse_duration
 from components.contract.strict import Strict
 
 Percent = Annotated[int, Field(ge=1, le=99)]
-TimeLimit = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0))]
+
+
+def _in_seconds(length: timedelta) -> str:
+    return f"{length.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+
+
+# Written to JSON as it is written by people, so that a record of it can be read again.
+TimeLimit = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(_in_seconds, when_used="json"),
+    Field(gt=timedelta(0)),
+]
 
 
 class Bound(Strict):

@@ -58,8 +58,8 @@ class Side(Protocol):
 class Shares:
     """A share of requests: how many of how many, float64 of one shape.
 
-    The guess of the share, made before any of them was seen, is worth as much as ``weight`` requests: the better it is,
-    the tighter the interval; it holds whatever the guess.
+    The guess of the share has to be made before any of them was seen. It is worth as much as ``weight`` requests and is
+    believed by half: a good one makes the interval tighter, a wrong one costs little, and it holds with either.
     """
 
     hits: Floats
@@ -73,7 +73,7 @@ class Shares:
         return _ratio(self.hits, self.total)
 
     def evidence(self, mean: Floats) -> Floats:
-        """Logarithm of the likelihood under the prior Beta(1/2 + weight * guess, ...) over that of one share."""
+        """Logarithm of the likelihood under a prior about the guess, or Jeffreys', over that of one share."""
         mean = np.clip(mean, EDGE, 1 - EDGE)
         return np.asarray(self._mixture - self.hits * np.log(mean) - self._misses * np.log1p(-mean))
 
@@ -88,8 +88,12 @@ class Shares:
 
     @cached_property
     def _mixture(self) -> Floats:
-        yes, no = 0.5 + self.weight * self.guess, 0.5 + self.weight * (1 - self.guess)
-        return _log_beta(self.hits + yes, self._misses + no) - _log_beta(yes, no)
+        """Logarithm of the likelihood under both priors, each believed by half."""
+        guessed = self._under(0.5 + self.weight * self.guess, 0.5 + self.weight * (1 - self.guess))
+        return np.asarray(np.logaddexp(guessed, self._under(0.5, 0.5)) - math.log(2))
+
+    def _under(self, yes: Floats | float, no: Floats | float) -> Floats:
+        return np.asarray(_log_beta(self.hits + yes, self._misses + no) - _log_beta(yes, no))
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,6 @@ def _ratio(part: Floats, total: Floats) -> Floats:
     return np.where(total > 0, part / np.maximum(total, 1), 0.5)
 
 
-def _log_beta(first: Floats, second: Floats) -> Floats:
+def _log_beta(first: Floats | float, second: Floats | float) -> Floats:
     parts = _log_gamma(first) + _log_gamma(second) - _log_gamma(first + second)
     return np.asarray(parts, dtype=np.float64)

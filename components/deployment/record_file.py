@@ -41,12 +41,14 @@ class RecordFile:
         """The release under way, or the last one; None before the first.
 
         Raises:
-            LooplineError: the file is no record.
+            LooplineError: the file is no record, or cannot be read.
         """
         try:
             return Record.model_validate_json(self.path.read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise LooplineError(f"{self.path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             raise LooplineError(
                 f"{self.path} is no record of a release ({' '.join(str(error).split())[:200]}): restore it from a "
@@ -57,7 +59,8 @@ class RecordFile:
         """Store the next generation of the record, or a new release after one that is over.
 
         Raises:
-            LooplineError: another process changed the record in between; nothing was stored.
+            LooplineError: another process changed the record in between, or the file cannot be written; nothing was
+                stored.
         """
         with self._locked():
             stored = self.read()
@@ -74,10 +77,16 @@ class RecordFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / _LOCK).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise LooplineError(
+                f"{self.path} cannot be written, and is as it was: {error.strerror or error}; "
+                "make its folder one that can be written, and run the same command again"
+            ) from error
 
 
 def _continues(record: Record, stored: Record) -> bool:

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.deployment.confidence import Means, Shares, difference
@@ -36,16 +36,17 @@ def test_evidence_against_the_true_share_is_one_on_average_whatever_the_guess(sh
 @pytest.mark.parametrize("guess", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("values", [(0.0, 1.0), (0.1, 0.4), (0.0, 0.9)])
 def test_evidence_against_the_true_mean_is_at_most_one_on_average_whatever_the_guess(guess, values):
-    """Over all sequences of ten values, each of two with probability 0.3 and 0.7."""
+    """Over all sequences of eight values, each of two with probability 0.3 and 0.7."""
     true = 0.3 * values[0] + 0.7 * values[1]
     average = 0.0
-    for sequence in product((0, 1), repeat=10):
-        probability = 0.7 ** sum(sequence) * 0.3 ** (10 - sum(sequence))
+    for sequence in product((0, 1), repeat=8):
+        probability = 0.7 ** sum(sequence) * 0.3 ** (8 - sum(sequence))
         seen = means([values[which] for which in sequence], guess)
         average += probability * math.exp(float(seen.evidence(np.asarray(true))))
     assert average <= 1
 
 
+@settings(max_examples=30, deadline=None)
 @given(counts, counts, st.floats(0, 1), st.sampled_from([0.2, 0.01, 1e-4]))
 def test_the_interval_contains_the_estimate_and_narrows_with_alpha(canary, stable, guess, alpha):
     sides = shares(*canary, guess), shares(*stable, guess, 200.0)
@@ -57,6 +58,7 @@ def test_the_interval_contains_the_estimate_and_narrows_with_alpha(canary, stabl
     assert surer[1] >= high
 
 
+@settings(max_examples=30, deadline=None)
 @given(counts, counts)
 def test_the_interval_mirrors_when_the_sides_are_exchanged(canary, stable):
     low, high = difference(shares(*canary), shares(*stable), 0.01)
@@ -112,10 +114,10 @@ def test_means_adapt_to_the_variance():
 
 
 def test_no_look_of_any_misses_the_difference_more_often_than_promised():
-    """400 releases of 80 looks each at alpha 0.2: a fixed interval that is looked at so often misses in most."""
+    """200 releases of 80 looks each at alpha 0.2: a fixed interval that is looked at so often misses in most."""
     random, alpha = np.random.default_rng(11), 0.2
-    canary = np.cumsum(random.binomial(50, 0.05, (400, 80)), axis=1)
-    stable = np.cumsum(random.binomial(150, 0.03, (400, 80)), axis=1)
+    canary = np.cumsum(random.binomial(50, 0.05, (200, 80)), axis=1)
+    stable = np.cumsum(random.binomial(150, 0.03, (200, 80)), axis=1)
     looks = np.arange(1.0, 81)
     low, high = difference(shares(canary, 50 * looks + 0 * canary), shares(stable, 150 * looks + 0 * stable), alpha)
     missed = ((low > 0.02) | (high < 0.02)).any(axis=1)

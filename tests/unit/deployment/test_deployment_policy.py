@@ -44,6 +44,12 @@ def test_it_reads(read):
     assert policy.latency.worse_by == ReleasePolicy().latency.worse_by
 
 
+@pytest.mark.parametrize("time_limit", ["1s", "0.25s", "90m", "1d", "52w"])
+def test_it_is_the_same_after_json(read, time_limit):
+    policy = read({"time_limit": time_limit, "steps": [1, 99]})
+    assert ReleasePolicy.model_validate_json(policy.model_dump_json()) == policy
+
+
 @pytest.mark.parametrize(
     ("release", "says"),
     [

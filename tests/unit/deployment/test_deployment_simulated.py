@@ -1,0 +1,91 @@
+"""Whole releases, simulated: a good canary is hardly ever rolled back however often one looks, a bad one soon."""
+
+import numpy as np
+import pytest
+
+from components.contract.release import ReleasePolicy
+from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, peek, usual
+
+RELEASES, BATCH = 200, 200
+POLICY = ReleasePolicy()
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return usual(POLICY)
+
+
+def rolled_back(found):
+    """Share of releases in which any check shows harm in any step."""
+    return np.mean(np.any([np.isfinite(at).any(axis=1) for at in found.values()], axis=0))
+
+
+def at_its_bounds(reference):
+    """The worst canary that is still allowed: as bad as its bounds in everything, all at once."""
+    side = Side(GOOD, reference)
+    side.errors += POLICY.errors.worse_by
+    side.slow += POLICY.latency.worse_by
+    side.bins[:2] -= (0.09, 0.06)
+    side.bins[-1] += POLICY.scores.worse_by
+    mean = side.loss @ side.losses
+    worst = POLICY.quality.worse_by * side.guess / (1 - mean)
+    side.loss *= 1 - worst
+    side.loss[-1] += worst
+    return side
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("canary", ["a twin of the stable", "at its bounds"])
+def test_a_good_canary_is_rolled_back_in_at_most_5_percent_of_releases(reference, canary, seed):
+    """With a look after every two hundred requests of it, up to the most requests of every step."""
+    side = at_its_bounds(reference) if canary == "at its bounds" else Side(GOOD, reference)
+    assert rolled_back(alarms(POLICY, reference, side, RELEASES, BATCH, seed)) <= POLICY.false_rollback
+
+
+def test_a_reference_that_is_far_off_costs_speed_and_no_more():
+    """Taken in an hour in which the stable failed five times as often and was slow."""
+    from tests.canary_traffic import STABLE, reference_from_rows, rows
+
+    odd = rows(Behaviour(errors=0.1, slowdown=1.4, shift=0.05), STABLE, 2_000, seed=4)
+    reference = reference_from_rows(odd, POLICY, "binary_classification", STABLE)
+    assert rolled_back(alarms(POLICY, reference, Side(GOOD, reference), RELEASES, BATCH, 5)) <= POLICY.false_rollback
+    bad = alarms(POLICY, reference, Side(BAD["twice the errors"], reference), RELEASES, BATCH, 6)
+    assert np.mean(bad["errors"][:, 0] <= 8_000) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("what", "check", "within"),
+    [
+        ("twice the errors", "errors", 6_500),
+        ("1.5 times slower", "latency", 800),
+        ("miscalibrated by 0.1", "scores", 1_000),
+    ],
+)
+def test_a_bad_canary_is_caught_at_its_first_step_within_so_many_of_its_requests(reference, what, check, within):
+    """In 19 of 20 releases; at 5 % of the traffic, and before any label is known."""
+    found = alarms(POLICY, reference, Side(BAD[what], reference), RELEASES, BATCH, 7)
+    assert np.mean(found[check][:, 0] <= within) >= 0.95
+
+
+def test_labels_alone_catch_a_miscalibrated_canary(reference):
+    policy = POLICY.model_copy(update={"requests": (500, 40_000)})
+    found = alarms(policy, reference, Side(BAD["miscalibrated by 0.1"], reference), 50, 1_000, 7)
+    assert np.mean(found["quality"][:, 0] <= 36_000) >= 0.9
+
+
+@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_analysis_decides_as_the_simulation_does(reference, what, number):
+    side = Side(BAD[what], reference)
+    found = alarms(POLICY, reference, side, 1, 500, 8)
+    decision = peek(POLICY, reference, number, side, 8, 500)
+    assert decision.outcome == "roll back"
+    assert decision.canary_requests == min(at[0, number - 1] for at in found.values())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_good_canary_goes_through_every_step(reference, seed):
+    for number in range(1, len(POLICY.steps) + 1):
+        decision = peek(POLICY, reference, number, Side(GOOD, reference), 20 + seed, 1_000)
+        assert decision.outcome == "advance"
+        assert decision.canary_requests <= POLICY.requests[1]
