@@ -24,8 +24,20 @@ from pipelines.laptop.records import is_alive
 # Who started a container, so that one whose run was killed can be told from one that is at work.
 HOME_LABEL = "dev.loopline.home"
 PROCESS_LABEL = "dev.loopline.process"
-# Settings of the caller that a step needs for what a URL leads to.
-HANDED_ON = ("AWS_", "MLFLOW_TRACKING_")
+# Settings of the caller that a step needs for what a URL leads to; none that name a file of this machine.
+HANDED_ON = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "LOOPLINE_ONLINE_STORE",
+    "LOOPLINE_ONLINE_STORE_PASSWORD",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
 KILLED = 137
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*): (.+)$")
 
@@ -134,7 +146,7 @@ class Containers:
             _remove(container)
 
     def _handed_on(self) -> dict[str, str]:
-        return {k: v for k, v in os.environ.items() if self._online and k.startswith(HANDED_ON)}
+        return {name: os.environ[name] for name in HANDED_ON if self._online and name in os.environ}
 
 
 def failure_sentence(log: Path, code: int) -> str:

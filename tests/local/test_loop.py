@@ -128,6 +128,6 @@ def test_lineage_goes_back_to_data_code_and_run(looped):
     uri = Path(looped.step("training", "training-examples/join-features")["outputs"]["examples"]["uri"])
     examples = json.loads((uri / "dataset.json").read_text())
     assert first.lineage["examples"] == examples["digest"]
-    assert first.lineage["code"] == compiler.code_tags()["training"]
+    assert first.lineage["code"] == compiler.code_tags(usecase.load(USECASE))["training"]
     assert first.lineage["tracking_run"]
     assert "last_reading" in first.lineage["feature_views"]

@@ -105,7 +105,7 @@ def test_parents_are_chosen_before_what_stands_on_them():
 
 
 def test_an_image_that_is_none_is_answered_with_those_that_are():
-    with pytest.raises(LooplineError, match="there is no image 'trainig'; there are base, data, .*training-cuda"):
+    with pytest.raises(LooplineError, match=r"there is no image 'trainig'; there are base, data, .*training-cuda"):
         catalogue.chosen(["trainig"])
 
 
