@@ -10,7 +10,9 @@ batch_examples = examples_of("batch-examples")
 
 
 @dsl.pipeline(name="batch-inference")
-def batch_inference(usecase: str, version: str, start: str, end: str, registry: str, destination: str) -> None:
+def batch_inference(
+    usecase: str, version: str, start: str, end: str, registry: str, destination: str, engine: str
+) -> None:
     """Predict every entity of a window with features as they were known in time.
 
     Args:
@@ -20,11 +22,17 @@ def batch_inference(usecase: str, version: str, start: str, end: str, registry: 
         end: end of that window, excluded.
         registry: MLflow URI of the model registry.
         destination: where the predictions are published; the dates of this window are replaced.
+        engine: local, to score in one step, or spark, to do so on many nodes.
     """
     model = fetch_model(usecase=usecase, registry=registry, version=version).outputs["model"]
     batch = batch_examples(usecase=usecase, start=start, end=end).outputs
     predicted = predict(
-        usecase=usecase, model=model, version=version, examples=batch["examples"], quarantine=batch["quarantine"]
+        usecase=usecase,
+        model=model,
+        version=version,
+        engine=engine,
+        examples=batch["examples"],
+        quarantine=batch["quarantine"],
     )
     publish(
         usecase=usecase, start=start, end=end, destination=destination, predictions=predicted.outputs["predictions"]

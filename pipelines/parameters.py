@@ -11,6 +11,7 @@ from components.contract.errors import LooplineError
 from components.contract.spec import UseCaseSpec
 from components.contract.usecase import UseCase
 from components.contract.window import parse_time
+from components.inference.engine import ENGINES
 from components.training.target import TARGETS
 from pipelines import compiler
 from pipelines.laptop.home import Home
@@ -66,6 +67,8 @@ def complete(pipeline: str, case: UseCase, places: Places, given: Mapping[str, s
     for start, end in (("start", "end"), ("evaluate_start", "evaluate_end"), ("compare_start", "compare_end")):
         if start in wanted:
             case.spec.window(values[start], values[end])
+    if "engine" in wanted and values["engine"] not in ENGINES:
+        raise LooplineError(f"there is no engine '{values['engine']}'; there are {', '.join(ENGINES)}")
     if "target" in wanted and values["target"] not in TARGETS:
         raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")
     return {key: values[key] for key in wanted}
@@ -93,6 +96,7 @@ def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]
         "version": "candidate" if name == "validation" else "champion",
         "champion": "champion",
         "expected_champion": "",
+        "engine": ENGINES[0],
         "shards": SHARDS,
     }
     if name == "retrain":

@@ -136,7 +136,7 @@ def names(uri: str | Path) -> list[str]:
 
 
 def remove(uri: str) -> None:
-    """Delete a tree in an object store; nothing happens if there is none.
+    """Delete a tree; nothing happens if there is none.
 
     Raises:
         LooplineError: the store cannot be written.

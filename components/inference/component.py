@@ -8,6 +8,7 @@ def predict(
     usecase: str,
     model: dsl.Input[dsl.Model],
     version: str,
+    engine: str,
     examples: dsl.Input[dsl.Dataset],
     quarantine: dsl.Input[dsl.Dataset],
     predictions: dsl.Output[dsl.Dataset],
@@ -19,21 +20,32 @@ def predict(
         usecase: package of the use case, such as usecases.flights.
         model: the packaged model.
         version: its version in the registry, written into each row.
+        engine: local, to score in this step, or spark, to do so on the nodes of a SparkApplication.
         examples: the examples of the window.
         quarantine: the rows that data validation took out; those of the window are counted and listed.
         predictions: one row per example with its score, and the rows that got none.
         metrics: rows in, out and quarantined, and rows per second.
     """
-    from components.inference.predict import predict
+    import time
 
-    predicted = predict(usecase, model.path, version, examples.path, quarantine.path, predictions.path)
-    counts = {
-        "rows_in": predicted.rows_in,
-        "rows_out": predicted.rows_out,
-        "rows_quarantined": predicted.rows_quarantined,
-    }
+    from components.inference.artifact import Artifact
+    from components.inference.engine import predict_with
+    from components.inference.predictions import COUNTS
+
+    began = time.perf_counter()
+    predicted = predict_with(
+        engine,
+        usecase,
+        version,
+        Artifact(model.uri, model.path),
+        Artifact(examples.uri, examples.path),
+        Artifact(quarantine.uri, quarantine.path),
+        predictions.path,
+    )
+    counts = {name: predicted.facts[name] for name in COUNTS}
     predictions.metadata.update(digest=predicted.digest, **counts)
-    for name, value in {**counts, "rows_per_second": predicted.rows_per_second}.items():
+    rows_per_second = counts["rows_in"] / (time.perf_counter() - began)
+    for name, value in {**counts, "rows_per_second": rows_per_second}.items():
         metrics.log_metric(name, value)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -93,11 +93,32 @@ def score_shard(
     spec = load(usecase).spec
     model, examples = Model.open(model_path), Dataset.open(examples_path)
     expect_fit(model.signature, examples, spec)
-    score = scoring(model.path, version, identity_columns(spec), workers=pa.cpu_count())
-    facts = {**lineage(usecase, model, version, examples), "rows": examples.rows(TABLE), "shard": shard}
     with pq.ParquetFile(examples.file(TABLE), pre_buffer=False) as file:
-        rows = read(file, columns_to_read(model, spec), chosen.rows(examples.rows(TABLE)), BATCH_ROWS)
-        return dataset.write(part_path, {SCORED: in_groups(score(rows))}, facts)
+        origin = lineage(usecase, model, version, examples)
+        return write_part(part_path, file, model, chosen, origin, workers=pa.cpu_count())
+
+
+def write_part(
+    path: Path | str, file: pq.ParquetFile, model: Model, shard: Shard, origin: dict[str, Any], workers: int = 1
+) -> Dataset:
+    """Score the rows of a shard and write the part.
+
+    Args:
+        path: the folder to make.
+        file: all the examples, wherever they lie; only the row groups that hold the rows are read.
+        model: one that fits them.
+        shard: which rows.
+        origin: what `components.inference.predictions.lineage` gives.
+        workers: batches scored at a time, each on one core.
+
+    Raises:
+        LooplineError: the disk is full.
+    """
+    spec = load(origin["usecase"]).spec
+    total = file.metadata.num_rows
+    score = scoring(model.path, origin["model_version"], identity_columns(spec), workers)
+    rows = read(file, columns_to_read(model, spec), shard.rows(total), BATCH_ROWS)
+    return dataset.write(path, {SCORED: in_groups(score(rows))}, {**origin, "rows": total, "shard": str(shard)})
 
 
 def merge(part_paths: Sequence[Path | str], quarantine_path: Path | str, predictions_path: Path | str) -> Dataset:
@@ -114,12 +135,12 @@ def merge(part_paths: Sequence[Path | str], quarantine_path: Path | str, predict
     """
     parts = [Dataset.open(path) for path in part_paths]
     ordered, origin, rows = _one_prediction(parts)
-    spec = load(str(origin["usecase"])).spec
+    spec = load(origin["usecase"]).spec
     refused = Dataset.open(quarantine_path)
     return predictions.write(predictions_path, _scored(ordered), rows, refused, spec, origin)
 
 
-def _one_prediction(parts: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, object], int]:
+def _one_prediction(parts: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, Any], int]:
     """The parts in order, what they all come from, and their rows.
 
     Raises:

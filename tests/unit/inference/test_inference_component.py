@@ -21,6 +21,7 @@ def test_predict_and_publish(usecase: str, echo: Model, inputs: Inputs, tmp_path
         usecase=usecase,
         model=dsl.Model(uri=str(echo.path)),
         version="7",
+        engine="local",
         examples=dsl.Dataset(uri=str(paths["examples_path"])),
         quarantine=dsl.Dataset(uri=str(paths["quarantine_path"])),
         predictions=predictions,

@@ -91,9 +91,7 @@ def test_shards_are_contiguous_even_and_all(total: int, of: int) -> None:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 9), max_size=6), st.data())
-def test_a_range_of_rows_is_read_wherever_groups_end(
-    tmp_path: Path, groups: list[int], data: st.DataObject
-) -> None:
+def test_a_range_of_rows_is_read_wherever_groups_end(tmp_path: Path, groups: list[int], data: st.DataObject) -> None:
     total = sum(groups)
     start = data.draw(st.integers(0, total))
     rows = range(start, data.draw(st.integers(start, total)))

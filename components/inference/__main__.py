@@ -1,0 +1,36 @@
+"""Entry of the SparkApplication: predicts a batch on Spark, or leaves the sentence for people beside the output."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from components.contract import storage
+from components.contract.errors import LooplineError
+from components.inference.spark_application import ARGUMENTS, failure_of
+from components.inference.spark_job import predict_on
+
+
+def main() -> None:
+    """Read the arguments that `components.inference.spark_application` gives, and predict."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - only in the image of Spark
+
+    parser = argparse.ArgumentParser(prog="components.inference")
+    for name in ARGUMENTS:
+        parser.add_argument(f"--{name}", required=True)
+    given = parser.parse_args()
+    spark = SparkSession.builder.getOrCreate()
+    try:
+        predict_on(spark, given.usecase, given.model, given.version, given.examples, given.quarantine, given.output)
+    except LooplineError as error:
+        with tempfile.TemporaryDirectory() as folder:
+            note = Path(folder) / "failure"
+            note.write_text(str(error), encoding="utf-8")
+            storage.put(note, failure_of(given.output))
+        sys.exit(f"error: {error}")
+    finally:
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Where the rows of a batch are scored: in the step itself, or on the nodes of a SparkApplication."""
+
+from pathlib import Path
+
+from components.contract.dataset import Dataset
+from components.contract.errors import LooplineError
+from components.inference.artifact import Artifact
+
+ENGINES = ("local", "spark")
+
+
+def predict_with(
+    engine: str,
+    usecase: str,
+    version: str,
+    model: Artifact,
+    examples: Artifact,
+    quarantine: Artifact,
+    predictions_path: Path | str,
+) -> Dataset:
+    """Score every example here or there and write the predictions dataset: the same bytes.
+
+    Raises:
+        LooplineError: there is no such engine, or the prediction could not be made.
+    """
+    if engine == "local":
+        from components.inference.predict import predict  # noqa: PLC0415
+
+        predict(usecase, model.path, version, examples.path, quarantine.path, predictions_path)
+        return Dataset.open(predictions_path, verify=False)
+    if engine == "spark":
+        from components.inference.spark_application import predict_on_spark  # noqa: PLC0415
+
+        return predict_on_spark(usecase, version, model, examples, quarantine, predictions_path)
+    raise LooplineError(f"there is no engine '{engine}'; there are {', '.join(ENGINES)}")
