@@ -143,7 +143,7 @@ def _of_spark_application(owner: str, item: dict[str, Any]) -> Iterator[Pod]:
         main["env"] = [*main.get("env", []), *given.get("env", [])]
         yield Pod(
             f"{owner}/{role}",
-            {**(template.get("metadata") or {}).get("labels", {}), **given.get("labels", {})},
+            {**(template.get("metadata") or {}).get("labels", {}), **given.get("labels", {}), "spark-role": role},
             {
                 **inner,
                 "containers": containers,

@@ -7,6 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.manifests import crd_schemas, schemas
 
@@ -99,6 +101,48 @@ def test_what_the_crd_allows_is_allowed(schema: dict[str, Any], spec: dict[str, 
 )
 def test_what_it_does_not_is_refused(schema: dict[str, Any], spec: dict[str, Any]) -> None:
     assert len(problems(schema, **spec)) == 1
+
+
+def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values that a structural schema of the strategy below allows."""
+    if "properties" in schema:
+        return st.fixed_dictionaries({}, optional={name: values(part) for name, part in schema["properties"].items()})
+    if "items" in schema:
+        return st.lists(values(schema["items"]), max_size=2)
+    return st.integers() if schema["type"] == "integer" else st.text(max_size=3)
+
+
+names = st.text("abc", min_size=1, max_size=3)
+structural = st.recursive(
+    st.sampled_from([{"type": "integer"}, {"type": "string"}]),
+    lambda part: st.one_of(
+        st.builds(
+            lambda properties: {"type": "object", "description": "said", "properties": properties},
+            st.dictionaries(names, part, min_size=1, max_size=3),
+        ),
+        st.builds(lambda items: {"type": "array", "items": items}, part),
+    ),
+    max_leaves=8,
+)
+
+
+@given(structural, st.data())
+def test_whatever_a_schema_allows_is_allowed_and_one_field_more_is_not(
+    schema: dict[str, Any], data: st.DataObject
+) -> None:
+    validator = jsonschema.Draft202012Validator(crd_schemas.strict(schema))
+    value = data.draw(values(schema))
+    assert validator.is_valid(value)
+    for mapping in mappings(value):
+        mapping["unknown"] = 1
+        assert not validator.is_valid(value)
+        del mapping["unknown"]
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """All mappings in a value, itself included."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [*([value] if isinstance(value, dict) else []), *(found for part in inner for found in mappings(part))]
 
 
 def test_nothing_but_the_root_fields_stand_beside_the_spec(schema: dict[str, Any]) -> None:

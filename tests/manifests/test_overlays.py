@@ -11,7 +11,7 @@ import yaml
 
 from components.contract import digest
 from tests.manifests import findings, render
-from tests.manifests.pods import pods_of
+from tests.manifests.pods import Pod, pods_of
 from tests.manifests.render import OVERLAYS, PROJECT, named
 
 Objects = list[dict[str, Any]]
@@ -80,9 +80,17 @@ def test_no_account_may_do_everything(overlay: Callable[[str], Objects], name: s
 def test_a_token_is_mounted_only_where_the_account_has_rights(overlay: Callable[[str], Objects], name: str) -> None:
     objects = overlay(name)
     bound = {s["name"] for item in objects if item["kind"] == "RoleBinding" for s in item["subjects"]}
+    mounts = {
+        item["metadata"]["name"]: item.get("automountServiceAccountToken", True)
+        for item in objects
+        if item["kind"] == "ServiceAccount"
+    }
+    assert {account for account, mounted in mounts.items() if mounted} <= bound
     for item in objects:
-        if item["kind"] == "ServiceAccount":
-            assert item.get("automountServiceAccountToken", True) == (item["metadata"]["name"] in bound)
+        for pod in pods_of(item):
+            account = pod.spec.get("serviceAccountName")
+            if account and pod.spec.get("automountServiceAccountToken", mounts[account]):
+                assert account in bound, pod.owner
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -100,12 +108,35 @@ def test_the_images_block_reaches_every_image_of_ours(overlay: Callable[[str], O
     used = set()
     for item in overlay(name):
         for pod in pods_of(item):
-            for container in [*pod.spec.get("initContainers", []), *pod.spec["containers"]]:
+            for container in containers(pod):
                 if "loopline-" in container.get("image", ""):
                     place, _, tag = container["image"].partition("@" if "@" in container["image"] else ":")
                     assert tag == places[place].get("digest", places[place].get("newTag")), pod.owner
                     used.add(place)
     assert used == set(places)
+
+
+def anywhere(value: Any) -> set[str]:
+    """Every image that an object names, wherever it stands."""
+    if isinstance(value, list):
+        return {image for part in value for image in anywhere(part)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["image"]} if isinstance(value.get("image"), str) else set()
+    return own | {image for part in value.values() for image in anywhere(part)}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_no_pod_escapes_the_rules(overlay: Callable[[str], Objects], name: str) -> None:
+    """Each image in an object belongs to a pod that the rules look at."""
+    for item in overlay(name):
+        looked_at = {container.get("image") for pod in pods_of(item) for container in containers(pod)}
+        assert anywhere(item) <= looked_at, item["metadata"]["name"]
+
+
+def containers(pod: Pod) -> list[dict[str, Any]]:
+    """The containers of a pod, those that come first included."""
+    return [*pod.spec.get("initContainers", []), *pod.spec["containers"]]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
