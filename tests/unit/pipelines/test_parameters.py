@@ -52,3 +52,10 @@ def test_versions_stay_and_aliases_need_a_model(case, home):
     assert parameters.resolve_versions({"version": "3"}, case, home) == {"version": "3"}
     with pytest.raises(LooplineError, match="no model of flights is champion yet"):
         parameters.resolve_versions({"version": "champion"}, case, home)
+
+
+def test_training_happens_in_the_step_unless_said_otherwise(case, home):
+    assert parameters.complete("retrain", case, home, {})["target"] == "pod"
+    assert parameters.complete("training", case, home, {"target": "trainjob"})["target"] == "trainjob"
+    with pytest.raises(LooplineError, match="there is no training target 'gpu'; there are pod, trainjob"):
+        parameters.complete("training", case, home, {"target": "gpu"})

@@ -19,7 +19,7 @@ from components.training.fit import _confidence, _held_out, fit
 from components.training.package import package
 from components.training.train import train
 from components.training.trainer import batch_size
-from components.training.weights import load
+from components.training.weights import figures, load
 from tests.unit.training.conftest import make_rows
 
 
@@ -195,3 +195,17 @@ def test_one_thread_and_no_denormals_while_training_only(make_usecase, write_exa
     assert during == [(1, 0.0)]
     assert arithmetic() == before
     assert before[1] > 0
+
+
+def test_component_sets_digest_and_metrics(make_usecase, write_examples, tmp_path):
+    from kfp import dsl
+
+    from components.contract import digest
+    from components.training import component
+
+    learned = dsl.Dataset("examples", str(write_examples(make_rows(200))))
+    made, metrics = dsl.Model("weights", str(tmp_path / "weights")), dsl.Metrics("metrics", str(tmp_path / "metrics"))
+    component.train.python_func(make_usecase(), "", "pod", learned, made, metrics)
+    assert made.metadata == {"digest": digest.of_tree(tmp_path / "weights")}
+    assert metrics.metadata == figures(tmp_path / "weights")
+    assert metrics.metadata.keys() == {"rows", "epochs", "held_out_loss"}
