@@ -39,7 +39,7 @@ HANDED_ON = (
     "MLFLOW_TRACKING_TOKEN",
 )
 KILLED = 137
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*): (.+)$")
+_EXCEPTION = re.compile(r"^((?:[A-Za-z_]\w*\.)*)([A-Za-z_]\w*): (.+)$")
 
 
 class Containers:
@@ -162,10 +162,10 @@ def failure_sentence(log: Path, code: int) -> str:
     for line in reversed(lines):
         found = _EXCEPTION.match(line)
         if found:
-            kind, sentence = found.groups()
+            module, kind, sentence = found.groups()
             if "No space left on device" in sentence:
                 return "the disk is full; free some space and run the same command again"
-            return sentence if kind == LooplineError.__name__ else f"{kind}: {sentence}"
+            return sentence if module == f"{LooplineError.__module__}." else f"{kind}: {sentence}"
     return f"exit code {code}; see {log}"
 
 

@@ -172,6 +172,7 @@ def test_containers_of_killed_runs_end_and_those_at_work_do_not(home, engine):
             1,
             "no rows; widen it",
         ),
+        ("Traceback\ncomponents.contract.errors.CorruptArtifactError: a is damaged\n", 1, "a is damaged"),
         ("Traceback\nValueError: bad: value\n", 1, "ValueError: bad: value"),
         ("OSError: [Errno 28] No space left on device\n", 1, "the disk is full; free some space"),
         ("anything\n", 137, "its container was killed, perhaps for want of memory"),

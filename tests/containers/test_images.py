@@ -1,0 +1,154 @@
+"""What images are: small, without root, without tools to install or compile, and quick to build again."""
+
+import shutil
+import time
+
+import pytest
+
+from components.contract import usecase
+from pipelines import compiler
+from pipelines.compiler import PROJECT, STAGES
+from pipelines.images import catalogue
+from pipelines.images.building import INTERFACE_LABEL
+from pipelines.images.sbom import write_sbom
+from tests.containers.conftest import loopline
+
+MEGABYTES = {"data": 600, "features": 600, "inference": 600, "training": 1600}
+WITHOUT_TORCH = tuple(stage for stage in STAGES if stage != "training")
+# What installs, compiles or fetches.
+UNWANTED = ("pip", "pip3", "uv", "gcc", "cc", "g++", "make", "git", "curl", "wget", "ssh")
+NAMES = sorted({*STAGES, "pipelines", "spark"})
+# Imports the code of a stage, and what it needs.
+IMPORTS = {
+    "data": "components.data.ingest, components.data.validate, usecases.flights.source",
+    "features": "components.features.join, components.features.materialise, components.features.skew",
+    "training": "components.training.train, components.training.package",
+    "validation": "components.validation.evaluate, components.validation.gates, components.validation.card",
+    "registry": "components.registry.register, components.registry.promote, mlflow.server.auth",
+    "inference": "components.inference.predict, components.inference.publish",
+    "pipelines": "pipelines.command.app, pipelines.training, kfp, hera",
+    "spark": "pyspark, components.inference.scoring",
+}
+
+
+def run(engine, reference, command, **options):
+    """Output of a command in an image as a pod would run it: read-only, without rights and network."""
+    said = engine.containers.run(
+        reference, command, entrypoint=[], remove=True, read_only=True, tmpfs={"/tmp": ""}, network_mode="none",
+        cap_drop=["ALL"], security_opt=["no-new-privileges"], stderr=True, **options,
+    )  # fmt: skip
+    return said.decode()
+
+
+@pytest.mark.parametrize("name", MEGABYTES)
+def test_sizes_stay_within_their_limits(built, name):
+    beyond = built[name].beyond_system
+    assert beyond is not None
+    print(f"{name}: {beyond / 1e6:.0f} MB beyond the system's")
+    assert beyond <= MEGABYTES[name] * 1e6
+
+
+@pytest.mark.parametrize("user", ["", "12345:12345"], ids=["own user", "another user"])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_works_as_any_user_with_a_read_only_root(engine, built, name, user):
+    program = f"import os, {IMPORTS[name]}; open('/tmp/x', 'w').close(); print('user', os.getuid(), os.getcwd())"
+    said = run(engine, built[name].reference, ["python3", "-c", program], **({"user": user} if user else {}))
+    assert f"user {user.partition(':')[0] or 65532} /opt/loopline" in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_in_an_image_installs_or_compiles(engine, built, name):
+    looked = (
+        "import importlib.util, shutil, sys; print('found', *[n for n in sys.argv[1:] if shutil.which(n)],"
+        " *[m for m in ('pip', 'uv') if importlib.util.find_spec(m)])"
+    )
+    assert run(engine, built[name].reference, ["python3", "-c", looked, *UNWANTED]).split() == ["found"]
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_TORCH, "pipelines", "spark"])
+def test_torch_is_in_the_training_image_alone(engine, built, name):
+    looked = "import importlib.util; print(importlib.util.find_spec('torch'))"
+    assert run(engine, built[name].reference, ["python3", "-c", looked]).strip() == "None"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_labels_and_revision_say_what_is_inside(engine, built, stage):
+    image = engine.images.get(built[stage].reference)
+    assert image.labels[INTERFACE_LABEL] == compiler.interface_digest(stage)
+    assert image.labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert image.labels["org.opencontainers.image.version"] == compiler.project_version()
+    assert image.labels["org.opencontainers.image.title"] == f"loopline-{stage}"
+    tag = built[stage].reference.partition(":")[2]
+    assert f"LOOPLINE_REVISION={tag}" in image.attrs["Config"]["Env"]
+    assert image.attrs["Config"]["User"] == "65532:65532"
+
+
+def test_a_stage_holds_no_other_stage(engine, built):
+    for stage in STAGES:
+        listed = run(engine, built[stage].reference, ["ls", "components"]).split()
+        assert sorted(listed) == sorted(["__init__.py", "contract", stage])
+
+
+def test_the_lock_is_what_is_installed(engine, built):
+    lines = (PROJECT / "constraints.txt").read_text().splitlines()
+    locked = dict(line.split("==") for line in lines if "==" in line)
+    listing = "from importlib import metadata\nfor d in metadata.distributions(): print(f\"{d.metadata['Name']}=={d.version}\")"
+    for name in NAMES:
+        for line in run(engine, built[name].reference, ["python3", "-c", listing]).splitlines():
+            package, _, version = line.partition("==")
+            assert version.partition("+")[0] == locked[package.lower().replace("_", "-").replace(".", "-")], line
+
+
+def test_the_command_answers_in_its_image(engine, built):
+    assert "submit" in run(engine, built["pipelines"].reference, ["loopline", "--help"])
+
+
+def test_a_bill_of_materials_lists_python_and_debian(builder, built, tmp_path):
+    path, count = write_sbom(builder, catalogue.IMAGES["data"], tmp_path)
+    assert count > 100
+    assert "pkg:pypi/duckdb@" in path.read_text()
+    assert "pkg:deb/debian/libc6@" in path.read_text()
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """A copy of the project in which one line of the contract has changed."""
+    copy = tmp_path / "project"
+    for path in ("components", "pipelines", "usecases", "images"):
+        shutil.copytree(PROJECT / path, copy / path, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("pyproject.toml", "constraints.txt", ".dockerignore"):
+        shutil.copy(PROJECT / path, copy / path)
+    file = copy / "components" / "contract" / "errors.py"
+    file.write_text(f"{file.read_text()}# {tmp_path}\n")
+    return copy
+
+
+def test_a_changed_line_rebuilds_no_dependency_and_is_quick(engine, builder, built, changed):
+    said = loopline("run", "training", "--containers", home=changed / "home", cwd=changed, expect=1)
+    assert "with the code as it is now: build it with `make images`" in said
+    begun = time.monotonic()
+    table = loopline("images", cwd=changed)
+    seconds = time.monotonic() - begun
+    print(f"rebuild of {len(NAMES)} images after a change of one line of the contract: {seconds:.1f} s")
+    base = builder.layers(built["base"].reference)
+    for name in NAMES:
+        (reference,) = [
+            ":".join(line.split()[:2]) for line in table.splitlines() if line.strip().startswith(f"loopline-{name} ")
+        ]
+        assert reference != built[name].reference
+        before, after = builder.layers(built[name].reference), builder.layers(reference)
+        assert after[: len(base) + 1] == before[: len(base) + 1], f"a dependency layer of {name} was built again"
+        assert after != before
+        engine.images.remove(reference)
+
+
+def test_a_use_case_of_another_repository_is_a_last_layer(builder, built, tmp_path):
+    package = "tests.usecases.temperature"
+    loopline("images", *STAGES, "--usecase", package)
+    case = usecase.load(package)
+    for stage in STAGES:
+        layers = builder.layers(catalogue.reference(catalogue.IMAGES[stage], catalogue.outside(case)))
+        own = builder.layers(built[stage].reference)
+        assert layers[: len(own)] == own
+        assert len(layers) == len(own) + 1
+    loopline("run", "training", "--containers", "--usecase", package, home=tmp_path / "home")
