@@ -92,7 +92,10 @@ def test_a_stage_holds_no_other_stage(engine, built):
 def test_the_lock_is_what_is_installed(engine, built):
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     locked = dict(line.split("==") for line in lines if "==" in line)
-    listing = "from importlib import metadata\nfor d in metadata.distributions(): print(f\"{d.metadata['Name']}=={d.version}\")"
+    listing = (
+        "from importlib import metadata\n"
+        "for package in metadata.distributions(): print(package.metadata['Name'], package.version, sep='==')"
+    )
     for name in NAMES:
         for line in run(engine, built[name].reference, ["python3", "-c", listing]).splitlines():
             package, _, version = line.partition("==")
