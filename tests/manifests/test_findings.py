@@ -161,6 +161,7 @@ def test_a_rule_finds_what_is_broken(overlay: Callable[[str], Objects], rule: st
         ("CronWorkflow", "flights-retrain"),
         ("TrainingRuntime", "loopline-torch"),
         ("MutatingAdmissionPolicy", "loopline-feature-store"),
+        ("SparkApplication", "loopline-batch"),
     ],
 )
 def test_a_field_that_does_not_exist_is_refused(
