@@ -1,6 +1,6 @@
 """Made-up traffic of an endpoint under release: as rows of a prediction log, and as counts of many releases at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -20,6 +20,8 @@ from components.deployment.reference import Reference
 from components.deployment.reference import from_rows as reference_from_rows
 
 STABLE, CANARY = "7", "8"
+# Both sides, how much worse the canary may be, and alpha; whether it is shown to be worse.
+Test = Callable[[Shares | Means, Shares | Means, float, float], np.ndarray]
 BEGIN = datetime(2013, 7, 1, tzinfo=UTC)
 
 
@@ -114,6 +116,11 @@ class Side:
         return {name: np.cumsum(count, axis=1) for name, count in counts.items()}
 
 
+@cache
+def _stable(reference: Reference) -> Side:
+    return Side(GOOD, reference)
+
+
 def tallies(counts: dict[str, np.ndarray], release: int, labelled: bool = True) -> Iterator[Tally]:
     """The counts of one release, look after look."""
     for look in range(counts["requests"].shape[1]):
@@ -132,22 +139,42 @@ def tallies(counts: dict[str, np.ndarray], release: int, labelled: bool = True) 
         )
 
 
+def at_its_bounds(policy: ReleasePolicy, reference: Reference) -> Side:
+    """The worst canary that is still allowed: as bad as its bounds in everything, all at once."""
+    side = Side(GOOD, reference)
+    side.errors += policy.errors.worse_by
+    side.slow += policy.latency.worse_by
+    side.bins[:2] -= (0.6 * policy.scores.worse_by, 0.4 * policy.scores.worse_by)
+    side.bins[-1] += policy.scores.worse_by
+    more = policy.quality.worse_by * side.guess / (1 - side.loss @ side.losses)  # share that loses the worst
+    side.loss *= 1 - more
+    side.loss[-1] += more
+    return side
+
+
 def alarms(
-    policy: ReleasePolicy, reference: Reference, canary: Side, releases: int, batch: int, seed: int
+    policy: ReleasePolicy,
+    reference: Reference,
+    canary: Side,
+    releases: int,
+    batch: int,
+    seed: int,
+    test: Test | None = None,
 ) -> dict[str, np.ndarray]:
     """When each check first shows harm in each step, as requests of the canary, [releases, steps]; infinite if never.
 
     The computation of `checks.hold` for many releases at once, with a look after every batch until the most requests,
-    whether or not the step would have ended before.
+    whether or not the step would have ended before. ``test`` takes the place of the test that ``hold`` uses.
     """
     assert reference.latency
     assert reference.scores
+    shown = test or _shown
     alpha = policy.false_rollback / (len(policy.steps) * len(CHECKS))
     looks, found = policy.requests[1] // batch, {name: [] for name in CHECKS}
     for number, percent in enumerate(policy.steps):
         random = np.random.default_rng([seed, number])
         own = canary.batches(random, batch, releases, looks)
-        other = Side(GOOD, reference).batches(random, batch * (100 - percent) // percent, releases, looks)
+        other = _stable(reference).batches(random, batch * (100 - percent) // percent, releases, looks)
         for name, bound, guess in (
             ("errors", policy.errors, reference.errors),
             ("slow", policy.latency, reference.latency.slow),
@@ -155,19 +182,24 @@ def alarms(
             sides = [
                 Shares(*_floats(side, name, "requests"), guess, weight) for side, weight in ((own, 20), (other, 200))
             ]
-            found["latency" if name == "slow" else name].append(_shown(*sides, bound.worse_by, alpha))
+            found["latency" if name == "slow" else name].append(shown(*sides, bound.worse_by, alpha))
         cut_alpha = alpha / len(reference.scores.cuts)
         sides = [
             Shares(side["above"] * 1.0, side["requests"][..., None] * 1.0, np.array(reference.scores.above), weight)
             for side, weight in ((own, 20), (other, 200))
         ]
         apart = policy.scores.worse_by
-        either = _shown(*sides, apart, cut_alpha) | _shown(*reversed(sides), apart, cut_alpha)
+        either = shown(*sides, apart, cut_alpha) | shown(*reversed(sides), apart, cut_alpha)
         found["scores"].append(either.any(axis=-1))
         sides = [Means(*_floats(side, "requests", "loss", "spread")) for side in (own, other)]
-        found["quality"].append(_shown(*sides, policy.quality.worse_by * canary.guess, alpha))
-    shown = {name: np.stack(steps, axis=1) for name, steps in found.items()}
-    return {name: np.where(at.any(-1), batch * (1 + at.argmax(-1)), np.inf) for name, at in shown.items()}
+        found["quality"].append(shown(*sides, policy.quality.worse_by * canary.guess, alpha))
+    first = {name: np.stack(steps, axis=1) for name, steps in found.items()}
+    return {name: np.where(at.any(-1), batch * (1 + at.argmax(-1)), np.inf) for name, at in first.items()}
+
+
+def rolled_back(found: dict[str, np.ndarray]) -> float:
+    """Share of releases in which any check shows harm in any step."""
+    return float(np.mean(np.any([np.isfinite(at).any(axis=1) for at in found.values()], axis=0)))
 
 
 def _floats(counts: dict[str, np.ndarray], *names: str) -> list[np.ndarray]:
@@ -194,7 +226,7 @@ def peek(policy: ReleasePolicy, reference: Reference, number: int, canary: Side,
     random = np.random.default_rng([seed, number - 1])
     percent, looks = policy.steps[number - 1], policy.requests[1] // batch
     own = canary.batches(random, batch, 1, looks)
-    other = Side(GOOD, reference).batches(random, batch * (100 - percent) // percent, 1, looks)
+    other = _stable(reference).batches(random, batch * (100 - percent) // percent, 1, looks)
     for look, (seen, beside) in enumerate(zip(tallies(own, 0), tallies(other, 0), strict=True)):
         now = BEGIN + timedelta(seconds=look + 1)
         evidence = Evidence(start=BEGIN, end=now, canary=seen, stable=beside)

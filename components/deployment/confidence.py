@@ -74,12 +74,12 @@ class Shares:
 
     def evidence(self, mean: Floats) -> Floats:
         """Logarithm of the likelihood under a prior about the guess, or Jeffreys', over that of one share."""
-        mean = np.clip(mean, EDGE, 1 - EDGE)
+        mean = np.minimum(np.maximum(mean, EDGE), 1 - EDGE)  # a fifth of the time of np.clip
         return np.asarray(self._mixture - self.hits * np.log(mean) - self._misses * np.log1p(-mean))
 
     def slope(self, mean: Floats) -> Floats:
         """Derivative of the evidence by the share."""
-        mean = np.clip(mean, EDGE, 1 - EDGE)
+        mean = np.minimum(np.maximum(mean, EDGE), 1 - EDGE)  # a fifth of the time of np.clip
         return np.asarray(self._misses / (1 - mean) - self.hits / mean)
 
     @cached_property
@@ -115,22 +115,23 @@ class Means:
     def evidence(self, mean: Floats) -> Floats:
         """Logarithm of the mixture of exponential processes in both directions."""
         exponents, most = self._exponents(mean)
-        return np.asarray(most + np.log(np.exp(exponents - most).mean(axis=0)))
+        return np.asarray(most[..., 0] + np.log(np.exp(exponents - most).mean(axis=-1)))
 
     def slope(self, mean: Floats) -> Floats:
         """Derivative of the evidence by the mean."""
         exponents, most = self._exponents(mean)
         weights = np.exp(exponents - most)
-        tilts = _SIGNED_TILTS.reshape(-1, *[1] * (weights.ndim - 1))
-        return np.asarray(-self.total * (weights * tilts).sum(axis=0) / weights.sum(axis=0))
+        return np.asarray(-self.total * (weights * _SIGNED_TILTS).sum(axis=-1) / weights.sum(axis=-1))
 
     def _exponents(self, mean: Floats) -> tuple[Floats, Floats]:
-        """The exponent for each tuning parameter, along the first axis, and the greatest."""
-        excess = self.summed - self.total * mean
-        exponents = np.multiply.outer(_SIGNED_TILTS, excess) - np.multiply.outer(
-            _PRICES, np.broadcast_to(self.spread, excess.shape)
-        )
-        return exponents, exponents.max(axis=0)
+        """The exponent for each tuning parameter, along a last axis, and the greatest."""
+        excess = np.asarray(self.summed - self.total * mean)
+        exponents = excess[..., None] * _SIGNED_TILTS - self._costs
+        return exponents, exponents.max(axis=-1, keepdims=True)
+
+    @cached_property
+    def _costs(self) -> Floats:
+        return np.multiply.outer(self.spread, _PRICES)
 
 
 def difference(canary: Side, stable: Side, alpha: Floats | float) -> tuple[Floats, Floats]:
@@ -172,13 +173,12 @@ def _least_evidence(canary: Side, stable: Side, difference: Floats) -> Floats:
     # What is convex lies above its tangents.
     left = evidence(low) + np.minimum(slope(low), 0) * (high - low)
     right = evidence(high) - np.maximum(slope(high), 0) * (high - low)
-    return np.maximum(left, right)
+    return np.asarray(np.maximum(left, right))
 
 
 def _ratio(part: Floats, total: Floats) -> Floats:
-    return np.where(total > 0, part / np.maximum(total, 1), 0.5)
+    return np.asarray(np.where(total > 0, part / np.maximum(total, 1), 0.5))
 
 
 def _log_beta(first: Floats | float, second: Floats | float) -> Floats:
-    parts = _log_gamma(first) + _log_gamma(second) - _log_gamma(first + second)
-    return np.asarray(parts, dtype=np.float64)
+    return np.asarray(_log_gamma(first) + _log_gamma(second) - _log_gamma(first + second), dtype=np.float64)

@@ -8,7 +8,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("compiling", "step_overhead", "point_in_time_join", "batch_inference", "model_quality", "whole_loop")
+BENCHMARKS = (
+    "compiling",
+    "step_overhead",
+    "point_in_time_join",
+    "batch_inference",
+    "model_quality",
+    "canary_decisions",
+    "whole_loop",
+)
 RESULTS = Path("bench.json")
 
 

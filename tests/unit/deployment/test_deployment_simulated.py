@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.contract.release import ReleasePolicy
-from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, peek, usual
+from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, at_its_bounds, peek, rolled_back, usual
 
 RELEASES, BATCH = 200, 200
 POLICY = ReleasePolicy()
@@ -15,30 +15,11 @@ def reference():
     return usual(POLICY)
 
 
-def rolled_back(found):
-    """Share of releases in which any check shows harm in any step."""
-    return np.mean(np.any([np.isfinite(at).any(axis=1) for at in found.values()], axis=0))
-
-
-def at_its_bounds(reference):
-    """The worst canary that is still allowed: as bad as its bounds in everything, all at once."""
-    side = Side(GOOD, reference)
-    side.errors += POLICY.errors.worse_by
-    side.slow += POLICY.latency.worse_by
-    side.bins[:2] -= (0.09, 0.06)
-    side.bins[-1] += POLICY.scores.worse_by
-    mean = side.loss @ side.losses
-    worst = POLICY.quality.worse_by * side.guess / (1 - mean)
-    side.loss *= 1 - worst
-    side.loss[-1] += worst
-    return side
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("canary", ["a twin of the stable", "at its bounds"])
 def test_a_good_canary_is_rolled_back_in_at_most_5_percent_of_releases(reference, canary, seed):
     """With a look after every two hundred requests of it, up to the most requests of every step."""
-    side = at_its_bounds(reference) if canary == "at its bounds" else Side(GOOD, reference)
+    side = at_its_bounds(POLICY, reference) if canary == "at its bounds" else Side(GOOD, reference)
     assert rolled_back(alarms(POLICY, reference, side, RELEASES, BATCH, seed)) <= POLICY.false_rollback
 
 
