@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from components.contract.errors import LooplineError
 
@@ -113,7 +114,7 @@ class Builder:
             self._run("push", "--quiet", *plain, f"--digestfile={file}", reference, f"docker://{target}", target=target)
             return file.read_text(encoding="utf-8").strip()
 
-    def _inspect(self, reference: str) -> dict[str, object] | None:
+    def _inspect(self, reference: str) -> dict[str, Any] | None:
         what = ["inspect", "--type=image"] if self.program == "buildah" else ["image", "inspect"]
         done = subprocess.run([self.program, *what, reference], capture_output=True, text=True, check=False)
         if done.returncode:

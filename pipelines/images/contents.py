@@ -6,7 +6,7 @@ import subprocess
 from importlib import metadata
 
 packages = sorted(
-    {(d.metadata["Name"], d.version, d.metadata.get("License-Expression") or "") for d in metadata.distributions()}
+    {(d.metadata["Name"], d.version, d.metadata["License-Expression"] or "") for d in metadata.distributions()}
 )
 listed = subprocess.run(
     ["dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\\n"],
