@@ -79,6 +79,8 @@ def _key_table(step: Step) -> Table:
     assert parts is not None  # noqa: S101 - asked by the caller
     table.add_row("lock", "constraints.txt", parts.lock)
     table.add_row("interface", "component.py", parts.interface)
+    if parts.environment:
+        table.add_row("environment", "container", parts.environment)
     if parts.source:
         table.add_row("source", "source.py", parts.source)
     for kind in ("parameters", "inputs", "locations", "code"):
