@@ -110,19 +110,18 @@ class Server:
             "apply the overlay that it is in"
         )
 
-    def experiment(self) -> str:
-        """Id of the experiment that the settings name; it is made if it is not there.
-
-        Raises:
-            LooplineError: the namespace is none that we may use.
-        """
-        namespace, name = self._cluster.namespace, self._cluster.experiment
+    def find_experiment(self) -> str | None:
+        """Id of the experiment that the settings name, if it is there."""
         found = self._ask(
-            self._experiments.experiment_service_list_experiments, namespace=namespace, filter=_named(name)
+            self._experiments.experiment_service_list_experiments,
+            namespace=self._cluster.namespace,
+            filter=_named(self._cluster.experiment),
         )
-        if found.experiments:
-            return str(found.experiments[0].experiment_id)
-        wanted = kfp.V2beta1Experiment(display_name=name, namespace=namespace)
+        return str(found.experiments[0].experiment_id) if found.experiments else None
+
+    def create_experiment(self) -> str:
+        """Make the experiment that the settings name, and return its id."""
+        wanted = kfp.V2beta1Experiment(display_name=self._cluster.experiment, namespace=self._cluster.namespace)
         return str(self._ask(self._experiments.experiment_service_create_experiment, wanted).experiment_id)
 
     def find_run(self, experiment: str, name: str) -> kfp.V2beta1Run | None:

@@ -52,14 +52,13 @@ def submit(
     Raises:
         LooplineError: a parameter is wrong or missing, or the server refuses. Nothing was started.
     """
-    experiment = server.experiment()
     name = run_name(pipeline, case, moment or datetime.now(UTC))
-    if moment:
-        before = server.find_run(experiment, name)
-        if before:
-            return Submission(before.run_id, name, existed=True)
+    experiment = server.find_experiment()
+    before = server.find_run(experiment, name) if moment and experiment else None
+    if before:
+        return Submission(before.run_id, name, existed=True)
     values = run_parameters(cluster, pipeline, case, given, moment, version)
-    run = server.create_run(experiment, name, version, values)
+    run = server.create_run(experiment or server.create_experiment(), name, version, values)
     return Submission(run.run_id, name, existed=False)
 
 

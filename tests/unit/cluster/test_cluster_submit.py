@@ -127,6 +127,13 @@ def test_a_moment_without_a_schedule(kfp, cluster, case):
     with pytest.raises(LooplineError, match=r"flights has no schedule\.training"):
         start(cluster, "training", case, moment=MOMENT)
     assert not kfp.runs
+    assert not kfp.experiments
+
+
+def test_a_parameter_that_is_none(kfp, cluster, case):
+    with pytest.raises(LooplineError, match="no parameter 'strat'; did you mean 'start'"):
+        start(cluster, "training", case, {"strat": "2013-01-01"})
+    assert not [request for request in kfp.requests if request.startswith("POST")]
 
 
 def test_no_champion_yet(kfp, mlflow, cluster, case):
