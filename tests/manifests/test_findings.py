@@ -108,7 +108,7 @@ def set_in(value: dict[str, Any], **fields: Any) -> None:
             lambda o: set_in(named(o, "LocalQueue", "cpu")["spec"], clusterQueue="gone"),
             "LocalQueue/cpu: there is no ClusterQueue gone",
         ),
-        ("references", lambda o: o.remove(named(o, "LocalQueue", "gpu")), "there is no LocalQueue gpu"),
+        ("references", lambda o: o.remove(named(o, "LocalQueue", "cpu")), "there is no LocalQueue cpu"),
         ("references", lambda o: o.remove(named(o, "Pipeline", "training")), "there is no Pipeline training"),
         (
             "references",
