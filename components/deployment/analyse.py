@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import AwareDatetime
+
 from components.contract.release import ReleasePolicy
 from components.contract.strict import Strict
 from components.deployment.checks import Check, hold
@@ -23,7 +25,7 @@ class Step(Strict):
 
     number: int
     percent: int
-    started: datetime
+    started: AwareDatetime
 
 
 class Decision(Strict):
@@ -38,7 +40,7 @@ class Decision(Strict):
     step: Step
     outcome: Outcome
     reason: str
-    time: datetime
+    time: AwareDatetime
     checks: tuple[Check, ...] = ()
     canary_requests: int = 0
     stable_requests: int = 0

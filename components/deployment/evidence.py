@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from components.contract import prediction_log as log
 from components.contract.spec import Task
@@ -61,8 +61,8 @@ class Tally(Strict):
 class Evidence(Strict):
     """What both sides showed between two moments."""
 
-    start: datetime
-    end: datetime
+    start: AwareDatetime
+    end: AwareDatetime
     canary: Tally
     stable: Tally
 

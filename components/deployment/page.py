@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from components.deployment.analyse import Decision
 from components.deployment.checks import Check
-from components.deployment.record import Decided, Record, Shifted, Stopped, next_action
+from components.deployment.record import Decided, Record, Shifted, Stopped
+from components.deployment.transitions import next_action
 from components.deployment.wording import span, value
 
 _VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "not told yet", "unjudged": "nothing to compare"}
@@ -25,7 +26,7 @@ def page(record: Record, latest: Decision | None = None) -> str:
         if isinstance(event, Decided):
             lines += section(event.decision)
         elif isinstance(event, Stopped):
-            lines += ["## Stopped", "", f"{_sentence(event.reason)} ({_clock(event.time)} UTC)", ""]
+            lines += [f"## Stopped by {event.by}", "", f"{_sentence(event.reason)} ({_clock(event.time)} UTC)", ""]
     if latest and latest.outcome == "wait":
         lines += section(latest)
     return "\n".join(lines)

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 
 from components.contract.release import ReleasePolicy
-from components.deployment import record as states
+from components.deployment import transitions as states
 from components.deployment.analyse import analyse
 from components.deployment.page import page
-from components.deployment.record import next_action
+from components.deployment.transitions import next_action
 from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE, evidence_of, rows, usual
 
 POLICY = ReleasePolicy(steps=(5, 50))

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from components.contract.errors import LooplineError
 from components.contract.release import ReleasePolicy
-from components.deployment import record as states
+from components.deployment import transitions as states
 from components.deployment.analyse import Decision
 from components.deployment.page import page
-from components.deployment.record import Action, Ended, Record, next_action
+from components.deployment.record import Ended, Record
 from components.deployment.record_file import RecordFile
+from components.deployment.transitions import Action, next_action
 from tests.canary_traffic import BEGIN, CANARY, STABLE, usual
 
 POLICY = ReleasePolicy(steps=(5, 50))
@@ -100,13 +101,24 @@ def test_only_what_is_due_can_be_carried_out():
 
 @pytest.mark.parametrize("outcomes", [[], ["advance"], ["advance", "advance"]])
 def test_a_person_can_stop_it_anywhere_before_its_end(outcomes):
-    record = states.stopped(lived(*outcomes), "complaints by telephone", OWNER, BEGIN)
+    record = states.stopped(lived(*outcomes), "complaints by telephone", "the airline", BEGIN)
     assert next_action(record).kind == "roll back"
     record = carried_out(record)
     assert record.outcome == "rolled back"
     with pytest.raises(LooplineError, match="is over: rolled back"):
         states.stopped(record, "again", OWNER, BEGIN)
-    assert "Complaints by telephone." in page(record)
+    assert "## Stopped by the airline\n\nComplaints by telephone." in page(record)
+
+
+def test_a_stop_reaches_an_owner_who_does_not_look(file):
+    for record in whole()[:3]:
+        file.store(record)
+    file.store(states.stopped(file.read(), "no", "a person", BEGIN))
+    with pytest.raises(LooplineError, match="read it again"):
+        file.store(whole()[3])
+    rolled_back = carried_out(file.read())  # still the owner's to do
+    file.store(rolled_back)
+    assert rolled_back.outcome == "rolled back"
 
 
 def test_two_releases_of_one_endpoint_do_not_begin():

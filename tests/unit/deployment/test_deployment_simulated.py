@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from components.contract.release import ReleasePolicy
+from components.deployment.confidence import Shares, difference
 from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, at_its_bounds, peek, rolled_back, usual
 
 RELEASES, BATCH = 200, 200
@@ -21,6 +22,18 @@ def test_a_good_canary_is_rolled_back_in_at_most_5_percent_of_releases(reference
     """With a look after every two hundred requests of it, up to the most requests of every step."""
     side = at_its_bounds(POLICY, reference) if canary == "at its bounds" else Side(GOOD, reference)
     assert rolled_back(alarms(POLICY, reference, side, RELEASES, BATCH, seed)) <= POLICY.false_rollback
+
+
+def test_a_tide_that_lifts_both_sides_rolls_nothing_back():
+    """Errors come and go between 0 and 30 %, by the hour and in bursts, for both sides alike."""
+    random, looks = np.random.default_rng(4), np.arange(1, 101)
+    hours = 0.04 * (1 + np.sin(looks / 8 + random.uniform(0, 6, (RELEASES, 1))))
+    rate = np.where(random.random((RELEASES, 100)) < 0.03, 0.3, hours)
+    guess = np.array(0.02)
+    canary = Shares(np.cumsum(random.binomial(100, rate), axis=1) * 1.0, looks * 100.0 + 0 * rate, guess, 20)
+    stable = Shares(np.cumsum(random.binomial(1_900, rate), axis=1) * 1.0, looks * 1_900.0 + 0 * rate, guess, 200)
+    low, _ = difference(canary, stable, POLICY.false_rollback / 12)
+    assert (low > POLICY.errors.worse_by).any(axis=1).mean() <= POLICY.false_rollback / 12
 
 
 def test_a_reference_that_is_far_off_costs_speed_and_no_more():
