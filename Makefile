@@ -93,6 +93,11 @@ sbom: images ## write what is in each image to build/sbom, as CycloneDX
 test-containers: $(VENV)/ready ## build the images, run pipelines in them, compare with this environment
 	@$(BIN)/pytest tests/containers
 
+.PHONY: test-spark
+test-spark: $(VENV)/ready ## batch inference on real Spark (installs the extra spark once; needs Java 17)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[laptop,dev,spark]'
+	@$(BIN)/pytest tests/spark
+
 .PHONY: lock
 lock: ## renew constraints.txt from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -139,7 +139,10 @@ def _without_rows(uri: str, folder: Path) -> Dataset:
 
 
 def _reason(error: Exception) -> str:
-    """The sentence of a task, out of what Spark makes of it."""
-    said = re.findall(r"(?:LooplineError|CorruptArtifactError): (.+)", str(error))
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return str(said[0]) if said else f"a task of the Spark job failed: {(lines or [type(error).__name__])[0]}"
+    """The sentence of a task, out of what Spark makes of it: a traceback of its worker in one of its own."""
+    raised = re.findall(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception)): (.+)$", str(error), flags=re.MULTILINE)
+    for name, words in raised:
+        if name in {"LooplineError", "CorruptArtifactError"}:
+            return str(words)
+    lines = [f"{name}: {words}" for name, words in raised] or str(error).strip().splitlines() or [type(error).__name__]
+    return f"a task of the Spark job failed: {lines[0]}"

@@ -13,6 +13,7 @@ BENCHMARKS = (
     "step_overhead",
     "point_in_time_join",
     "batch_inference",
+    "spark_batch",
     "model_quality",
     "canary_decisions",
     "whole_loop",
