@@ -1,6 +1,5 @@
 """Train on the nodes of a cluster: put the examples where they can reach them, start a TrainJob, bring weights back."""
 
-import os
 import shutil
 import signal
 import tempfile
@@ -39,21 +38,6 @@ class _Look:
 
 class _CancelledError(Exception):
     """This step was asked to end."""
-
-
-def default_store() -> str:
-    """Where jobs find their examples and leave their weights: in the bucket that the pods of a cluster are told of.
-
-    Raises:
-        LooplineError: no bucket is named.
-    """
-    bucket = os.environ.get("LOOPLINE_BUCKET")
-    if not bucket:
-        raise LooplineError(
-            "LOOPLINE_BUCKET is not set, so there is no place that the nodes of a TrainJob could read examples from; "
-            "in a pod it comes from the ConfigMap loopline-object-store; use target pod to train here"
-        )
-    return f"s3://{bucket}/training"
 
 
 def train_on_nodes(

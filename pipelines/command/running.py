@@ -6,6 +6,7 @@ from rich.console import Console
 
 from components.contract import usecase
 from components.contract.errors import LooplineError
+from components.training.target import shared_store
 from pipelines import compiler, parameters
 from pipelines.command.watch import ConsoleWatcher
 from pipelines.laptop.engine import Engine
@@ -25,6 +26,8 @@ def run_pipeline(
     home = Home.find()
     values = parameters.complete(pipeline, case, home, given)
     values = parameters.resolve_versions(values, case, home)
+    if values.get("target") == "trainjob":
+        shared_store()  # that there is none is better said now than when the examples are made
     run = Engine(home, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(
         compiler.load(pipeline), package, values
     )

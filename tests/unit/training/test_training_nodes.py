@@ -18,7 +18,7 @@ from components.contract import storage, usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.training import nodes, trainjob, weights
-from components.training.target import train_at
+from components.training.target import shared_store, train_at
 from components.training.train import train
 from tests.unit.training.conftest import make_rows
 from tests.unit.training.fake_kubernetes import FakeKubernetes, status
@@ -407,4 +407,4 @@ def test_targets(training, tmp_path, monkeypatch):
     with pytest.raises(LooplineError, match="LOOPLINE_BUCKET is not set"):
         train_at("trainjob", training.usecase, training.examples, tmp_path / "there", "")
     monkeypatch.setenv("LOOPLINE_BUCKET", "ours")
-    assert nodes.default_store() == "s3://ours/training"
+    assert shared_store() == "s3://ours/training"
