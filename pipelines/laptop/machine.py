@@ -21,6 +21,7 @@ def examine() -> Iterator[Finding]:
     yield _python()
     yield _lock()
     yield _engine()
+    yield _images()
     yield _java()
     yield _kubectl()
 
@@ -56,6 +57,26 @@ def _engine() -> Finding:
         return Finding("container engine", "good", Builder.find().program)
     except LooplineError as error:
         return Finding("container engine", "skipped", f"images cannot be built or run here: {error}")
+
+
+def _images() -> Finding:
+    from pipelines.images import catalogue
+    from pipelines.images.builder import Builder
+
+    try:
+        builder = Builder.find()
+    except LooplineError:
+        return Finding("images", "skipped", "there is no container engine to ask for them")
+    wanted = [catalogue.reference(image) for image in catalogue.chosen([]) if image.published]
+    missing = [reference for reference in wanted if not builder.has(reference)]
+    if missing:
+        return Finding(
+            "images",
+            "skipped",
+            f"{len(missing)} of {len(wanted)} images of this code are not built ({missing[0]} ...), so its steps "
+            "cannot run in containers or on a cluster; `make images` builds them",
+        )
+    return Finding("images", "good", f"all {len(wanted)} of this code are built")
 
 
 def _java() -> Finding:

@@ -21,6 +21,8 @@ from pipelines.cluster.server import Server
 from pipelines.cluster.settings import Cluster
 from pipelines.command.app import app
 from pipelines.finding import Finding, HiddenError
+from pipelines.images import catalogue
+from pipelines.images.builder import Builder
 from pipelines.laptop import machine
 from tests.unit.cluster.fake_http import FakeHttp
 
@@ -296,6 +298,15 @@ def test_no_engine_no_java_no_kubectl(monkeypatch):
     assert "there is no container engine" in findings["container engine"].sentence
     assert "only Spark on this machine needs it" in findings["Java"].sentence
     assert "overlays cannot be built" in findings["kubectl"].sentence
+
+
+def test_images_that_are_not_built(monkeypatch):
+    built = set()
+    monkeypatch.setattr("pipelines.images.builder.Builder.find", lambda: Builder("podman"))
+    monkeypatch.setattr("pipelines.images.builder.Builder.has", lambda self, reference: reference in built)
+    assert "of this code are not built (loopline-" in machine._images().sentence
+    built.update(catalogue.reference(image) for image in catalogue.chosen([]))
+    assert machine._images().state == "good"
 
 
 @pytest.mark.parametrize(
