@@ -46,8 +46,8 @@ def check_tools() -> None:
     missing = sorted(program for program in programs if not shutil.which(program))
     if missing:
         raise LooplineError(
-            f"a cluster on this machine needs {', '.join(missing)}, which is not on the PATH; "
-            "install it, or name another cluster with KUBECONFIG and apply an overlay there"
+            f"a cluster on this machine needs programs that are not on the PATH: {', '.join(missing)}; "
+            "install them, or name another cluster with KUBECONFIG and apply an overlay there"
         )
 
 

@@ -47,7 +47,7 @@ def test_without_docker_and_kind_there_is_one_sentence(
     for verb in ("up", "down"):
         assert kind.main([verb]) == 1
         [line] = capsys.readouterr().err.strip().splitlines()
-        assert line.startswith("error: a cluster on this machine needs docker")
+        assert line.startswith("error: a cluster on this machine needs programs that are not on the PATH: docker, ")
 
 
 def test_the_images_that_a_node_cannot_pull_are_loaded() -> None:
