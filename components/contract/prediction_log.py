@@ -1,4 +1,4 @@
-"""The prediction log: one row per request that an endpoint answered or failed to answer.
+"""The prediction log: what an endpoint answered or failed to answer, a row for each row that it was asked about.
 
 Serving writes it, the analysis of a release reads it. A log may have more columns, such as the request's id and entity.
 """
@@ -6,6 +6,7 @@ Serving writes it, the analysis of a release reads it. A log may have more colum
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.contract.errors import LooplineError
 
@@ -14,6 +15,7 @@ VERSION = "model_version"  # of the model behind the pod that took it, also if i
 FAILED = "failed"
 LATENCY = "latency_seconds"
 SCORE = "score"  # probability or prediction; null if it failed
+ROW = "row"  # optional: number of the row within its request, from 0
 LABEL = "label"  # joined once it is known; null or no such column before
 
 SCHEMA = pa.schema(
@@ -29,13 +31,19 @@ SCHEMA = pa.schema(
 
 
 def expect(table: pa.Table) -> pa.Table:
-    """The columns of a prediction log, in their types; a log without labels gets an empty column of them.
+    """The requests of a prediction log, each by its first row, with the columns of every log in their types.
+
+    The rows of one request are answered or fail together, so to a test they are one piece of evidence and not several.
+    A log without labels gets an empty column of them.
 
     Raises:
         LooplineError: a column is missing, or holds something else.
     """
     if LABEL not in table.column_names:
         table = table.append_column(SCHEMA.field(LABEL), pa.nulls(len(table), pa.float64()))
+    if ROW in table.column_names:
+        row = table[ROW]
+        table = table.filter(pc.or_kleene(pc.is_null(row), pc.equal(row, 0)))
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         raise LooplineError(

@@ -128,6 +128,15 @@ def test_what_is_no_prediction_log_is_refused(reference, change, says):
         evidence_of(change(both()), reference)
 
 
+def test_a_request_of_several_rows_counts_once(reference):
+    """A batch that fails is one failure: its rows share their fate, and are no independent evidence."""
+    table = rows(Behaviour(errors=0.5), CANARY, 300, 1)
+    batches = pa.concat_tables([table.append_column(log.ROW, pa.array([row] * 300, pa.int32())) for row in range(4)])
+    assert evidence_of(batches, reference) == evidence_of(table, reference)
+    unnumbered = table.append_column(log.ROW, pa.nulls(300, pa.int32()))
+    assert evidence_of(unnumbered, reference) == evidence_of(table, reference)
+
+
 def test_a_regression_is_judged_by_squared_error():
     table = rows(Behaviour(errors=0.0), STABLE, 1_000, 1)
     known = reference_from_rows(table, POLICY, "regression", STABLE)
