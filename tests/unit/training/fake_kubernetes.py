@@ -5,6 +5,7 @@ What becomes of a created TrainJob is up to a controller: a function that is cal
 
 import json
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -60,6 +61,12 @@ class FakeKubernetes:
 
     def jobs(self):
         return [item for key, item in self.objects.items() if key.startswith("trainjobs/")]
+
+    def be_looked_at(self):
+        """Return once somebody has seen the jobs as they are now: a third look means that a second was taken in."""
+        before = self.calls["GET trainjobs"]
+        while self.calls["GET trainjobs"] < before + 3:
+            time.sleep(0.01)
 
     def set_condition(self, name, type_, reason="Because", message="of this"):
         """What a TrainJob's controller says of it; nothing if the job is gone."""

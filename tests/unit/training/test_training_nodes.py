@@ -216,12 +216,12 @@ def test_progress_tells_of_the_queue_the_start_and_the_epochs(api, training, fin
             name = job["metadata"]["name"]
             suspended = {"type": "Suspended", "status": "True", "reason": "Suspended", "message": "by Kueue"}
             job["status"] = {"conditions": [suspended]}
-            time.sleep(0.2)
+            api.be_looked_at()
             job["status"] = {}
-            time.sleep(0.2)
-            api.set_ready(name)
+            api.be_looked_at()
             api.add_pod(name, log="noise\nprogress: epoch 1 of at most 6, held-out loss 0.5000\nmore noise\n")
-            time.sleep(0.2)
+            api.set_ready(name)
+            api.be_looked_at()
             finished(api, job)
 
         threading.Thread(target=go, daemon=True).start()
@@ -383,7 +383,7 @@ def test_an_image_that_was_not_pushed(api, training, monkeypatch):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_cancelled_step_deletes_its_job(how, api, training):
-    threading.Timer(0.5, lambda: os.kill(os.getpid(), how)).start()
+    api.controller = lambda api, job: threading.Timer(0.2, lambda: os.kill(os.getpid(), how)).start()
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(LooplineError, match=r"the step was cancelled, and TrainJob train-learned-.* was deleted"):
         training()
