@@ -106,13 +106,13 @@ def _analysis(policy: ReleasePolicy, reference: Reference) -> dict[str, Any]:
     table = pa.concat_tables([rows(GOOD, CANARY, 5_000, 5), rows(GOOD, STABLE, 95_000, 6)]).combine_chunks()
     milliseconds = []
     for _ in range(15):
-        begun = time.perf_counter()
+        begun = time.process_time()
         evidence = evidence_of(table, reference)
         analyse(policy, reference, step(1, policy), evidence, BEGIN + timedelta(hours=1))
-        milliseconds.append(1_000 * (time.perf_counter() - begun))
+        milliseconds.append(1_000 * (time.process_time() - begun))
     median = statistics.median(milliseconds)
     return {
-        "name": "analysis of 100,000 requests",
+        "name": "analysis of 100,000 requests, processor time",
         "value": median,
         "unit": "ms",
         "peer": f"limit {LIMIT_MS:g} ms",
