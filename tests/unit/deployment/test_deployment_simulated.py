@@ -43,7 +43,7 @@ def test_a_reference_that_is_far_off_costs_speed_and_no_more():
     odd = rows(Behaviour(errors=0.1, slowdown=1.4, shift=0.05), STABLE, 2_000, seed=4)
     reference = reference_from_rows(odd, POLICY, "binary_classification", STABLE)
     assert rolled_back(alarms(POLICY, reference, Side(GOOD, reference), RELEASES, BATCH, 5)) <= POLICY.false_rollback
-    bad = alarms(POLICY, reference, Side(BAD["twice the errors"], reference), RELEASES, BATCH, 6)
+    bad = alarms(POLICY, reference, Side(BAD["twice the errors"], reference), 60, BATCH, 6)
     assert np.mean(bad["errors"][:, 0] <= 8_000) >= 0.9
 
 
@@ -57,7 +57,7 @@ def test_a_reference_that_is_far_off_costs_speed_and_no_more():
 )
 def test_a_bad_canary_is_caught_at_its_first_step_within_so_many_of_its_requests(reference, what, check, within):
     """In 19 of 20 releases; at 5 % of the traffic, and before any label is known."""
-    found = alarms(POLICY, reference, Side(BAD[what], reference), RELEASES, BATCH, 7)
+    found = alarms(POLICY, reference, Side(BAD[what], reference), 100, BATCH, 7)
     assert np.mean(found[check][:, 0] <= within) >= 0.95
 
 
