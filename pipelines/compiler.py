@@ -1,6 +1,7 @@
 """From the DAGs in this folder to KFP IR, with the image of each stage named for real."""
 
 import importlib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +72,12 @@ def with_images(ir: dict[str, Any], tags: Mapping[str, str], registry: str = "")
         image = executor["container"]["image"]
         executor["container"]["image"] = f"{registry}{image}:{tags[image.removeprefix('loopline-')]}"
     return ir
+
+
+def stage_of(image: str) -> str:
+    """The stage whose code an image holds, from its name in whatever registry; empty if it is none of ours."""
+    match = re.fullmatch(r"(?:.*/)?loopline-([a-z]+)(?:-cuda)?(?:[:@].*)?", image)
+    return match[1] if match and match[1] in STAGES else ""
 
 
 class _Dumper(yaml.SafeDumper):

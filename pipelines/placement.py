@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from components.contract.errors import LooplineError
+from pipelines import compiler
 
 USER = 65532
 # The step that a GPU pool is for, and the parameters of a run that say where that pool is. All schedules on CPUs while
@@ -109,7 +110,10 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     platform = {}
     for label, executor in executors.items():
         container = executor["container"]
-        name, stage = _stage_of(container["image"])
+        name = compiler.stage_of(container["image"])
+        if name not in STAGES:
+            raise LooplineError(f"nothing says what the pods of image {container['image']} are given; see {__file__}")
+        stage = STAGES[name]
         container["resources"] = _resources(stage)
         if stage.environment:
             variables = [{"name": key, "value": value} for key, value in sorted(stage.environment.items())]
@@ -123,13 +127,6 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             task["retryPolicy"] = {"maxRetryCount": RETRIES[step], "backoffDuration": "30s", "backoffFactor": 2.0}
     _offer_gpus(ir, platform)
     return ir, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": _checked(platform)}}}}
-
-
-def _stage_of(image: str) -> tuple[str, Stage]:
-    name = image.rsplit("/", 1)[-1].partition(":")[0].removeprefix("loopline-")
-    if name not in STAGES:
-        raise LooplineError(f"nothing says what the pods of image {image} are given; add {name} in {__file__}")
-    return name, STAGES[name]
 
 
 def _resources(stage: Stage) -> dict[str, Any]:

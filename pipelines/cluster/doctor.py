@@ -7,7 +7,7 @@ from pipelines import compiler, placement
 from pipelines.cluster import token
 from pipelines.cluster.gpu_pool import gpu_pool
 from pipelines.cluster.kube import Kube
-from pipelines.cluster.needs import images, secrets, stage_of
+from pipelines.cluster.needs import images, secrets
 from pipelines.cluster.server import Server, Version
 from pipelines.cluster.settings import Cluster
 from pipelines.finding import Finding, checked
@@ -47,7 +47,7 @@ def require_ready(cluster: Cluster, version: Version) -> None:
         LooplineError: something is wrong; what cannot be seen from here is taken for good.
     """
     kube = Kube(cluster.namespace)
-    findings = [*secrets(kube, {stage for image in version.images if (stage := stage_of(image))})]
+    findings = [*secrets(kube, {stage for image in version.images if (stage := compiler.stage_of(image))})]
     if "gpus" in version.parameters:
         findings.append(checked("GPU pool", lambda: gpu_pool(cluster, kube)))
     findings += images(kube, version)

@@ -19,6 +19,7 @@ class Kube:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self._client: Any = None
+        self._away = ""  # once it did not answer it is not asked again
 
     def namespace_labels(self) -> dict[str, str] | None:
         """Labels of the namespace; None if it does not exist."""
@@ -67,6 +68,8 @@ class Kube:
         from urllib3.exceptions import HTTPError
 
         client = self._connected()
+        if self._away:
+            raise HiddenError(self._away)
         try:
             answer = client.call_api(
                 path,
@@ -90,7 +93,8 @@ class Kube:
                 f"the Kubernetes API at {client.configuration.host} answered with {error.status} {error.reason}"
             ) from error
         except (HTTPError, OSError) as error:
-            raise HiddenError(f"the Kubernetes API at {client.configuration.host} cannot be reached") from error
+            self._away = f"the Kubernetes API at {client.configuration.host} cannot be reached"
+            raise HiddenError(self._away) from error
         return dict(answer)
 
     def _connected(self) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from components.contract.errors import LooplineError
-from pipelines import placement
+from pipelines import compiler, placement
 from pipelines.cluster import pushed
 from pipelines.cluster.kube import Kube
 from pipelines.cluster.objects import INTERFACE
@@ -36,7 +36,16 @@ def images(kube: Kube, version: Version) -> list[Finding]:
         compiled = {}
     except LooplineError as error:
         return [Finding(subject, "wrong", str(error))]
-    found = [checked(subject, partial(_image, image, version, compiled)) for image in version.images]
+    found, silent = [], set()
+    for image in version.images:
+        registry = pushed.Reference.parse(image).registry
+        if registry in silent:  # it would not tell us of this one either
+            continue
+        try:
+            found.append(_image(image, version, compiled))
+        except pushed.UnknownError as error:
+            silent.add(registry)
+            found.append(Finding(subject, "skipped", str(error)))
     if all(finding.state == "good" for finding in found):
         return [Finding(subject, "good", f"its {len(found)} images are in their registry")]
     return [finding for finding in found if finding.state != "good"]
@@ -59,10 +68,7 @@ def _held(kind: str, name: str, keys: set[str], keys_of: Callable[[str], set[str
 
 def _image(image: str, version: Version, compiled: dict[str, str]) -> Finding:
     subject = f"pipeline {version.name}"
-    try:
-        labels = pushed.labels(image)
-    except pushed.UnknownError as error:
-        return Finding(subject, "skipped", str(error))
+    labels = pushed.labels(image)
     if labels is None:
         return Finding(
             subject,
@@ -70,7 +76,7 @@ def _image(image: str, version: Version, compiled: dict[str, str]) -> Finding:
             f"image {image} of version {version.name} is not in its registry; `make images` and `loopline push`, "
             "or correct the images block of the overlay",
         )
-    wanted, held = compiled.get(f"{INTERFACE}{stage_of(image)}"), labels.get(IMAGE_LABEL)
+    wanted, held = compiled.get(f"{INTERFACE}{compiler.stage_of(image)}"), labels.get(IMAGE_LABEL)
     if wanted and held and wanted != held:
         return Finding(
             subject,
@@ -79,12 +85,6 @@ def _image(image: str, version: Version, compiled: dict[str, str]) -> Finding:
             "`make compile` at the revision of the image, or build, push and pin images of this one",
         )
     return Finding(subject, "good", image)
-
-
-def stage_of(image: str) -> str:
-    """The stage whose code an image holds; empty if it is none of ours."""
-    name = pushed.Reference.parse(image).repository.rsplit("/", 1)[-1].removeprefix("loopline-").removesuffix("-cuda")
-    return name if name in placement.STAGES else ""
 
 
 def _list(names: Iterable[str]) -> str:

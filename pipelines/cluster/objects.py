@@ -73,7 +73,9 @@ def pipeline_objects(name: str, tag: str) -> tuple[dict[str, Any], dict[str, Any
     ir = compiler.with_images(compiler.ir_of(pipeline), dict.fromkeys(compiler.STAGES, tag))
     spec, platform = placement.placed(ir)
     content = digest.of_value([spec, platform]).removeprefix(digest.PREFIX)[:12]
-    stages = sorted({_stage_of(executor) for executor in spec["deploymentSpec"]["executors"].values()})
+    stages = sorted(
+        {compiler.stage_of(executor["container"]["image"]) for executor in spec["deploymentSpec"]["executors"].values()}
+    )
     return (
         {
             "apiVersion": API,
@@ -116,10 +118,6 @@ def cases_in(folder: Path, packages: Iterable[str]) -> list[UseCase]:
 
 def _executors(version: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(version["spec"]["pipelineSpec"]["deploymentSpec"]["executors"])
-
-
-def _stage_of(executor: Mapping[str, Any]) -> str:
-    return str(executor["container"]["image"]).rsplit("/", 1)[-1].partition(":")[0].removeprefix("loopline-")
 
 
 def _kustomization(resources: list[str]) -> dict[str, Any]:

@@ -8,9 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from components.contract.errors import LooplineError
-
-TIMEOUT = 15.0
+TIMEOUT = 5.0
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -21,7 +19,7 @@ LOOPBACK = ("localhost", "127.", "[::1]")
 
 
 class UnknownError(Exception):
-    """Its registry does not tell us, or there is none in its name: neither good nor bad."""
+    """Its registry does not tell us, cannot be reached from here, or is not named: neither good nor bad."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,7 @@ def labels(image: str) -> dict[str, str] | None:
     """The labels of a pushed image; None if its registry does not have it.
 
     Raises:
-        UnknownError: there is no registry in its name, or it asks for a login.
-        LooplineError: the registry cannot be reached, or answers with nonsense.
+        UnknownError: there is no registry in its name, or it cannot be asked from here; the nodes may reach it.
     """
     reference = Reference.parse(image)
     if not reference.registry:
@@ -87,10 +84,10 @@ class _Registry:
                 return self.get(path)
             if error.code in {401, 403}:
                 raise UnknownError(f"the registry {self._where} asks for a login") from error
-            raise LooplineError(f"the registry {self._where} answered with {error.code} {error.reason}") from error
+            raise UnknownError(f"the registry {self._where} answered with {error.code} {error.reason}") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
-            raise LooplineError(f"the registry {self._where} cannot be asked for images ({reason})") from error
+            raise UnknownError(f"the registry {self._where} cannot be asked for images ({reason})") from error
 
     def _fetch(self, path: str) -> dict[str, Any]:
         request = urllib.request.Request(f"{self._base}/{path}", headers={"Accept": ", ".join(MANIFESTS)})  # noqa: S310

@@ -1,6 +1,7 @@
 """`loopline doctor`, and what `submit` looks at first: each thing that can be wrong is one sentence."""
 
 import copy
+import dataclasses
 import io
 import json
 import subprocess
@@ -16,7 +17,7 @@ from pipelines import compiler, placement
 from pipelines.cluster import doctor
 from pipelines.cluster.gpu_pool import gpu_pool
 from pipelines.cluster.kube import Kube
-from pipelines.cluster.needs import IMAGE_LABEL
+from pipelines.cluster.needs import IMAGE_LABEL, images
 from pipelines.cluster.server import Server
 from pipelines.cluster.settings import Cluster
 from pipelines.command.app import app
@@ -126,9 +127,22 @@ def test_an_image_of_another_code_revision(kubernetes, registry, cluster, versio
     assert "was compiled at another code revision than the image" in refused(cluster, version)
 
 
-def test_a_registry_that_cannot_be_reached(kubernetes, kfp, cluster, version):
-    away = doctor.Version("p", "v", version.name, version.parameters, ("127.0.0.1:9/acme/loopline-data:1",))
-    assert "the registry 127.0.0.1:9 cannot be asked for images" in refused(cluster, away)
+def test_a_registry_that_only_the_nodes_reach_is_said_once_and_stops_nobody(kubernetes, cluster, version):
+    away = tuple(f"127.0.0.1:9/acme/loopline-{stage}:1" for stage in ("data", "training"))
+    version = dataclasses.replace(version, images=away)
+    (finding,) = images(Kube("loopline"), version)
+    assert finding.state == "skipped"
+    assert "the registry 127.0.0.1:9 cannot be asked for images" in finding.sentence
+    doctor.require_ready(cluster, version)
+
+
+def test_kubernetes_that_is_away_is_asked_once(tmp_path, kubernetes):
+    kubernetes.__exit__()
+    kube = Kube("loopline")
+    for _ in range(2):
+        with pytest.raises(HiddenError, match=r"the Kubernetes API at .* cannot be reached"):
+            kube.namespace_labels()
+    assert kube._away
 
 
 def test_a_registry_with_a_login_is_not_held_against_the_image(kubernetes, registry, cluster, version):

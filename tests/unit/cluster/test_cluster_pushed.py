@@ -10,7 +10,6 @@ import urllib.request
 
 import pytest
 
-from components.contract.errors import LooplineError
 from pipelines.cluster import pushed
 from tests.unit.cluster.fake_http import FakeHttp
 
@@ -42,10 +41,10 @@ def test_nonsense():
     with FakeHttp() as fake:
         host = fake.address.removeprefix("http://")
         fake.answers["/v2/a/manifests/1"] = (500, {})
-        with pytest.raises(LooplineError, match="answered with 500"):
+        with pytest.raises(pushed.UnknownError, match="answered with 500"):
             pushed.labels(f"{host}/a:1")
         fake.answers["/v2/a/manifests/1"] = ["no", "manifest"]
-        with pytest.raises(LooplineError, match="cannot be asked for images"):
+        with pytest.raises(pushed.UnknownError, match="cannot be asked for images"):
             pushed.labels(f"{host}/a:1")
 
 

@@ -142,6 +142,20 @@ def test_an_image_that_nothing_is_said_about():
         our_own(example)
 
 
+@pytest.mark.parametrize(
+    ("image", "stage"),
+    [
+        ("loopline-data", "data"),
+        ("loopline-data:0.1.0", "data"),
+        ("localhost:5000/a/loopline-training-cuda@sha256:ab", "training"),
+        ("loopline-pipelines:1", ""),
+        ("other/data:1", ""),
+    ],
+)
+def test_stage_of_an_image(image, stage):
+    assert compiler.stage_of(image) == stage
+
+
 def test_training_in_a_nested_pipeline_cannot_be_placed():
     @dsl.pipeline(name="inner")
     def inner(usecase: str):
