@@ -36,6 +36,7 @@ def pods_of(item: dict[str, Any]) -> Iterator[Pod]:
         "SparkApplication": _of_spark_application,
         "FeatureStore": _of_feature_store,
         "TrainingRuntime": _of_training_runtime,
+        "InferenceService": _of_inference_service,
     }.get(item["kind"])
     yield from special(owner, item) if special else _nested(owner, item)
 
@@ -80,6 +81,19 @@ def _of_training_runtime(owner: str, item: dict[str, Any]) -> Iterator[Pod]:
     """A TrainJob becomes a JobSet, whose controller labels the pods."""
     for pod in _nested(owner, item):
         yield Pod(owner, {**pod.labels, "jobset.sigs.k8s.io/jobset-name": "some"}, pod.spec)
+
+
+def _of_inference_service(owner: str, item: dict[str, Any]) -> Iterator[Pod]:
+    """KServe labels the pods of each predictor; the container of its ServingRuntime is looked at there."""
+    spec = item["spec"]
+    for predictor in [spec["predictor"], *(canary["predictor"] for canary in spec.get("canary", []))]:
+        labels = {
+            **item["metadata"].get("labels", {}),
+            **predictor.get("labels", {}),
+            "serving.kserve.io/inferenceservice": item["metadata"]["name"],
+        }
+        if predictor.get("containers"):
+            yield Pod(owner, labels, predictor)
 
 
 def _of_pipeline_version(owner: str, item: dict[str, Any]) -> Iterator[Pod]:

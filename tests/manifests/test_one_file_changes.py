@@ -74,7 +74,15 @@ def test_a_promotion_is_one_file(changed: Callable[..., dict[Key, set[str]]], cl
 
     found = changed("prod", "kustomization.yaml", promote)
     kinds = {kind for kind, _ in found}
-    assert kinds == {"PipelineVersion", "CronWorkflow", "Deployment", "TrainingRuntime", "SparkApplication"}
+    assert kinds == {
+        "PipelineVersion",
+        "CronWorkflow",
+        "Deployment",
+        "TrainingRuntime",
+        "SparkApplication",
+        "InferenceService",
+        "ServingRuntime",
+    }
     paths = {path for some in found.values() for path in some}
     assert {path for path in paths if not path.endswith(("/image", "/metadata/name", "/parameters/0/value"))} == set()
 
