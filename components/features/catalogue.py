@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from components.contract.errors import LooplineError
-from components.contract.feature_store import REGISTRY
 from components.contract.window import iso
+from components.features.place import for_reading
 from components.features.repository import open_repository
 
 
@@ -14,7 +13,7 @@ def views(project: str, store: Path | str) -> list[dict[str, Any]]:
 
     Args:
         project: the Feast project: the name of the use case.
-        store: folder of the Feast repository.
+        store: folder of the Feast repository, or ``s3://bucket/prefix``.
 
     Returns:
         For each view: ``name``, ``description``, ``owner``, names of its ``entities``, ``join_keys`` and ``features``,
@@ -24,22 +23,20 @@ def views(project: str, store: Path | str) -> list[dict[str, Any]]:
     Raises:
         LooplineError: there is no store in that folder.
     """
-    folder = Path(store)
-    if not (folder / REGISTRY).is_file():
-        raise LooplineError(f"there is no feature store in {folder} yet: materialise first")
-    repository = open_repository(folder, project)
-    return [
-        {
-            "name": view.name,
-            "description": view.description,
-            "owner": view.owner,
-            "entities": list(view.entities),
-            "join_keys": [field.name for field in view.entity_columns],
-            "features": [field.name for field in view.features],
-            "types": {field.name: str(field.dtype) for field in [*view.entity_columns, *view.features]},
-            "ttl": str(view.ttl) if view.ttl else "unlimited",
-            "materialised": iso(view.most_recent_end_time) if view.most_recent_end_time else None,
-            "tags": dict(view.tags),
-        }
-        for view in sorted(repository.list_feature_views(), key=lambda view: view.name)
-    ]
+    with for_reading(str(store).rstrip("/")) as folder:
+        repository = open_repository(folder, project)
+        return [
+            {
+                "name": view.name,
+                "description": view.description,
+                "owner": view.owner,
+                "entities": list(view.entities),
+                "join_keys": [field.name for field in view.entity_columns],
+                "features": [field.name for field in view.features],
+                "types": {field.name: str(field.dtype) for field in [*view.entity_columns, *view.features]},
+                "ttl": str(view.ttl) if view.ttl else "unlimited",
+                "materialised": iso(view.most_recent_end_time) if view.most_recent_end_time else None,
+                "tags": dict(view.tags),
+            }
+            for view in sorted(repository.list_feature_views(), key=lambda view: view.name)
+        ]

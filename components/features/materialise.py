@@ -1,10 +1,7 @@
 """Materialising: bringing the online store up to a moment, never beyond it and never back."""
 
-import fcntl
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from components.features import history as histories
 from components.features import online
 from components.features.definitions import StoredView, stored_views, view_versions
 from components.features.history import History
+from components.features.place import for_writing
 from components.features.repository import create, define, open_repository
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,7 +41,8 @@ def materialise(
     Args:
         usecase: package of the use case.
         end: the moment, ISO; without a zone it is in the use case's timezone. What became known at it is included.
-        store: folder of the Feast repository (see `components.features.repository`), made if it is not there.
+        store: the Feast repository (see `components.features.repository`), a folder or ``s3://bucket/prefix``; made if
+            it is not there.
         history_path: the history to materialise.
         receipt_path: the JSON file to write.
 
@@ -59,8 +58,8 @@ def materialise(
     views = stored_views(case)
     moment = parse_time(end, ZoneInfo(spec.timezone))
     history = Dataset.open(history_path)
-    folder = Path(store)
-    with _alone(folder):
+    place = str(store).rstrip("/")
+    with for_writing(place) as folder:
         atomic.remove_leftovers(folder)
         create(folder, spec.name)
         with atomic.new_file(folder / REGISTRY) as registry:
@@ -78,8 +77,8 @@ def materialise(
     receipt = {
         "usecase": usecase,
         "end": iso(moment),
-        "store": str(folder),
-        "registry": str(folder / REGISTRY),
+        "store": place,
+        "registry": f"{place}/{REGISTRY}",
         "history": history.digest,
         "data": history.facts.get("data"),
         "views": {view.name: {"version": view.version, **(written | beyond)[view.name]} for view in views},
@@ -137,12 +136,3 @@ def _lineage(usecase: str, views: list[StoredView], history: Dataset) -> dict[st
         }
         for name, version in view_versions(views).items()
     }
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder against other processes; the lock ends with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -15,7 +15,6 @@ from components.contract import atomic
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
 from components.contract.examples import TIMESTAMP
-from components.contract.feature_store import REGISTRY
 from components.contract.spec import UseCaseSpec
 from components.contract.usecase import load
 from components.contract.window import Window, iso, parse_time
@@ -24,6 +23,7 @@ from components.features.definitions import StoredView, stored_views
 from components.features.entity_frame import EVENT_TIMESTAMP
 from components.features.join import askable, entity_rows
 from components.features.online import Answer
+from components.features.place import for_reading
 from components.features.repository import open_repository, point_in_time
 
 # Keys that are compared per view, spread evenly over all keys of the window.
@@ -71,7 +71,7 @@ def check_skew(
     Args:
         usecase: package of the use case.
         end: the moment, ISO; without a zone it is in the use case's timezone.
-        store: folder of the Feast repository.
+        store: folder of the Feast repository, or ``s3://bucket/prefix``.
         data_path: the validated dataset whose keys are compared.
         history_path: the history that was materialised.
         report_path: the Markdown file to write.
@@ -88,13 +88,11 @@ def check_skew(
     moment = parse_time(end, ZoneInfo(spec.timezone))
     views = stored_views(case)
     data, history = Dataset.open(data_path), Dataset.open(history_path)
-    folder = Path(store)
-    if not (folder / REGISTRY).is_file():
-        raise LooplineError(f"there is no feature store in {folder}: materialise first")
-    repository = open_repository(folder, spec.name)
     start, stop = data.facts["window"]
     entities = entity_rows(spec, data, Window.parse(start, stop))
-    results = [_compare(repository, spec, view, history, entities, moment) for view in views]
+    with for_reading(str(store).rstrip("/")) as folder:
+        repository = open_repository(folder, spec.name)
+        results = [_compare(repository, spec, view, history, entities, moment) for view in views]
     atomic.write_text(Path(report_path), _report(spec, moment, results))
     return results
 

@@ -1,0 +1,105 @@
+"""Where a feature store lies: a folder, or a tree in an object store, of which the registry is worked on in a folder.
+
+In an object store there is no place for SQLite, so the online store has to be elsewhere (LOOPLINE_ONLINE_STORE).
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from components.contract import lease, pointer, storage
+from components.contract.errors import LooplineError
+from components.contract.feature_store import ADDRESS, PASSWORD, REGISTRY, SETTINGS
+
+LEASE = ".lease"
+
+
+@contextmanager
+def for_reading(store: Path | str) -> Iterator[Path]:
+    """Give a folder with the registry of a store.
+
+    Raises:
+        LooplineError: there is no store, it cannot be read, or it is in an object store and has no online store.
+    """
+    if not storage.is_remote(store):
+        folder = Path(storage.filesystem(store)[1])
+        if not (folder / REGISTRY).is_file():
+            raise LooplineError(f"there is no feature store in {folder} yet: materialise first")
+        with _online_store_explained():
+            yield folder
+        return
+    _expect_online_store(store)
+    found = pointer.read(f"{store}/{REGISTRY}")
+    if found is None:
+        raise LooplineError(f"there is no feature store in {store} yet: materialise first")
+    with TemporaryDirectory(prefix="loopline-store-") as name, _online_store_explained():
+        (Path(name) / REGISTRY).write_bytes(found[0])
+        yield Path(name)
+
+
+@contextmanager
+def for_writing(store: Path | str) -> Iterator[Path]:
+    """Give a folder with the registry of a store, if there is one, to be changed by nobody else meanwhile.
+
+    On a disk it is the store's own, and the lock ends with the process, however it ends. In an object store the
+    registry is put back when the block ends without an error.
+
+    Raises:
+        LooplineError: the store cannot be used, or somebody else has changed it all the same.
+    """
+    if not storage.is_remote(store):
+        folder = Path(storage.filesystem(store)[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with _online_store_explained():
+                yield folder
+        return
+    _expect_online_store(store)
+    storage.filesystem(store)  # refuses an address that is none
+    registry = f"{store}/{REGISTRY}"
+    with lease.held(f"{store}/{LEASE}") as expect_held, TemporaryDirectory(prefix="loopline-store-") as name:
+        folder = Path(name)
+        content, tag = pointer.read(registry) or (b"", None)
+        if tag:
+            (folder / REGISTRY).write_bytes(content)
+        with _online_store_explained():
+            yield folder
+        expect_held()
+        storage.put(folder / SETTINGS, f"{store}/{SETTINGS}")
+        if not pointer.replace(registry, (folder / REGISTRY).read_bytes(), tag):
+            raise LooplineError(f"somebody else has changed {registry} in the meantime; run again, which completes it")
+
+
+def _expect_online_store(store: Path | str) -> None:
+    if not os.environ.get(ADDRESS):
+        raise LooplineError(
+            f"the feature store {store} is in an object store, which has no place for online values: "
+            f"set {ADDRESS} to redis://host:port"
+        )
+
+
+@contextmanager
+def _online_store_explained() -> Iterator[None]:
+    """Turn what Redis, if it is the online store, says in the block into a sentence.
+
+    Raises:
+        LooplineError: it does not answer, or refuses.
+    """
+    address = os.environ.get(ADDRESS)
+    if not address:
+        yield
+        return
+    import redis  # noqa: PLC0415 - on a laptop nothing else needs it
+
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise LooplineError(f"the online store at {address} does not accept {PASSWORD}: {error}") from error
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise LooplineError(f"the online store at {address} cannot be reached; check {ADDRESS}: {error}") from error
+    except redis.RedisError as error:
+        raise LooplineError(f"the online store at {address} refuses: {error}") from error
