@@ -34,9 +34,18 @@ IMPORTS = {
 def run(engine, reference, command, **options):
     """Output of a command in an image as a pod would run it: read-only, without rights and network."""
     said = engine.containers.run(
-        reference, command, entrypoint=[], remove=True, read_only=True, tmpfs={"/tmp": ""}, network_mode="none",
-        cap_drop=["ALL"], security_opt=["no-new-privileges"], stderr=True, **options,
-    )  # fmt: skip
+        reference,
+        command[1:],
+        entrypoint=command[:1],
+        remove=True,
+        stderr=True,
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        **options,
+    )
     return said.decode()
 
 
