@@ -81,10 +81,10 @@ def run_parameters(
         LooplineError: one is wrong, nothing has a wanted alias, or the version was compiled with other parameters.
     """
     window = parameters.scheduled(pipeline, case, moment) if moment else {}
-    place = {"target": cluster.training} if "target" in version.parameters else {}
     values: dict[str, Any] = {"usecase": case.package}
-    values |= _with_versions(parameters.complete(pipeline, case, cluster, {**place, **window, **given}), case, cluster)
-    if cluster.gpu and cluster.training == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters):
+    values |= _with_versions(parameters.complete(pipeline, case, cluster, {**window, **given}), case, cluster)
+    in_its_pod = values.get("target") == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters)
+    if cluster.gpu and in_its_pod:
         values |= cluster.gpu.parameters()
     strange = sorted(set(values) - set(version.parameters))
     missing = sorted(name for name, needed in version.parameters.items() if needed and name not in values)

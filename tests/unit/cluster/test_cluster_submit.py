@@ -97,6 +97,10 @@ def test_a_trainjob_places_itself(kfp, settings, case):
     values = kfp.runs[0].runtime_config.parameters
     assert values["target"] == "trainjob"
     assert "gpus" not in values
+    path = settings()
+    path.with_name("gpu.yaml").write_text("gpus: 2\n")
+    start(Cluster.read(path), "training", case, {"target": "trainjob"})
+    assert "gpus" not in kfp.runs[1].runtime_config.parameters
 
 
 def test_a_version_by_name_and_the_newest(kfp, cluster, case, compiled):
