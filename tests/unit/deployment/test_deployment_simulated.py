@@ -50,7 +50,7 @@ def test_a_reference_that_is_far_off_costs_speed_and_no_more():
 @pytest.mark.parametrize(
     ("what", "check", "within"),
     [
-        ("twice the errors", "errors", 6_500),
+        ("twice the errors", "errors", 7_500),
         ("1.5 times slower", "latency", 800),
         ("miscalibrated by 0.1", "scores", 1_000),
     ],
