@@ -30,7 +30,7 @@ DEADLINE = "loopline.dev/deadline"
 ARGUMENTS = ("usecase", "model", "version", "examples", "quarantine", "output")
 POLL_SECONDS = 5.0
 GONE_SECONDS = 60.0
-FAILED = frozenset({"FAILED", "SUBMISSION_FAILED"})
+FAILED = "FAILED"  # the operator has given up; SUBMISSION_FAILED it tries again
 
 
 def predict_on_spark(
@@ -124,7 +124,7 @@ def _start(
     if found is not None:
         state, _ = _state(found)
         done = state == "COMPLETED" and dataset.MANIFEST in storage.names(values["output"])
-        if done or state not in {"COMPLETED", *FAILED}:
+        if done or state not in {"COMPLETED", FAILED}:
             return
         applications.delete(name)
         _await_gone(applications, name, poll)
@@ -160,7 +160,7 @@ def _await(applications: SparkApplications, name: str, output: str, deadline: ti
         state, message = _state(found)
         if state == "COMPLETED":
             return
-        if state in FAILED:
+        if state == FAILED:
             raise LooplineError(f"SparkApplication {name} failed: {_failure(output) or message or 'it gave no reason'}")
         words = state or words
         time.sleep(poll_seconds)

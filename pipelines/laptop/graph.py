@@ -68,9 +68,12 @@ def _producers(
 def _item(loop: dict[str, Any], tasks: dict[str, Any], step: Step) -> str:
     """The parameter of a step in a loop that takes the loop's item; empty if none does."""
     item = loop["parameterIterator"]["itemInput"]
-    of_step = (spec for spec in tasks.values() if spec["componentRef"]["name"] == f"comp-{step.task}")
-    parameters = next(of_step, {}).get("inputs", {}).get("parameters", {})
-    return next((name for name, value in parameters.items() if value.get("componentInputParameter") == item), "")
+    for spec in tasks.values():
+        if spec["componentRef"]["name"] == f"comp-{step.task}":
+            for name, value in spec.get("inputs", {}).get("parameters", {}).items():
+                if value.get("componentInputParameter") == item:
+                    return str(name)
+    return ""
 
 
 def _inputs(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
