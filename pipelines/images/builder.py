@@ -94,7 +94,10 @@ class Builder:
         """
         if self.program == "buildah":
             raise LooplineError("buildah builds images but runs none here: install docker or podman for this")
-        return self._run("run", "--rm", "--read-only", "--network=none", reference, *command)
+        program, *arguments = command
+        return self._run(
+            "run", "--rm", "--read-only", "--network=none", f"--entrypoint={program}", reference, *arguments
+        )
 
     def push(self, reference: str, target: str) -> str:
         """Copy an image to a registry and return the digest that it has there.

@@ -118,10 +118,11 @@ def test_the_command_answers_in_its_image(engine, built):
     assert "submit" in run(engine, built["pipelines"].reference, ["loopline", "--help"])
 
 
-def test_a_bill_of_materials_lists_python_and_debian(builder, built, tmp_path):
-    path, count = write_sbom(builder, catalogue.IMAGES["data"], tmp_path)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bill_of_materials_lists_python_and_debian(builder, built, name, tmp_path):
+    path, count = write_sbom(builder, catalogue.IMAGES[name], tmp_path)
     assert count > 100
-    assert "pkg:pypi/duckdb@" in path.read_text()
+    assert "pkg:pypi/pyarrow@" in path.read_text()
     assert "pkg:deb/debian/libc6@" in path.read_text()
 
 
