@@ -73,6 +73,7 @@ PARTS = st.builds(
     inputs=st.dictionaries(TEXT, TEXT, max_size=3),
     locations=st.dictionaries(TEXT, TEXT, max_size=2),
     source=TEXT,
+    environment=st.just("") | TEXT,
 )
 
 
@@ -91,3 +92,14 @@ def test_a_published_place_is_told_by_where_it_points(tmp_path):
     (destination / "current").symlink_to("snapshots/two")
     assert location_identity(str(destination)) != before
     assert location_identity("s3://bucket/predictions") is None
+
+
+def test_a_container_is_another_environment_and_a_process_is_none():
+    case = usecase.load("tests.usecases.temperature")
+    process, container, newer = (
+        KeyMaker(case, environments).parts("data", "validate-data", [], {})
+        for environments in ({}, {"data": "sha256:1"}, {"data": "sha256:2"})
+    )
+    assert list(differences(process, container)) == ["it last ran outside of a container"]
+    assert list(differences(container, process)) == ["it last ran in a container"]
+    assert list(differences(container, newer)) == ["what its image has below the code changed"]
