@@ -15,8 +15,9 @@ from types import FrameType
 from components.contract import atomic, storage, usecase
 from components.contract.dataset import Dataset
 from components.contract.errors import LooplineError
+from components.contract.kubernetes_api import UnreachableError
 from components.training import trainjob, weights
-from components.training.kubernetes_api import TrainJobs, UnreachableError
+from components.training.kubernetes_api import TrainJobs
 
 # Seconds between two looks at a job.
 POLL = 5.0
