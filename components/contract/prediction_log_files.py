@@ -1,0 +1,77 @@
+"""The files of a prediction log: ``date=2013-07-01/<writer>-<number>.parquet``, on this machine or in an object store.
+
+Each appears whole and never changes, so whoever reads sees a log that only grows.
+"""
+
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.contract import prediction_log, storage
+from components.contract.errors import LooplineError
+from components.contract.examples import TIMESTAMP, identity_columns
+from components.contract.spec import UseCaseSpec
+
+REQUEST = "request_id"
+ROW = "row"  # of the request
+DIGEST = "features_digest"  # of all features as the model was given them; null if it was not asked
+_TYPES = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "float": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp": TIMESTAMP,
+}
+
+
+def schema(spec: UseCaseSpec) -> pa.Schema:
+    """The columns that serving writes: those of every log, what names the request, and what names the entity.
+
+    Raises:
+        LooplineError: an entity key has the name of another column.
+    """
+    columns = spec.tables[spec.entity.table].columns
+    own = [field for field in prediction_log.SCHEMA if field.name != prediction_log.LABEL]
+    own += [pa.field(REQUEST, pa.string()), pa.field(ROW, pa.int32()), pa.field(DIGEST, pa.string())]
+    names = identity_columns(spec)
+    for name in names:
+        if name in {*(field.name for field in own), prediction_log.LABEL}:
+            raise LooplineError(
+                f"usecase.yaml: '{name}' names the entity, and is a column of every prediction log; rename it"
+            )
+    return pa.schema([*own, *(pa.field(name, _TYPES[columns[name].type]) for name in names)])
+
+
+def file_of(uri: str, day: date, writer: str, number: int) -> str:
+    """Where a file of a log is, by the day that its rows were answered on, its writer and its number."""
+    return f"{uri.rstrip('/')}/date={day.isoformat()}/{writer}-{number:06}.parquet"
+
+
+def read(uri: str, since: datetime | None = None) -> pa.Table:
+    """The rows of a log so far; an empty table, without columns beyond those of every log, if there are none.
+
+    Args:
+        uri: where the log is.
+        since: leave out what was answered before.
+
+    Raises:
+        LooplineError: it cannot be read, or holds a file that is no part of a log.
+    """
+    store, path = storage.filesystem(uri)
+    day = since.astimezone(UTC).date().isoformat() if since else ""
+    tables = []
+    for name in storage.names(uri):
+        folder, _, file = name.partition("/")
+        if folder.startswith("date=") and folder >= f"date={day}" and file.endswith(".parquet"):
+            try:
+                tables.append(pq.read_table(f"{path}/{name}", filesystem=store))
+            except (OSError, pa.ArrowInvalid) as error:
+                raise LooplineError(f"{uri}/{name} cannot be read as part of a prediction log: {error}") from error
+    if not tables:
+        return prediction_log.SCHEMA.empty_table()
+    table = pa.concat_tables(tables, promote_options="default")
+    if since:
+        table = table.filter(pc.greater_equal(table[prediction_log.TIME], pa.scalar(since, TIMESTAMP)))
+    return table

@@ -1,0 +1,145 @@
+"""A predictor on KServe's own server and ONNX Runtime: for machines without Triton, and for small models on a CPU.
+
+It serves a packaged model's repository as Triton does, the highest version in it, over the V2 protocol and HTTP.
+"""
+
+import argparse
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
+from kserve.errors import InvalidInput
+from kserve.protocol.rest.server import RESTServer
+
+from components.contract.errors import LooplineError
+from components.serving import structured_log
+from components.serving.arguments import LOOPBACK
+
+_DATATYPES = {"tensor(float)": "FP32", "tensor(string)": "BYTES", "tensor(int64)": "INT64", "tensor(double)": "FP64"}
+
+
+class OnnxModel(Model):  # type: ignore[misc] # kserve has no types
+    """A model of a repository.
+
+    Args:
+        name: of the model.
+        repository: the folder that has a folder of that name.
+
+    Raises:
+        LooplineError: it is not there, or ONNX Runtime cannot load it.
+    """
+
+    def __init__(self, name: str, repository: Path) -> None:
+        super().__init__(name)
+        file = newest(repository / name) / "model.onnx"
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1  # requests run beside each other; rows of one are few
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises its own, undocumented classes
+            raise LooplineError(f"{file} cannot be loaded: {error}") from error
+        self._types = {tensor.name: _DATATYPES[tensor.type] for tensor in self._session.get_inputs()}
+        self.ready = True
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """The inputs, as the V2 protocol describes them."""
+        return _described(self._session.get_inputs())
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """The outputs, likewise."""
+        return _described(self._session.get_outputs())
+
+    async def predict(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> InferResponse:  # noqa: ARG002
+        """Run the model.
+
+        Raises:
+            InvalidInput: an input is missing, or of another datatype or shape.
+        """
+        feed = {tensor.name: self._tensor(tensor) for tensor in payload.inputs}
+        if missing := self._types.keys() - feed.keys():
+            raise InvalidInput(f"the model takes {', '.join(sorted(missing))} as well")
+        binary = {output.name: output.binary_data for output in payload.request_outputs or []}
+        names = [output.name for output in self._session.get_outputs()]
+        try:
+            results = self._session.run(names, feed)
+        except Exception as error:  # see above
+            raise InvalidInput(f"the model cannot be run on these inputs: {error}") from error
+        outputs = []
+        for described, result in zip(self._session.get_outputs(), results, strict=True):
+            output = InferOutput(described.name, list(result.shape), _DATATYPES[described.type])
+            output.set_data_from_numpy(result, binary_data=bool(binary.get(described.name)))
+            outputs.append(output)
+        return InferResponse(payload.id or uuid.uuid4().hex, self.name, outputs)
+
+    def _tensor(self, given: Any) -> npt.NDArray[Any]:
+        if given.name not in self._types or given.datatype != self._types[given.name]:
+            raise InvalidInput(f"'{given.name}' as {given.datatype} is nothing that the model takes")
+        values = given.as_numpy()
+        if given.datatype != "BYTES":
+            return np.asarray(values)
+        texts = [value.decode() if isinstance(value, bytes) else value for value in values.ravel()]
+        return np.array(texts, dtype=object).reshape(values.shape)
+
+
+class LoopbackServer(ModelServer):  # type: ignore[misc] # kserve has no types
+    """KServe's server, listening where it is told to; of itself it takes every address.
+
+    Args:
+        host: address to listen at. ``port``: likewise.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(http_port=port, enable_grpc=False, enable_latency_logging=False)
+        self._host = host
+
+    def start(self, models: Sequence[Model]) -> None:
+        """Serve some models until SIGTERM."""
+        for model in models:
+            self.register_model(model)
+        server = RESTServer("kserve.model_server:app", self.dataplane, self.model_repository_extension, self.http_port)
+        server.config.host = self._host
+        server.config.access_log = False
+        server.create_application()
+        server.run()
+
+
+def newest(folder: Path) -> Path:
+    """The folder of the highest version of a model.
+
+    Raises:
+        LooplineError: there is none.
+    """
+    versions = [path for path in folder.glob("*") if path.name.isdecimal() and (path / "model.onnx").is_file()]
+    if not versions:
+        raise LooplineError(f"{folder} holds no model: there is no <version>/model.onnx in it")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m components.serving.onnx_predictor", description=__doc__)
+    parser.add_argument("--model_name", required=True)
+    parser.add_argument("--model_dir", type=Path, required=True, help="the model repository")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen at; 0.0.0.0 in a pod")
+    parser.add_argument("--http_port", type=int, default=8080)
+    options = parser.parse_args()
+    try:
+        model = OnnxModel(options.model_name, options.model_dir)
+    except LooplineError as error:
+        raise SystemExit(str(error)) from None
+    structured_log.configure()
+    LoopbackServer(options.host, options.http_port).start([model])
+
+
+def _described(tensors: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"name": tensor.name, "datatype": _DATATYPES[tensor.type], "shape": [-1, 1]} for tensor in tensors]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""What the service says about itself: its OpenAPI document, and the model's metadata of the V2 protocol."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.serving import v2
+from components.serving.question import INTEGERS, LARGEST, MAX_ID, MAX_ROWS, Field
+from components.serving.served_model import ServedModel
+from components.serving.tensor import DATATYPES
+
+_JSON_TYPES = {
+    "string": "string",
+    "timestamp": "string",
+    "integer": "integer",
+    "float": "number",
+    "boolean": "boolean",
+}
+_REFUSALS = {
+    "400": "The body is no JSON, or something in it is missing or wrong; the sentence names it",
+    "408": "The body stopped coming",
+    "413": "Too many bytes or rows",
+    "415": "The body is no JSON, by its own account",
+    "502": "The predictor answered something that is no score",
+    "503": "The predictor is away, or too much is asked at a time; ask again after Retry-After seconds",
+    "504": "The predictor did not answer in time",
+}
+
+
+def metadata(model: ServedModel) -> dict[str, Any]:
+    """The model's metadata, as the V2 protocol wants it: what is asked with and what is answered."""
+    return {
+        "name": model.name,
+        "versions": [model.version],
+        "platform": "loopline",
+        "inputs": [
+            {"name": name, "datatype": DATATYPES[field.type][0], "shape": [-1, 1]}
+            for name, field in model.fields.items()
+        ],
+        "outputs": [
+            {"name": name, "datatype": datatype, "shape": [-1, 1]}
+            for name, datatype in v2.outputs(model.output).items()
+        ],
+    }
+
+
+def document(model: ServedModel) -> dict[str, Any]:
+    """The OpenAPI document of the service."""
+    name, version = model.name, model.version
+    v1 = _post("Answer rows (V1)", _instances(model.fields), _predictions(model.output))
+    tensors = _post("Answer tensors (V2)", _tensors(model.fields, model.output), _outputs(model.output))
+    ready = _get("Whether it would answer now", {"200": {}, "503": {}})
+    described = _get("What is asked with and what is answered")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": name, "version": version, "description": model.spec.description},
+        "paths": {
+            f"/v1/models/{name}:predict": {"post": v1},
+            f"/v2/models/{name}/infer": {"post": tensors},
+            f"/v2/models/{name}/versions/{version}/infer": {"post": tensors},
+            "/v1/models": {"get": _get("The model")},
+            f"/v1/models/{name}": {"get": ready},
+            "/v2": {"get": _get("The server")},
+            "/v2/models": {"get": _get("The model")},
+            f"/v2/models/{name}": {"get": described},
+            f"/v2/models/{name}/ready": {"get": ready},
+            f"/v2/models/{name}/versions/{version}": {"get": described},
+            f"/v2/models/{name}/versions/{version}/ready": {"get": ready},
+            "/v2/health/live": {"get": _get("Whether the process runs")},
+            "/v2/health/ready": {"get": ready},
+        },
+    }
+
+
+def _get(summary: str, statuses: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    responses = {status: _response(summary, {"type": "object"}) for status in statuses or ("200",)}
+    return {"summary": summary, "responses": responses}
+
+
+def _post(summary: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    refused = _object({"error": {"type": "string"}, "kind": {"type": "string"}})
+    return {
+        "summary": summary,
+        "parameters": [
+            {
+                "name": "x-request-id",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "maxLength": MAX_ID},
+                "description": "The id of the request, in the answer and in the prediction log",
+            }
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": _response("Answered", answer),
+            **{status: _response(why, refused) for status, why in _REFUSALS.items()},
+        },
+    }
+
+
+def _response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _object(properties: Mapping[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An object with these properties and no others."""
+    required = [name for name in properties if name not in optional]
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _instances(fields: Mapping[str, Field]) -> dict[str, Any]:
+    optional = tuple(name for name, field in fields.items() if not field.required)
+    row = _object({name: _value(field) for name, field in fields.items()}, optional)
+    return _object({"instances": {"type": "array", "items": row, "minItems": 1, "maxItems": MAX_ROWS}})
+
+
+def _value(field: Field) -> dict[str, Any]:
+    """The schema of a field's value."""
+    kind = _JSON_TYPES[field.type]
+    schema: dict[str, Any] = {"type": kind if field.required else [kind, "null"]}
+    if field.type == "timestamp":
+        schema |= {"format": "date-time", "description": "Between 1900 and 2199; without a zone, in the use case's"}
+    if kind in {"integer", "number"}:
+        least, most = INTEGERS if kind == "integer" else (-LARGEST, LARGEST)
+        schema["minimum"] = field.least if field.least is not None else least
+        schema["maximum"] = field.most if field.most is not None else most
+    return schema
+
+
+def _predictions(output: str) -> dict[str, Any]:
+    names = {"type": "array", "items": {"type": "string"}}
+    row = _object({output: {"type": "number"}, "missing": names, "stale": names})
+    return _object(
+        {
+            "predictions": {"type": "array", "items": row},
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+        }
+    )
+
+
+def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
+    tensor = {
+        "type": "object",
+        "properties": {
+            "name": {"enum": list(fields)},
+            "shape": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 0, "maximum": MAX_ROWS},
+                "minItems": 1,
+                "maxItems": 2,
+            },
+            "datatype": {"enum": sorted({datatype for field in fields.values() for datatype in DATATYPES[field.type]})},
+            "data": {"type": "array"},
+            "parameters": {"type": "object"},
+        },
+        "required": ["name", "shape", "datatype"],
+        "description": "One for each field: as many values as the shape says, or binary_data_size bytes after the JSON",
+    }
+    wanted = {"name": {"enum": list(v2.outputs(output))}, "parameters": {"type": "object"}}
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": ["string", "null"], "maxLength": MAX_ID},
+            "inputs": {"type": "array", "items": tensor, "minItems": 1},
+            "outputs": {
+                "type": ["array", "null"],
+                "items": {"type": "object", "properties": wanted, "required": ["name"]},
+            },
+            "parameters": {"type": ["object", "null"]},
+        },
+        "required": ["inputs"],
+    }
+
+
+def _outputs(output: str) -> dict[str, Any]:
+    tensor = {
+        "name": {"enum": list(v2.outputs(output))},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "datatype": {"type": "string"},
+        "data": {"type": "array"},
+        "parameters": {"type": "object"},
+    }
+    return _object(
+        {
+            "model_name": {"type": "string"},
+            "model_version": {"type": "string"},
+            "id": {"type": "string"},
+            "outputs": {"type": "array", "items": _object(tensor, ("data", "parameters"))},
+        }
+    )
