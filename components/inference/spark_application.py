@@ -19,10 +19,11 @@ from components.contract import dataset, digest, storage
 from components.contract.dataset import Dataset
 from components.contract.duration import parse_duration
 from components.contract.errors import LooplineError
+from components.contract.kubernetes_api import CustomObjects, UnreachableError
 from components.contract.model import Model
 from components.contract.usecase import load
 from components.inference.artifact import Artifact
-from components.inference.kubernetes_api import SparkApplications, UnreachableError
+from components.inference.kubernetes_api import spark_applications
 
 TEMPLATE = "loopline-batch"
 # Of the template: how long a job may take from its creation on.
@@ -63,11 +64,11 @@ def predict_on_spark(
     inputs = {"model": model, "examples": examples, "quarantine": quarantine}
     bucket = _bucket(inputs)
     digests = [Model.open(model.path).digest, *(Dataset.open(given.path).digest for given in (examples, quarantine))]
-    applications = SparkApplications.connect()
+    applications = spark_applications()
     template = applications.find(TEMPLATE)
     if template is None:
         raise LooplineError(
-            f"there is no SparkApplication {TEMPLATE} in namespace {applications.namespace}; "
+            f"there is no SparkApplication {TEMPLATE} in namespace {applications.access.namespace}; "
             "apply an overlay of kustomize/, or use engine local"
         )
     name = _name(usecase, [usecase, version, *digests, template["spec"]])
@@ -117,7 +118,7 @@ def deadline_of(template: Mapping[str, Any]) -> timedelta:
 
 
 def _start(
-    applications: SparkApplications, template: Mapping[str, Any], name: str, values: Mapping[str, str], poll: float
+    applications: CustomObjects, template: Mapping[str, Any], name: str, values: Mapping[str, str], poll: float
 ) -> None:
     """Create the application, unless it runs or has left its result."""
     found = applications.find(name)
@@ -132,7 +133,7 @@ def _start(
     applications.create(application(template, name, values))
 
 
-def _await_gone(applications: SparkApplications, name: str, poll: float) -> None:
+def _await_gone(applications: CustomObjects, name: str, poll: float) -> None:
     until = time.monotonic() + GONE_SECONDS
     while applications.find(name) is not None:
         if time.monotonic() > until:
@@ -142,7 +143,7 @@ def _await_gone(applications: SparkApplications, name: str, poll: float) -> None
         time.sleep(poll)
 
 
-def _await(applications: SparkApplications, name: str, output: str, deadline: timedelta, poll_seconds: float) -> None:
+def _await(applications: CustomObjects, name: str, output: str, deadline: timedelta, poll_seconds: float) -> None:
     """Return when the application has completed.
 
     Raises:
