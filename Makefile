@@ -34,6 +34,20 @@ setup: $(VENV)/ready ## create the environment from the lock (the other targets 
 run: $(VENV)/ready ## replay the flights use case: train, validate, predict, retrain; report in .loopline/report
 	@$(BIN)/loopline loop
 
+$(VENV)-triton/ready: pipelines/laptop/serving/triton.txt $(VENV)/ready
+	@echo "setting up $(VENV)-triton (Triton's server, half a minute, once)"
+	@rm -rf $(VENV)-triton && mkdir $(VENV)-triton
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)-triton --no-deps --require-hashes --requirement $< \
+		|| echo "Triton could not be installed; KServe's ONNX server will take its place"
+	@touch $@
+
+.PHONY: setup-serving
+setup-serving: $(VENV)-triton/ready ## create the environment of Triton's server (`make serve` does it by itself)
+
+.PHONY: serve
+serve: setup-serving ## serve the champion: Envoy, transformer and Triton, until Ctrl-C
+	@$(BIN)/loopline serve
+
 .PHONY: test
 test: $(VENV)/ready ## unit, golden, manifest and local-pipeline tests
 	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
@@ -94,8 +108,8 @@ test-containers: $(VENV)/ready ## build the images, run pipelines in them, compa
 	@$(BIN)/pytest tests/containers
 
 .PHONY: test-spark
-test-spark: $(VENV)/ready ## batch inference on real Spark (installs the extra spark once; needs Java 17)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[laptop,dev,spark]'
+test-spark: $(VENV)/ready ## batch inference on real Spark (installs it beside the environment, once; needs Java 17)
+	@test -d build/pyspark || $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --target build/pyspark pyspark
 	@$(BIN)/pytest tests/spark
 
 .PHONY: lock
@@ -110,4 +124,4 @@ lock: ## renew constraints.txt from pyproject.toml
 
 .PHONY: clean
 clean: ## remove the environment and all state
-	@rm -rf $(VENV) .loopline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench.json
+	@rm -rf $(VENV) $(VENV)-triton .loopline .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache bench.json

@@ -104,6 +104,28 @@ def watch(
 
 
 @app.command()
+def serve(
+    usecase: UseCaseOption = DEFAULT_USECASE,
+    version: Annotated[str, typer.Option(help="Number or alias of the model.")] = "champion",
+    port: Annotated[
+        int, typer.Option(help="Where it answers, on loopback; 0 for a free port.", min=0, max=65535)
+    ] = 8080,
+    triton: Annotated[bool, typer.Option(help="Serve with Triton, if it is installed.")] = True,
+    stop: Annotated[bool, typer.Option("--stop", help="End the endpoint that runs.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the endpoint that runs.")] = False,
+) -> None:
+    """Serve a model on this machine: Envoy, transformer and predictor from the files that a cluster gets."""
+    from pipelines.command import serving
+
+    if stop:
+        serving.stop(usecase, console)
+    elif status:
+        serving.show(usecase, console)
+    else:
+        serving.serve(usecase, version, port, console, use_triton=triton)
+
+
+@app.command()
 def doctor(cluster: ClusterOption = None) -> None:
     """Check what this machine, and a cluster if one is named, need to run pipelines; explain what is wrong."""
     from pipelines.command.checking import examine

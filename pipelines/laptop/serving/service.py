@@ -1,0 +1,122 @@
+"""The endpoint's own files: the InferenceService and the ServingRuntimes that a cluster gets, read and filled in."""
+
+import copy
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.contract.errors import LooplineError
+from pipelines.compiler import PROJECT
+
+SERVICE = PROJECT / "manifests" / "serving" / "inference-service.yaml"
+RUNTIMES = {
+    "loopline-onnx": PROJECT / "manifests" / "serving" / "serving-runtime.yaml",
+    "loopline-triton": PROJECT / "kustomize" / "components" / "gpu-serving" / "serving-runtime.yaml",
+}
+VERSION_LABEL = "loopline.dev/model-version"
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A version of an endpoint.
+
+    Attributes:
+        version: of the model, in the registry.
+        repository: its model repository.
+        percent: of the requests.
+    """
+
+    version: int
+    repository: Path
+    percent: int
+
+
+def inference_service(name: str, stable: Share, canary: Share | None = None) -> Manifest:
+    """The InferenceService of an endpoint, as a cluster would get it but for where the models lie.
+
+    Args:
+        name: of the use case.
+        stable: what answers what the canary does not.
+        canary: if there is one.
+    """
+    service = read(SERVICE)
+    service["metadata"]["name"] = name
+    base = service["spec"]["predictor"]
+    service["spec"]["predictor"] = _predictor(base, stable)
+    if canary:
+        alone = {key: value for key, value in base.items() if key != "maxReplicas"}  # KServe takes none on a canary
+        service["spec"]["canary"] = [{"trafficPercent": canary.percent, "predictor": _predictor(alone, canary)}]
+    return service
+
+
+def shares(service: Manifest) -> tuple[Share, Share | None]:
+    """The stable version and the canary of an InferenceService."""
+    canaries = service["spec"].get("canary") or []
+    canary = _share(canaries[0]["predictor"], canaries[0]["trafficPercent"]) if canaries else None
+    return _share(service["spec"]["predictor"], 100 - (canary.percent if canary else 0)), canary
+
+
+def containers(runtime: str) -> tuple[Manifest, Manifest]:
+    """The containers of a pod of the endpoint: transformer and predictor.
+
+    Raises:
+        LooplineError: the files do not have them.
+    """
+    transformers = read(SERVICE)["spec"]["predictor"]["containers"]
+    predictors = read(RUNTIMES[runtime])["spec"]["containers"]
+    for file, found, name in (
+        (SERVICE, transformers, "transformer-container"),
+        (RUNTIMES[runtime], predictors, "kserve-container"),
+    ):
+        if not any(container["name"] == name for container in found):
+            raise LooplineError(f"{file} has no container {name}, so nobody knows how to start it; put it back")
+    return transformers[0], predictors[0]
+
+
+def command(container: Manifest, program: list[str], name: str, settings: dict[str, str]) -> list[str]:
+    """How a container's program is started here.
+
+    Args:
+        container: says command and arguments; its program, and the arguments that only a pod's place explains, are
+            replaced.
+        program: what to start in place of the container's own.
+        name: of the endpoint, which KServe writes in place of ``{{.Name}}``.
+        settings: arguments with other values than a pod's, or none there; an empty value stands for a bare flag.
+    """
+    arguments = {}
+    for argument in container.get("args", []):
+        flag, _, value = argument.partition("=")
+        arguments[flag] = re.sub(r"\{\{\s*\.Name\s*\}\}", name, value)
+    arguments |= settings
+    return [*program, *(f"{flag}={value}" if value else flag for flag, value in arguments.items())]
+
+
+def read(file: Path) -> Manifest:
+    """A file of one object.
+
+    Raises:
+        LooplineError: it is missing or no YAML.
+    """
+    try:
+        manifest: Manifest = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    except (OSError, yaml.YAMLError) as error:
+        raise LooplineError(f"{file} cannot be read: {error}") from error
+    return manifest
+
+
+def _predictor(base: Manifest, share: Share) -> Manifest:
+    predictor = copy.deepcopy(base)
+    predictor["name"] = f"v{share.version}"
+    predictor["labels"][VERSION_LABEL] = str(share.version)
+    predictor["model"]["storageUri"] = share.repository.as_uri()
+    return predictor
+
+
+def _share(predictor: Manifest, percent: int) -> Share:
+    repository = Path(predictor["model"]["storageUri"].removeprefix("file://"))
+    return Share(int(predictor["labels"][VERSION_LABEL]), repository, percent)

@@ -1,0 +1,61 @@
+# noqa: INP001 - Triton's folder, no package
+"""A Triton backend that runs ONNX graphs through the installed ONNX Runtime, for laptops only.
+
+NVIDIA's wheel of the server has no backend but Python's. Triton takes a folder with a `model.py` for a backend, and
+this one bears the name of the real one, so a model repository is served here unmodified. A cluster never sees it.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# Triton's stub runs an isolated Python, which looks at no PYTHONPATH: the packages are those of the environment's lock.
+sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
+
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found] # noqa: E402 - by the stub
+
+
+class TritonPythonModel:
+    """One instance of a model."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Open the graph of the version that is to be served."""
+        config = json.loads(args["model_config"])
+        self.inputs = [tensor["name"] for tensor in config["input"]]
+        self.outputs = [tensor["name"] for tensor in config["output"]]
+        graph = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        self.session = onnxruntime.InferenceSession(str(graph), _options(config.get("parameters", {})))
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Run the requests that Triton's scheduler brought together as one batch."""
+        tensors = [[_read(request, name) for name in self.inputs] for request in requests]
+        rows = [len(columns[0]) for columns in tensors]
+        feed = {name: np.concatenate(parts) for name, *parts in zip(self.inputs, *tensors, strict=True)}
+        found = self.session.run(self.outputs, feed)
+        ends = np.cumsum(rows)[:-1]
+        answers = zip(*(np.split(output, ends) for output in found), strict=True)
+        return [
+            pb_utils.InferenceResponse(list(map(pb_utils.Tensor, self.outputs, answer)))  # one for each request
+            for answer in answers
+        ]
+
+
+def _read(request: Any, name: str) -> np.ndarray:
+    values = pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+    if values.dtype != np.object_:
+        return values
+    texts = [value.decode(errors="replace") for value in values.reshape(-1)]
+    return np.array(texts, dtype=np.object_).reshape(values.shape)
+
+
+def _options(parameters: dict[str, dict[str, str]]) -> onnxruntime.SessionOptions:
+    """Parameters of the real backend that mean something here."""
+    options = onnxruntime.SessionOptions()
+    for name in ("intra_op_thread_count", "inter_op_thread_count"):
+        if name in parameters:
+            setattr(options, name.replace("thread_count", "num_threads"), int(parameters[name]["string_value"]))
+    return options
