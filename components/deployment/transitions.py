@@ -66,15 +66,9 @@ def begin(
         last: record of the endpoint's last release, if there was one.
 
     Raises:
-        LooplineError: the last release is not over, or the canary is the stable.
+        LooplineError: it cannot begin.
     """
-    if last and last.outcome is None:
-        raise LooplineError(
-            f"{endpoint} is being released to version {last.canary} by {last.owner}, generation {last.generation}: "
-            "wait for its end, or stop it"
-        )
-    if canary == stable:
-        raise LooplineError(f"version {canary} is what {endpoint} serves already: there is nothing to release")
+    expect_possible(endpoint, stable, canary, last)
     return Record(
         endpoint=endpoint,
         stable=stable,
@@ -87,6 +81,21 @@ def begin(
         policy=policy,
         reference=reference,
     )
+
+
+def expect_possible(endpoint: str, stable: str, canary: str, last: Record | None) -> None:
+    """Refuse a release that cannot begin.
+
+    Raises:
+        LooplineError: the last release is not over, or the canary is the stable.
+    """
+    if last and last.outcome is None:
+        raise LooplineError(
+            f"{endpoint} is being released to version {last.canary} by {last.owner}, generation {last.generation}: "
+            "wait for its end, or stop it"
+        )
+    if canary == stable:
+        raise LooplineError(f"version {canary} is what {endpoint} serves already: there is nothing to release")
 
 
 def next_action(record: Record) -> Action:

@@ -1,0 +1,155 @@
+"""Carry a release out: begin it, then do what its record says is due, until it is over.
+
+Nothing of it is kept in this process: killed at any moment, it is gone on with by calling the same again.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+
+from components.contract.errors import LooplineError
+from components.contract.spec import UseCaseSpec
+from components.contract.window import Window
+from components.deployment import transitions
+from components.deployment.analyse import Decision, Step, analyse
+from components.deployment.evidence import Evidence, from_rows
+from components.deployment.record import Record
+from components.deployment.reference import from_rows as reference_from_rows
+from components.deployment.target import CanaryFailedError, StaleActionError, Target
+from components.deployment.transitions import LEASE, Action
+
+# How far back the stable's requests tell what is usual.
+USUAL = timedelta(days=7)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class RollOut:
+    """Whoever carries releases of an endpoint out.
+
+    Attributes:
+        target: the endpoint.
+        spec: of its use case.
+        seen: the prediction log from a moment on, with labels as far as they are known.
+        owner: whose releases these are; two who call themselves alike go on with each other's.
+        told: called with each decision, also to wait.
+        pause: seconds between two looks at a step.
+        now: the present moment. ``sleep``: waits so many seconds.
+    """
+
+    target: Target
+    spec: UseCaseSpec
+    seen: Callable[[datetime], pa.Table]
+    owner: str
+    told: Callable[[Decision], object]
+    pause: float = 15.0
+    now: Callable[[], datetime] = _now
+    sleep: Callable[[float], None] = time.sleep
+
+    def begin(self, version: str) -> Record:
+        """Begin the release of a version; one that is under way is gone on with, one that was promoted is returned.
+
+        Raises:
+            LooplineError: another version is being released, the release is another's, or the stable version had too
+                few requests to tell what is usual.
+        """
+        last = self.target.record()
+        if last and last.canary == version and last.outcome is None:
+            if last.owner == self.owner:
+                return last
+            taken = transitions.taken_over(last, self.owner, self.now())
+            self.target.store(taken)
+            return taken
+        stable = self.target.standing().stable
+        if last and last.canary == version == stable and last.outcome == "promoted":
+            return last
+        transitions.expect_possible(self.spec.name, stable, version, last)
+        now, policy, task = self.now(), self.spec.release, self.spec.task
+        reference = reference_from_rows(self.seen(now - USUAL), policy, task, stable)
+        record = transitions.begin(self.spec.name, stable, version, task, policy, reference, self.owner, now, last)
+        self.target.store(record)
+        return record
+
+    def carry_on(self, seconds: float | None = None) -> Record:
+        """Do what is due, until the release is over or so many seconds have passed.
+
+        Returns:
+            the record, which has no outcome if the time was too short.
+
+        Raises:
+            LooplineError: the endpoint cannot be reached, or the release is another's now.
+        """
+        end = None if seconds is None else self.now() + timedelta(seconds=seconds)
+        blind: datetime | None = None
+        while True:
+            record = self._record()
+            action = transitions.next_action(record)
+            if action.kind != "nothing" and record.owner != self.owner:
+                raise LooplineError(
+                    f"the release of {self.spec.name} to version {record.canary} belongs to {record.owner} now, who "
+                    "took it over once it was not heard of: leave it to them"
+                )
+            if action.kind == "nothing" or (end and self.now() >= end):
+                return record
+            if action.kind == "analyse" and action.step:
+                evidence = self._evidence(record, action.step)
+                blind = None if evidence else blind or self.now()
+                if not self._decide(record, action.step, evidence, blind):
+                    self.sleep(self.pause)
+            else:
+                self._act(record, action)
+
+    def _record(self) -> Record:
+        record = self.target.record()
+        if record is None:
+            raise LooplineError(f"the record of {self.spec.name}'s release is gone: begin anew")
+        return record
+
+    def _act(self, record: Record, action: Action) -> None:
+        """Move the traffic, and record that; a canary that cannot be brought to serve ends the release."""
+        try:
+            self.target.carry_out(action, record)
+        except CanaryFailedError as error:
+            self._store(transitions.stopped(record, str(error), self.owner, self.now()))
+            return
+        except StaleActionError:
+            if self._record().generation == record.generation:
+                raise
+            return
+        self._store(transitions.carried_out(record, action, self.owner, self.now()))
+
+    def _decide(self, record: Record, step: Step, evidence: Evidence | None, blind: datetime | None) -> bool:
+        """Decide on a step, and record that; whether it is decided."""
+        failure, now = self.target.failure(record), self.now()
+        decision = analyse(record.policy, record.reference, step, evidence, now, failure, blind)
+        self.told(decision)
+        if decision.outcome != "wait" or record.lease - now < LEASE / 2:
+            self._store(transitions.decided(record, decision, self.owner, now))
+        return decision.outcome != "wait"
+
+    def _evidence(self, record: Record, step: Step) -> Evidence | None:
+        """What both sides showed in a step so far; None if the log cannot be read."""
+        try:
+            rows = self.seen(step.started)
+        except LooplineError:
+            return None
+        period = Window(step.started, max(self.now(), step.started + timedelta(microseconds=1)))
+        return from_rows(rows, record.reference, record.task, period, record.canary, record.stable)
+
+    def _store(self, record: Record) -> None:
+        """Store a change; where somebody was faster, such as one who stopped it, what is due is read again.
+
+        Raises:
+            LooplineError: it cannot be stored.
+        """
+        try:
+            self.target.store(record)
+        except LooplineError:
+            if self._record().generation < record.generation:
+                raise

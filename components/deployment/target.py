@@ -1,0 +1,61 @@
+"""What carries a release out: an endpoint whose traffic can be moved, and the place of the release's record."""
+
+from typing import Protocol
+
+from components.contract.errors import LooplineError
+from components.deployment.record import Record
+from components.deployment.render import Standing
+from components.deployment.transitions import Action
+
+
+class CanaryFailedError(LooplineError):
+    """The canary cannot be brought to serve; the release is rolled back."""
+
+
+class StaleActionError(LooplineError):
+    """Somebody went on with the release: the endpoint has seen a higher generation than the action's."""
+
+
+class Target(Protocol):
+    """An endpoint under release.
+
+    The record is stored only over the generation that it was made from, and an action is carried out only if none of a
+    higher generation was: so two releases cannot interleave, and whoever slept through his lease changes nothing.
+    """
+
+    def standing(self) -> Standing:
+        """Which versions are wanted at the endpoint now, and how much the canary gets.
+
+        Raises:
+            LooplineError: there is no such endpoint, or it cannot be reached.
+        """
+
+    def record(self) -> Record | None:
+        """The release under way, or the last one.
+
+        Raises:
+            LooplineError: it cannot be read.
+        """
+
+    def store(self, record: Record) -> None:
+        """Store the next generation of the record.
+
+        Raises:
+            LooplineError: another process changed it in between, or it cannot be written; nothing was stored.
+        """
+
+    def carry_out(self, action: Action, record: Record) -> None:
+        """Shift, promote or roll back, and return when that is in force; done twice, it changes nothing more.
+
+        Raises:
+            CanaryFailedError: the canary does not become ready.
+            StaleActionError: the endpoint has seen a higher generation.
+            LooplineError: it cannot be done.
+        """
+
+    def failure(self, record: Record) -> str | None:
+        """Why the canary does not serve at all; None if it can, or if that cannot be seen from here.
+
+        Raises:
+            LooplineError: the endpoint cannot be reached.
+        """

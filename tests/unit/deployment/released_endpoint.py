@@ -1,0 +1,116 @@
+"""An endpoint in memory with a clock of its own: its traffic follows the weights that a release sets."""
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from components.contract import usecase
+from components.contract.errors import LooplineError
+from components.contract.release import ReleasePolicy
+from components.deployment.render import Standing
+from components.deployment.roll_out import RollOut
+from components.deployment.target import StaleActionError
+from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, rows
+
+POLICY = ReleasePolicy(steps=(20, 50), requests=(200, 1_000))
+SPEC = usecase.load("usecases.flights").spec.model_copy(update={"release": POLICY})
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class World:
+    """The endpoint, its record, its log and the time; it outlives whoever releases.
+
+    Args:
+        canary: how the canary behaves. ``stable``: likewise.
+        dies_at: the count of the effect at which the releasing process is killed, before or after it (half numbers).
+    """
+
+    def __init__(self, canary=GOOD, stable=GOOD, dies_at=None):
+        self.time = BEGIN
+        self.behaviour = {STABLE: stable, CANARY: canary}
+        self.now_standing = Standing(STABLE)
+        self.kept = None
+        self.fence = 0
+        self.log = [rows(stable, STABLE, 2_000, seed=1, begin=BEGIN - timedelta(hours=1))]
+        self.dies_at = dies_at
+        self.effects = 0
+        self.done = []
+        self.failing = None
+        self.seed = 0
+
+    def effect(self, change):
+        """Change something, and be killed before or after that if so wanted."""
+        self.effects += 1
+        if self.dies_at == self.effects - 0.5:
+            raise Killed
+        change()
+        if self.dies_at == self.effects:
+            raise Killed
+
+    # what a target does
+
+    def standing(self):
+        return self.now_standing
+
+    def record(self):
+        return self.kept
+
+    def store(self, record):
+        def change():
+            self.kept = record
+
+        if record.generation != (self.kept.generation if self.kept else 0) + 1:
+            raise LooplineError("changed by another process")
+        self.effect(change)
+
+    def carry_out(self, action, record):
+        def change():
+            self.fence = action.generation
+            self.done.append((action.kind, action.percent))
+            self.now_standing = {
+                "shift": Standing(record.stable, record.canary, action.percent),
+                "promote": Standing(record.canary),
+                "roll back": Standing(record.stable),
+            }[action.kind]
+
+        if action.generation < self.fence:
+            raise StaleActionError("stale")
+        self.effect(change)
+
+    def failure(self, record):
+        return self.failing
+
+    # time and traffic
+
+    def sleep(self, seconds):
+        """Let time pass, in which requests come: 60 a second, split by a coin of its own."""
+        self.seed += 1
+        requests = int(seconds * 60)
+        of_canary = int(np.random.default_rng(self.seed).binomial(requests, self.now_standing.percent / 100))
+        for version, count in ((self.now_standing.canary, of_canary), (self.now_standing.stable, requests - of_canary)):
+            if count:
+                self.log.append(
+                    rows(self.behaviour[version], version, count, 10 * self.seed + int(version), self.time, seconds)
+                )
+        self.time += timedelta(seconds=seconds)
+
+    def seen(self, since):
+        return pa.concat_tables(self.log)
+
+    def releaser(self, owner="run-1", **changes):
+        """Whoever releases; a new one after each death."""
+        settings = {
+            "target": self,
+            "spec": SPEC,
+            "seen": self.seen,
+            "owner": owner,
+            "told": lambda decision: None,
+            "now": lambda: self.time,
+            "sleep": self.sleep,
+            **changes,
+        }
+        return RollOut(**settings)
