@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[2]
+# Beside the environment, not in it: pandera imports a PySpark that it finds, which makes every data step slower.
+PYSPARK = PROJECT / "build" / "pyspark"
 
 
 def lacking() -> str:
     """Why Spark cannot run here; nothing if it can."""
+    if PYSPARK.is_dir() and str(PYSPARK) not in sys.path:
+        sys.path.append(str(PYSPARK))
     if importlib.util.find_spec("pyspark") is None:
         return "PySpark is not installed: make test-spark installs it."
     if not shutil.which("java") and not os.environ.get("JAVA_HOME"):
@@ -26,7 +30,7 @@ def start() -> Any:
     os.environ.update(
         PYSPARK_PYTHON=sys.executable,
         SPARK_LOCAL_IP="127.0.0.1",
-        PYTHONPATH=os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        PYTHONPATH=os.pathsep.join([str(PROJECT), str(PYSPARK)]),
     )
     settings = {
         "spark.ui.enabled": "false",

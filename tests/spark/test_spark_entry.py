@@ -12,7 +12,7 @@ from components.contract import dataset, storage
 from components.contract.dataset import Dataset
 from components.inference.predict import predict
 from components.inference.spark_application import ARGUMENTS, failure_of
-from tests.spark.session import PROJECT, lacking
+from tests.spark.session import PROJECT, PYSPARK, lacking
 from tests.spark.weather_window import USECASE, make
 
 ENTRY = PROJECT / "components" / "inference" / "__main__.py"
@@ -22,7 +22,7 @@ def start(**values: Any) -> subprocess.CompletedProcess[str]:
     given = [text for name in ARGUMENTS for text in (f"--{name}", str(values[name]))]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PYSPARK)]),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",
