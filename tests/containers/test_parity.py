@@ -30,7 +30,9 @@ def without_tracking_run(path: Path) -> object:
 
 def without_speed(path: Path) -> object:
     """What was not measured with a clock."""
-    return {name: value for name, value in json.loads(path.read_text()).items() if not MEASURED.search(name)}
+    footprint = json.loads(path.read_text())
+    figures = {name: value for name, value in footprint["metrics"].items() if not MEASURED.search(name)}
+    return {**footprint, "metrics": figures}
 
 
 def without_rows_of_speed(path: Path) -> object:
