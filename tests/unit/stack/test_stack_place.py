@@ -1,0 +1,77 @@
+"""State of an endpoint: one process runs it, and others can tell."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from components.contract import usecase
+from components.contract.errors import LooplineError
+from pipelines.laptop.home import Home
+from pipelines.laptop.serving.endpoint import Endpoint
+from pipelines.laptop.serving.place import Place, Status, VersionStatus
+
+
+def status(**versions: VersionStatus) -> Status:
+    """A status with some versions."""
+    return Status(1, 2, 8080, 9901, "state", "triton", "", versions)
+
+
+def test_status_is_told_only_while_somebody_runs_the_endpoint(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    told = status(**{"1": VersionStatus(ready=True, percent=100, processes={"transformer": 5}, ports={"http": 6})})
+    with place.held():
+        assert place.running()
+        assert place.status() is None
+        place.tell(told)
+        assert place.status() == told
+    assert not place.running()
+    assert place.status() is None
+
+
+def _hold(root: Path, held: "multiprocessing.synchronize.Event", leave: "multiprocessing.synchronize.Event") -> None:
+    with Place(root).held():
+        held.set()
+        leave.wait(30)
+
+
+def test_a_second_process_is_refused_and_a_dead_one_leaves_nothing_locked(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, leave = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, leave))
+    other.start()
+    assert held.wait(30)
+    with pytest.raises(LooplineError, match="runs already"), Place(tmp_path).held():
+        pass
+    other.kill()
+    other.join(10)
+    with Place(tmp_path).held():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("versions", "ready"),
+    [
+        ({}, False),
+        ({"1": VersionStatus(ready=True, percent=0)}, False),
+        ({"1": VersionStatus(ready=True, percent=100)}, True),
+        ({"1": VersionStatus(ready=True, percent=95), "2": VersionStatus(ready=False, percent=5)}, False),
+        ({"1": VersionStatus(ready=True, percent=100), "2": VersionStatus(ready=False, percent=0)}, True),
+    ],
+)
+def test_ready_is_what_gets_requests(versions: dict[str, VersionStatus], ready: bool) -> None:
+    assert status(**versions).ready is ready
+
+
+@pytest.mark.parametrize("percent", [-1, 101])
+def test_a_weight_is_a_percentage(tmp_path: Path, percent: int) -> None:
+    with pytest.raises(LooplineError, match="0 to 100 percent"):
+        Endpoint(Home(tmp_path), usecase.load("usecases.flights")).set_canary(2, percent)
+
+
+def test_without_an_endpoint_nothing_is_changed(tmp_path: Path) -> None:
+    endpoint = Endpoint(Home(tmp_path), usecase.load("usecases.flights"))
+    for change in (lambda: endpoint.set_canary(2, 5), lambda: endpoint.promote(2), endpoint.remove_canary):
+        with pytest.raises(LooplineError, match="no endpoint of flights runs"):
+            change()
+    assert endpoint.status() is None

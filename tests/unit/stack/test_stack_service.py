@@ -1,0 +1,95 @@
+"""The processes of a laptop come from the files that a cluster gets."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.contract.errors import LooplineError
+from components.contract.signature import Signature
+from components.training import triton
+from pipelines.compiler import PROJECT
+from pipelines.laptop.serving import service
+from pipelines.laptop.serving.service import Share
+
+STABLE = Share(3, Path("/models/v3/repository"), 75)
+CANARY = Share(4, Path("/models/v4/repository"), 25)
+
+
+@pytest.mark.parametrize("canary", [None, CANARY])
+def test_what_is_wanted_is_read_back(canary: Share | None) -> None:
+    stable = STABLE if canary else Share(3, STABLE.repository, 100)
+    made = yaml.safe_load(yaml.safe_dump(service.inference_service("flights", stable, canary)))
+    assert service.shares(made) == (stable, canary)
+
+
+def test_a_canary_is_the_stable_predictor_but_for_what_a_release_changes() -> None:
+    made = service.inference_service("flights", STABLE, CANARY)["spec"]
+    [canary] = made["canary"]
+    stable, tried = made["predictor"], canary["predictor"]
+    assert canary["trafficPercent"] == 25
+    assert (tried["name"], tried["labels"][service.VERSION_LABEL]) == ("v4", "4")
+    assert tried["model"]["storageUri"] == "file:///models/v4/repository"
+    same = {"name", "labels", "model", "maxReplicas"}
+    assert {key: value for key, value in tried.items() if key not in same} == {
+        key: value for key, value in stable.items() if key not in same
+    }
+    assert "maxReplicas" not in tried
+    assert "autoScaling" not in tried
+
+
+def test_another_use_case_is_another_name() -> None:
+    assert service.inference_service("deliveries", STABLE)["metadata"]["name"] == "deliveries"
+
+
+@pytest.mark.parametrize("runtime", service.RUNTIMES)
+def test_both_containers_are_found(runtime: str) -> None:
+    transformer, predictor = service.containers(runtime)
+    assert transformer["command"] == ["python", "-m", "components.serving.service"]
+    assert predictor["name"] == "kserve-container"
+
+
+def test_a_command_is_the_containers_with_what_is_other_here() -> None:
+    container = {"args": ["--model_name={{.Name}}", "--port=8080", "--kept=1", "--bare"]}
+    made = service.command(container, ["program"], "flights", {"--port": "81", "--added": "x", "--flag": ""})
+    assert made == ["program", "--model_name=flights", "--port=81", "--kept=1", "--bare", "--added=x", "--flag"]
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LooplineError, match="cannot be read"):
+        service.read(tmp_path / "none.yaml")
+
+
+def test_triton_runs_the_onnx_runtime_of_the_lock() -> None:
+    wanted = re.search(
+        r"^onnxruntime==(\S+)", (PROJECT / "pipelines/laptop/serving/triton.txt").read_text(), re.MULTILINE
+    )
+    locked = re.search(r"^onnxruntime==(\S+)", (PROJECT / "constraints.txt").read_text(), re.MULTILINE)
+    assert wanted
+    assert locked
+    assert wanted[1] == locked[1]
+
+
+def test_every_package_of_tritons_environment_is_pinned_by_hash() -> None:
+    lines = (PROJECT / "pipelines/laptop/serving/triton.txt").read_text().splitlines()
+    names = [line for line in lines if "==" in line]
+    assert len(names) == 3
+    assert all("--hash=sha256:" in lines[lines.index(line) + 1] for line in names)
+
+
+def test_config_warms_each_input_up_and_batches_without_waiting() -> None:
+    signature = Signature.from_json(
+        {
+            "inputs": [{"name": "size", "kind": "number"}, {"name": "kind", "kind": "category"}],
+            "output": "probability",
+        }
+    )
+    config = triton.config("flights", signature)
+    assert re.findall(r'inputs \{ key: "(\w+)" value \{ data_type: (\w+)', config) == [
+        ("size", "TYPE_FP32"),
+        ("kind", "TYPE_STRING"),
+    ]
+    assert "dynamic_batching { }" in config
+    assert "kind: KIND_AUTO count: 2" in config
+    assert "latest { num_versions: 1 }" in config
