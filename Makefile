@@ -120,7 +120,10 @@ lock: ## renew constraints.txt from pyproject.toml
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)"
 	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml \
 		| sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' | grep -v '^uv=='; } > constraints.txt.new
-	@mv constraints.txt.new constraints.txt
+	@# A package that somebody else repacked has its bytes pinned too, for as long as it has its version.
+	@awk 'NR == FNR {if ($$2 ~ /^--hash=/) pinned[$$1] = $$0; next} {print ($$1 in pinned) ? pinned[$$1] : $$0}' \
+		constraints.txt constraints.txt.new > constraints.txt.pinned
+	@mv constraints.txt.pinned constraints.txt; rm constraints.txt.new
 
 .PHONY: clean
 clean: ## remove the environment and all state

