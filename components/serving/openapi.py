@@ -157,12 +157,12 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
             },
             "datatype": {"enum": sorted({datatype for field in fields.values() for datatype in DATATYPES[field.type]})},
             "data": {"type": "array"},
-            "parameters": {"type": "object"},
+            "parameters": {"description": "binary_data_size, if the content follows the JSON"},
         },
         "required": ["name", "shape", "datatype"],
         "description": "One for each field: as many values as the shape says, or binary_data_size bytes after the JSON",
     }
-    wanted = {"name": {"enum": list(v2.outputs(output))}, "parameters": {"type": "object"}}
+    wanted = {"name": {"enum": list(v2.outputs(output))}, "parameters": {"description": "binary_data"}}
     return {
         "type": "object",
         "properties": {
@@ -172,7 +172,7 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
                 "type": ["array", "null"],
                 "items": {"type": "object", "properties": wanted, "required": ["name"]},
             },
-            "parameters": {"type": ["object", "null"]},
+            "parameters": {"description": "binary_data_output"},
         },
         "required": ["inputs"],
     }

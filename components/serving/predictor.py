@@ -69,7 +69,7 @@ class Predictor:
         rows = len(next(iter(inputs.values()))[1])
         try:
             scores = _decode(response, output, rows)
-        except (AttributeError, TypeError, ValueError, RefusedError):
+        except (AttributeError, LookupError, TypeError, ValueError, RefusedError):
             scores = None
         if scores is None or len(scores) != rows:
             raise predictor_wrong(f"the predictor {self.address} gave no '{output}' for each of {rows} rows")

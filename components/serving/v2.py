@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from components.serving.answer import Answer
-from components.serving.question import Field, Question, check, unknown_column
+from components.serving.question import Field, Question, check, identify, unknown_column
 from components.serving.refusal import RefusedError, invalid, malformed
 from components.serving.tensor import BYTES, Tensor, to_bytes
 from components.serving.v1 import from_json
@@ -56,6 +56,8 @@ def read(
     own_id = content.get("id")
     if own_id is not None and not isinstance(own_id, str):
         raise invalid("the id of the request has to be a string")
+    if request_id:
+        identify(request_id)  # refuses one that is too long, also where it is not used
     return Request(
         question(tensors, fields, own_id or request_id),
         _wanted(content.get("outputs"), content.get("parameters"), outputs(score)),

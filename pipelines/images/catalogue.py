@@ -51,6 +51,7 @@ def _stage(stage: str, name: str = "", parent: str = "base") -> Image:
 
 _BASE = Image("base", "images/base/Dockerfile", ("images/base", DECLARATION, "constraints.txt"), "", False)
 _SPARK = Image("spark", "images/spark/Dockerfile", (*SHARED, "images/spark", "components/inference"))
+_SERVING = Image("serving", "components/serving/Dockerfile", (*SHARED, "components/serving"))
 _PIPELINES = Image(
     "pipelines", "images/pipelines/Dockerfile", ("images/pipelines", "components", "pipelines", "usecases")
 )
@@ -58,7 +59,9 @@ _CUDA = Image("cuda", "images/cuda/Dockerfile", (), published=False)
 _TRAINING_CUDA = _stage("training", "training-cuda", "cuda")
 
 # Parents before what stands on them.
-IMAGES = {image.name: image for image in (_BASE, *map(_stage, STAGES), _PIPELINES, _SPARK, _CUDA, _TRAINING_CUDA)}
+IMAGES = {
+    image.name: image for image in (_BASE, *map(_stage, STAGES), _SERVING, _PIPELINES, _SPARK, _CUDA, _TRAINING_CUDA)
+}
 # Gigabytes of CUDA libraries are for those who have a GPU pool and ask for them by name.
 ON_REQUEST = frozenset({"cuda", "training-cuda"})
 PUBLISHED = tuple(image.name for image in IMAGES.values() if image.published)

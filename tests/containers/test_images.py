@@ -17,7 +17,7 @@ MEGABYTES = {"data": 600, "features": 600, "inference": 600, "training": 1600}
 WITHOUT_TORCH = tuple(stage for stage in STAGES if stage != "training")
 # What installs, compiles or fetches.
 UNWANTED = ("pip", "pip3", "uv", "gcc", "cc", "g++", "make", "git", "curl", "wget", "ssh")
-NAMES = sorted({*STAGES, "pipelines", "spark"})
+NAMES = sorted({*STAGES, "serving", "pipelines", "spark"})
 # Imports the code of a stage, and what it needs.
 IMPORTS = {
     "data": "components.data.ingest, components.data.validate, usecases.flights.source",
@@ -26,6 +26,7 @@ IMPORTS = {
     "validation": "components.validation.evaluate, components.validation.gates, components.validation.card",
     "registry": "components.registry.register, components.registry.promote, mlflow.server.auth",
     "inference": "components.inference.predict, components.inference.publish",
+    "serving": "components.serving.grpc_service, components.serving.online, components.serving.onnx_predictor",
     "pipelines": "pipelines.command.app, pipelines.training, kfp, hera",
     "spark": "pyspark, components.inference.scoring",
 }

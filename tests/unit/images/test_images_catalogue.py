@@ -101,7 +101,7 @@ def test_parents_are_chosen_before_what_stands_on_them():
     assert [image.name for image in catalogue.chosen(["training-cuda"])] == ["base", "cuda", "training-cuda"]
     names = [image.name for image in catalogue.chosen([])]
     assert names[0] == "base"
-    assert set(names) == {"base", *STAGES, "pipelines", "spark"}
+    assert set(names) == {"base", *STAGES, "serving", "pipelines", "spark"}
 
 
 def test_an_image_that_is_none_is_answered_with_those_that_are():

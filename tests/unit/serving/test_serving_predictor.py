@@ -1,0 +1,169 @@
+"""Calling a predictor: what it may do wrong, each with a defined refusal; and connections that are kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from components.serving.predictor import Predictor
+from components.serving.refusal import RefusedError
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+INPUTS = {"signal": ("FP32", [1.0, None]), "stop": ("BYTES", ["Süd", None])}
+
+
+def response(body: bytes, status: int = 200, headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
+def scores(*values: Any, name: str = "probability") -> bytes:
+    tensor = {"name": name, "datatype": "FP32", "shape": [len(values), 1], "data": list(values)}
+    return response(orjson.dumps({"outputs": [tensor]}))
+
+
+class Scripted:
+    """A server that answers each request with the next of some bytes, or does with the connection what it is told."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.connections = 0
+        self.requests: list[bytes] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while self.answers and (request := await read_request(reader)):
+            self.requests.append(request)
+            answer = self.answers.pop(0)
+            if answer == "hang":
+                await asyncio.sleep(30)
+            if answer == "close":
+                break
+            for part in answer if isinstance(answer, list) else [answer]:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+
+
+async def read_request(reader: asyncio.StreamReader) -> bytes:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    return head + await reader.readexactly(length)
+
+
+def ask(scripted: Scripted, times: int = 1, seconds: float = 5) -> list[Any]:
+    """Ask so many times, one after the other; give scores or refusals."""
+
+    async def run() -> list[Any]:
+        server = await asyncio.start_server(scripted, "127.0.0.1", 0)
+        predictor = Predictor(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "trams", seconds)
+        outcomes: list[Any] = []
+        for _ in range(times):
+            try:
+                outcomes.append(await predictor.scores(INPUTS, "probability"))
+            except RefusedError as refused:
+                outcomes.append((int(refused.status), refused.kind, str(refused)))
+            await asyncio.sleep(0.02)
+        predictor.close()
+        server.close()
+        return outcomes
+
+    return asyncio.run(run())
+
+
+def test_tensors_go_as_bytes_and_scores_come_back() -> None:
+    scripted = Scripted(scores(0.25, 0.5))
+    assert ask(scripted) == [[0.25, 0.5]]
+    head, _, body = scripted.requests[0].partition(b"\r\n\r\n")
+    assert b"POST /v2/models/trams/infer HTTP/1.1" in head
+    length = int(head.lower().partition(b"inference-header-content-length: ")[2].split(b"\r\n")[0])
+    sizes = [tensor["parameters"]["binary_data_size"] for tensor in orjson.loads(body[:length])["inputs"]]
+    assert sizes == [8, 12]
+    assert body[length + 4 : length + 8] == b"\x00\x00\xc0\x7f", "a missing number is NaN"
+    assert body[length + 8 :] == b"\x04\x00\x00\x00S\xc3\xbcd\x00\x00\x00\x00", "a missing category is empty"
+
+
+def test_a_connection_is_kept() -> None:
+    scripted = Scripted(*[scores(0.1, 0.2)] * 5)
+    assert ask(scripted, 5) == [[0.1, 0.2]] * 5
+    assert scripted.connections == 1
+
+
+def test_a_kept_connection_that_was_closed_costs_no_request() -> None:
+    scripted = Scripted(scores(0.1, 0.2), "close", scores(0.3, 0.4))
+    assert ask(scripted, 2) == [[0.1, 0.2], [0.3, 0.4]]
+    assert scripted.connections == 2
+    gone = Scripted(response(scores(0.1, 0.2).partition(b"\r\n\r\n")[2], headers="Connection: close\r\n"), scores(1, 1))
+    assert ask(gone, 2) == [[0.1, 0.2], [1, 1]]
+
+
+def test_a_response_in_pieces_is_put_together() -> None:
+    whole = scores(0.1, 0.2)
+    assert ask(Scripted([whole[:10], whole[10:60], whole[60:]])) == [[0.1, 0.2]]
+    body = whole.partition(b"\r\n\r\n")[2]
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    assert ask(Scripted(chunked)) == [[0.1, 0.2]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "kind", "says"),
+    [
+        ("hang", 504, "predictor_slow", "did not answer within 0.2 s"),
+        ("close", 503, "predictor_away", "the connection was lost"),
+        (b"SSH-2.0\r\n", 503, "predictor_away", "is no HTTP"),
+        (response(b"no such model", 404), 503, "predictor_away", "answered 404: no such model"),
+        (response(b"busy", 503), 503, "predictor_away", "answered 503: busy"),
+        (response(b"bad shape", 400), 502, "predictor_wrong", "answered 400: bad shape"),
+        (response(b"boom", 500), 502, "predictor_wrong", "answered 500: boom"),
+        (response(b"{"), 502, "predictor_wrong", "for each of 2 rows"),
+        (response(b"[]"), 502, "predictor_wrong", "for each of 2 rows"),
+        (response(b'{"outputs": 5}'), 502, "predictor_wrong", "for each of 2 rows"),
+        (response(b'{"outputs": [5]}'), 502, "predictor_wrong", "for each of 2 rows"),
+        (response(b'{"outputs": [{"name": "probability"}]}'), 502, "predictor_wrong", "for each of 2 rows"),
+        (response(b"{}", headers="Inference-Header-Content-Length: x\r\n"), 502, "predictor_wrong", "each of 2 rows"),
+        (scores(0.1), 502, "predictor_wrong", "for each of 2 rows"),
+        (scores(0.1, 0.2, name="other"), 502, "predictor_wrong", "gave no 'probability'"),
+        (scores(0.1, None), 502, "predictor_wrong", "each of 2 rows"),
+        (scores(0.1, "x"), 502, "predictor_wrong", "each of 2 rows"),
+        (response(b'{"outputs":[{"name":"probability","data":[1e999,1]}]}'), 502, "predictor_wrong", "2 rows"),
+    ],
+)
+def test_what_a_predictor_may_do_wrong(answer: Any, status: int, kind: str, says: str) -> None:
+    ((found_status, found_kind, message),) = ask(Scripted(answer), seconds=0.2 if answer == "hang" else 5)
+    assert (found_status, found_kind) == (status, kind)
+    assert says in message
+
+
+def test_after_a_deadline_the_late_answer_is_nobodys() -> None:
+    scripted = Scripted("hang", scores(0.3, 0.4))
+    first, second = ask(scripted, 2, seconds=0.2)
+    assert first[0] == 504
+    assert second == [0.3, 0.4]
+    assert scripted.connections == 2
+
+
+def test_nobody_there_is_said() -> None:
+    async def run() -> bool:
+        predictor = Predictor("127.0.0.1:1", "trams", 1)
+        with pytest.raises(RefusedError, match=r"127\.0\.0\.1:1 cannot be reached") as refused:
+            await predictor.scores(INPUTS, "probability")
+        assert refused.value.headers == {"retry-after": "1"}
+        return await predictor.is_ready()
+
+    assert not asyncio.run(run())
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    body = orjson.dumps({"outputs": [{"name": "probability", "datatype": "FP32"}]})
+    nan = b"\x00\x00\xc0\x7f\x00\x00\x80\x3f"
+    answer = response(body + nan, headers=f"Inference-Header-Content-Length: {len(body)}\r\n")
+    ((status, _, message),) = ask(Scripted(answer))
+    assert status == 502
+    assert "not a finite number" in message
