@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
+from components.contract import usecase
 from components.registry.models import models
 from pipelines import compiler
 from pipelines.laptop.home import Home
