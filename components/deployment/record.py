@@ -76,3 +76,13 @@ class Record(Strict):
         """How it ended; None while it is under way."""
         last = self.events[-1] if self.events else None
         return last.outcome if isinstance(last, Ended) else None
+
+    @property
+    def reason(self) -> str:
+        """Why it went on or back last: the reason of the last decision, or of whoever stopped it."""
+        for event in reversed(self.events):
+            if isinstance(event, Decided):
+                return event.decision.reason
+            if isinstance(event, Stopped):
+                return event.reason
+        return ""

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from components.contract.errors import LooplineError
+from components.deployment.record import Record
+from components.deployment.transitions import Action
 
 Mode = Literal["Standard", "Knative"]
 Object = Mapping[str, Any]
@@ -178,6 +180,26 @@ def without_canary(service: Object) -> dict[str, Any]:
     elif now.canary:
         del changed["spec"]["canary"]
     return changed
+
+
+def carried_out(service: Object, action: Action, record: Record) -> dict[str, Any]:
+    """The service after a shift, promotion or rollback; after one that was carried out already, as it is.
+
+    Raises:
+        LooplineError: the object is refused by `check`, or serves other versions than the release is of.
+    """
+    now = standing(service)
+    before, after = {(record.stable, None), (record.stable, record.canary)}, (record.canary, None)
+    expected = {"shift": before, "roll back": before, "promote": {(record.stable, record.canary), after}}
+    if (now.stable, now.canary) not in expected[action.kind]:
+        raise _refused(
+            service,
+            f"it serves version {now.stable}{f' and {now.canary}' if now.canary else ''}, and the release is of "
+            f"{record.canary} over {record.stable}: somebody changed it by hand; put it back",
+        )
+    if action.kind == "shift":
+        return with_canary(service, record.canary, action.percent)
+    return promoted(service) if action.kind == "promote" else without_canary(service)
 
 
 def pods(predictor: Object) -> dict[str, Any]:
