@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import LooplineError
+from components.contract.model import Model
 from components.contract.usecase import UseCase
 from components.contract.window import iso
 from components.registry.models import models
 from pipelines import compiler, parameters
+from pipelines.act import Act
 from pipelines.laptop.engine import Engine
 from pipelines.laptop.records import Run
 
@@ -32,16 +34,18 @@ class Loop:
         case: the use case.
         announce: called with a sentence before each run.
         runs: the runs so far, also those of a replay that stopped.
+        acts: the releases so far.
     """
 
     engine: Engine
     case: UseCase
     announce: Callable[[str], None]
     runs: list[Run] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
     _reader: ProcessPoolExecutor | None = None
 
     def replay(self) -> None:
-        """Train, validate, predict a batch, materialise, retrain.
+        """Train, validate, predict a batch, materialise, retrain, release.
 
         Raises:
             LooplineError: a run failed, or the first model did not pass its gates; `runs` tells how far it came.
@@ -68,6 +72,24 @@ class Loop:
             f"challenge version {version}, compare on {_span(replay.compare)}",
             champion=version,
         )
+        self._release(int(version))
+
+    def _release(self, champion: int) -> None:
+        """Release the challenger, if it was better, and a deliberately bad one; say so where that cannot be done."""
+        from pipelines.releases import Releases
+
+        retrained = self.runs[-1]
+        promoted = retrained.step("promote").values.get("Output") == "promoted"
+        former, newer = (
+            Model.open(retrained.step(step).outputs["model"].uri, verify=False) for step in ("fetch-model", "package")
+        )
+        challenger = int(retrained.step("register").values["Output"]) if promoted else None
+        try:
+            self.acts = Releases(self.engine.home, self.case, self.announce).hold(
+                former, newer if promoted else None, (champion, challenger)
+            )
+        except LooplineError as problem:
+            self.announce(f"no canary is released: {problem}")
 
     def models(self) -> list[dict[str, Any]]:
         """The registered models, newest first, as plain values."""

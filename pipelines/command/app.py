@@ -126,6 +126,17 @@ def serve(
 
 
 @app.command()
+def release(
+    version: Annotated[str, typer.Argument(help="Number or alias of the model.")],
+    usecase: UseCaseOption = DEFAULT_USECASE,
+) -> None:
+    """Release a version: more and more of the traffic, step by step, then all; or back. Killed, it goes on again."""
+    from pipelines.command.releasing import release_locally
+
+    release_locally(usecase, version, console)
+
+
+@app.command()
 def doctor(cluster: ClusterOption = None) -> None:
     """Check what this machine, and a cluster if one is named, need to run pipelines; explain what is wrong."""
     from pipelines.command.checking import examine

@@ -34,7 +34,7 @@ def replay(package: str, console: Console, *, reuse: bool) -> None:
     except LooplineError as error:
         problem = error
     models = loop.models()
-    page = write_report(home.report, loop.runs, models, case.spec, time.monotonic() - begun)
+    page = write_report(home.report, loop.runs, models, case.spec, time.monotonic() - begun, loop.acts)
     console.print(steps_table(loop.runs))
     console.print(models_table(models, case.spec))
     console.print(f"{time.monotonic() - begun:.0f} s; open {page}", highlight=False)

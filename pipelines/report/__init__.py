@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.spec import UseCaseSpec
+from pipelines.act import Act
 from pipelines.laptop.records import Run
 
 
 def write_report(
-    folder: Path, runs: Sequence[Run], models: Sequence[Mapping[str, Any]], spec: UseCaseSpec, seconds: float
+    folder: Path,
+    runs: Sequence[Run],
+    models: Sequence[Mapping[str, Any]],
+    spec: UseCaseSpec,
+    seconds: float,
+    acts: Sequence[Act] = (),
 ) -> Path:
     """Write ``index.html`` and ``summary.json`` about some runs of a use case, each atomically.
 
@@ -19,6 +25,7 @@ def write_report(
         models: the registry's versions: version, aliases, digest, metrics by month, lineage, created.
         spec: the use case.
         seconds: how long it all took.
+        acts: the releases.
 
     Returns:
         The page.
@@ -32,8 +39,8 @@ def write_report(
 
     evidence = gather(runs)
     measured = with_evaluations(models, evidence)
-    summary = summarise(evidence, measured, spec, seconds)
+    summary = summarise(evidence, measured, spec, seconds, acts)
     page = folder / "index.html"
     atomic.write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, default=str) + "\n")
-    atomic.write_text(page, render(evidence, measured, spec, summary))
+    atomic.write_text(page, render(evidence, measured, spec, summary, acts))
     return page

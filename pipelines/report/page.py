@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from components.contract.digest import PREFIX
 from components.contract.spec import UseCaseSpec
-from pipelines.report import dag, plots, words
+from pipelines.act import Act
+from pipelines.report import dag, plots, releases, words
 from pipelines.report.evidence import Evidence
 from pipelines.report.judgement import panels
 from pipelines.report.naming import Names
@@ -30,6 +31,7 @@ SECTIONS = {
     "robustness": "Robustness",
     "gates": "Gates",
     "comparison": "Champion against challenger",
+    "releases": "Releases",
     "batch": "Batch",
     "skew": "Skew",
     "card": "Model card",
@@ -40,7 +42,11 @@ MEANS = ("mean_predicted", "mean_seen")
 
 
 def render(
-    evidence: Evidence, models: Sequence[Mapping[str, Any]], spec: UseCaseSpec, summary: Mapping[str, Any]
+    evidence: Evidence,
+    models: Sequence[Mapping[str, Any]],
+    spec: UseCaseSpec,
+    summary: Mapping[str, Any],
+    acts: Sequence[Act] = (),
 ) -> str:
     """The whole page; a section for which nothing was found is left out.
 
@@ -49,6 +55,7 @@ def render(
         models: the registry's versions.
         spec: the use case.
         summary: what `summarise` made of the same.
+        acts: the releases.
     """
     names = Names(models)
     judged = panels(evidence, spec, names)
@@ -62,6 +69,7 @@ def render(
         "robustness": judged and judged[0].scenarios,
         "gates": evidence.verdicts,
         "comparison": evidence.comparisons,
+        "releases": acts,
         "batch": evidence.batches,
         "skew": evidence.skew,
         "card": evidence.cards,
@@ -84,6 +92,8 @@ def render(
         data=checked_data(evidence, spec),
         drawings=[(run, dag.draw(run)) for run in evidence.runs],
         dates=lambda by_date: plots.bars(list(by_date.values()), "rows by date", width=6 * len(by_date)),
+        releases=[releases.shown(act) for act in acts],
+        cells=releases.CELLS,
         intervals=[plots.interval(found.content) for found in evidence.comparisons],
     )
 

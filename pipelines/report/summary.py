@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.contract.spec import UseCaseSpec
+from pipelines.act import Act
 from pipelines.laptop.records import Run
-from pipelines.report import words
+from pipelines.report import releases, words
 from pipelines.report.evidence import Evidence, Found
 
 FORMAT = "loopline.summary/1"
@@ -14,7 +15,9 @@ RETRAIN = "retrain"
 ModelRow = Mapping[str, Any]
 
 
-def summarise(evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec, seconds: float) -> dict[str, Any]:
+def summarise(
+    evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec, seconds: float, acts: Sequence[Act] = ()
+) -> dict[str, Any]:
     """What happened, as JSON values; ``batch`` and ``retrain`` are null where that did not happen."""
     runs = evidence.runs
     return {
@@ -29,6 +32,7 @@ def summarise(evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec,
         "data": [_quality(found, evidence) for found in evidence.data],
         "batch": batch(evidence),
         "retrain": retrain(evidence),
+        "releases": [releases.summary(act) for act in acts],
     }
 
 

@@ -32,6 +32,7 @@ def test_keys_are_those_that_programs_rely_on(make_loop: MakeLoop, tmp_path: Pat
         "data",
         "batch",
         "retrain",
+        "releases",
     }
     assert set(summary["runs"][0]) == {
         "pipeline",

@@ -1,0 +1,125 @@
+"""The endpoint on this machine as the target of a release: weights live in Envoy, the record in a file beside it.
+
+Layout, in the endpoint's place::
+
+    release/release.json   the record
+    release/generation     the highest generation that was carried out
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from components.contract import atomic
+from components.contract.errors import LooplineError
+from components.deployment.record import Record
+from components.deployment.record_file import RecordFile
+from components.deployment.render import Standing
+from components.deployment.target import CanaryFailedError, StaleActionError
+from components.deployment.transitions import Action
+from pipelines.laptop.serving import service
+from pipelines.laptop.serving.endpoint import Endpoint
+
+FOLDER = "release"
+UNREADY_SECONDS = 5.0
+
+
+class LocalTarget:
+    """A running endpoint of this machine, and the record of its release.
+
+    Args:
+        endpoint: the endpoint.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._folder = endpoint.place.root / FOLDER
+        self._file = RecordFile(self._folder)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Release as the only process of this machine that does; the lock goes with the process, however that ends.
+
+        Raises:
+            LooplineError: another one does.
+        """
+        with _opened(self._folder / ".releasing") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LooplineError(
+                    f"another process carries out a release of {self._endpoint.case.spec.name} here: let it end"
+                ) from error
+            yield
+
+    def standing(self) -> Standing:
+        """Which versions are wanted."""
+        stable, canary = service.shares(self._endpoint.place.wanted())
+        return Standing(str(stable.version), str(canary.version) if canary else None, canary.percent if canary else 0)
+
+    def record(self) -> Record | None:
+        """The release under way, or the last one."""
+        return self._file.read()
+
+    def store(self, record: Record) -> None:
+        """Store the next generation of the record."""
+        self._file.store(record)
+
+    def carry_out(self, action: Action, record: Record) -> None:
+        """Set the weight in Envoy, promote, or remove the canary; requests under way are answered."""
+        with _opened(self._folder / ".carrying-out") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            seen = self._generation()
+            if action.generation < seen:
+                raise StaleActionError(
+                    f"'{action.kind}' is of generation {action.generation} of the release of {record.endpoint}, and "
+                    f"{seen} was carried out: another process went on with it"
+                )
+            atomic.write_text(self._folder / "generation", f"{action.generation}\n")
+            if action.kind == "shift":
+                self._shift(int(record.canary), action.percent)
+            elif action.kind == "promote":
+                self._endpoint.promote(int(record.canary))
+            else:
+                self._endpoint.remove_canary()
+
+    def failure(self, record: Record) -> str | None:
+        """What is wrong with the canary's processes, if that lasts: under load one may miss a look at its readiness."""
+        end = time.monotonic() + UNREADY_SECONDS
+        while (problem := self._problem(record)) and time.monotonic() < end:
+            time.sleep(UNREADY_SECONDS / 10)
+        return problem
+
+    def _problem(self, record: Record) -> str | None:
+        status = self._endpoint.status()
+        if status is None:
+            raise LooplineError(
+                f"the endpoint of {record.endpoint} does not run: start it with `loopline serve`, and release again to "
+                "go on"
+            )
+        canary = status.versions.get(record.canary)
+        return (canary.problem or None) if canary else "it does not run"
+
+    def _shift(self, version: int, percent: int) -> None:
+        try:
+            self._endpoint.set_canary(version, percent)
+        except LooplineError as error:
+            if self._endpoint.status() is None:
+                raise
+            raise CanaryFailedError(str(error)) from error
+
+    def _generation(self) -> int:
+        try:
+            return int((self._folder / "generation").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        yield file

@@ -1,0 +1,111 @@
+"""The endpoint of this machine as a target: fencing, locks and what becomes of a canary that does not come up."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from components.contract.errors import LooplineError
+from components.deployment import transitions
+from components.deployment.render import Standing
+from components.deployment.target import CanaryFailedError, StaleActionError
+from pipelines.laptop import local_target
+from pipelines.laptop.local_target import LocalTarget
+from tests.unit.deployment.released_endpoint import World
+
+
+class FakeEndpoint:
+    """An endpoint whose processes are a dict."""
+
+    def __init__(self, root):
+        self.place = SimpleNamespace(root=root, wanted=lambda: {"spec": None})
+        self.case = SimpleNamespace(spec=SimpleNamespace(name="flights"))
+        self.calls = []
+        self.versions = {"7": SimpleNamespace(problem="")}
+        self.runs = True
+        self.refuses = ""
+
+    def set_canary(self, version, percent):
+        if self.refuses:
+            raise LooplineError(self.refuses)
+        self.calls.append(("set", version, percent))
+        self.versions[str(version)] = SimpleNamespace(problem="")
+
+    def promote(self, version):
+        self.calls.append(("promote", version))
+
+    def remove_canary(self):
+        self.calls.append(("remove",))
+
+    def status(self):
+        return SimpleNamespace(versions=self.versions) if self.runs else None
+
+
+@pytest.fixture
+def endpoint(tmp_path):
+    return FakeEndpoint(tmp_path)
+
+
+@pytest.fixture
+def target(endpoint):
+    return LocalTarget(endpoint)
+
+
+@pytest.fixture
+def record(target):
+    made = World().releaser().begin("8")
+    target.store(made)
+    return made
+
+
+def test_actions_reach_the_endpoint(target, endpoint, record):
+    shift = transitions.next_action(record)
+    for kind in ("shift", "shift", "promote", "roll back"):
+        target.carry_out(shift.model_copy(update={"kind": kind}), record)
+    assert endpoint.calls == [("set", 8, 20), ("set", 8, 20), ("promote", 8), ("remove",)]
+    assert target.record() == record
+
+
+def test_a_stale_action_is_refused_also_after_a_restart(endpoint, target, record):
+    action = transitions.next_action(record)
+    target.carry_out(action.model_copy(update={"generation": 4}), record)
+    with pytest.raises(StaleActionError, match="and 4 was carried out"):
+        LocalTarget(endpoint).carry_out(action, record)
+    assert len(endpoint.calls) == 1
+
+
+def test_a_canary_that_does_not_come_up(target, endpoint, record):
+    endpoint.refuses = "version 8 is not ready"
+    with pytest.raises(CanaryFailedError, match="version 8 is not ready"):
+        target.carry_out(transitions.next_action(record), record)
+    endpoint.runs = False
+    with pytest.raises(LooplineError) as raised:
+        target.carry_out(transitions.next_action(record), record)
+    assert not isinstance(raised.value, CanaryFailedError), "an endpoint that does not run says nothing of the canary"
+
+
+def test_health_of_the_canary(target, endpoint, record, monkeypatch):
+    monkeypatch.setattr(local_target, "UNREADY_SECONDS", 0.01)
+    assert target.failure(record) == "it does not run"
+    target.carry_out(transitions.next_action(record), record)
+    assert target.failure(record) is None
+    endpoint.versions["8"].problem = "its transformer was ended by SIGKILL"
+    assert target.failure(record) == "its transformer was ended by SIGKILL"
+    endpoint.runs = False
+    with pytest.raises(LooplineError, match="start it with `loopline serve`, and release again to go on"):
+        target.failure(record)
+
+
+def test_one_process_releases(target, endpoint):
+    other = LocalTarget(endpoint)
+    with target.held(), pytest.raises(LooplineError, match="another process carries out a release"), other.held():
+        pass
+    with target.held():
+        pass
+
+
+def test_standing(target, endpoint, monkeypatch):
+    share = SimpleNamespace(version=8, percent=20)
+    monkeypatch.setattr(local_target.service, "shares", lambda _: (SimpleNamespace(version=7), share))
+    assert target.standing() == Standing("7", "8", 20)
+    monkeypatch.setattr(local_target.service, "shares", lambda _: (SimpleNamespace(version=7), None))
+    assert target.standing() == Standing("7")

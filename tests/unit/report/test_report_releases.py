@@ -1,0 +1,55 @@
+"""The section about releases, and the same in summary.json."""
+
+import json
+
+import pytest
+
+from pipelines.act import Act
+from pipelines.report import write_report
+from pipelines.report.releases import shown
+from tests.canary_traffic import BAD, CANARY, GOOD
+from tests.unit.deployment.released_endpoint import SPEC, World
+
+
+@pytest.fixture(scope="module")
+def acts():
+    """A release that was promoted, and one that was rolled back."""
+    made = []
+    for name, behaviour in (("newer data", GOOD), ("miscalibrated <b>", BAD["miscalibrated by 0.1"])):
+        releaser = World(canary=behaviour).releaser()
+        releaser.begin(CANARY)
+        made.append(Act(canary=name, record=releaser.carry_on()))
+    return made
+
+
+def test_summary_has_each_step_with_its_numbers(acts, tmp_path):
+    write_report(tmp_path, [], [], SPEC, 1.0, acts)
+    good, bad = json.loads((tmp_path / "summary.json").read_text())["releases"]
+    assert (good["outcome"], bad["outcome"]) == ("promoted", "rolled back")
+    assert [step["percent"] for step in good["steps"]] == [20, 50]
+    assert {step["outcome"] for step in good["steps"]} == {"advance"}
+    assert bad["steps"][-1]["outcome"] == "roll back"
+    assert bad["reason"] == bad["steps"][-1]["reason"]
+    assert {check["name"] for check in bad["steps"][-1]["checks"]} == {"errors", "latency", "scores", "quality"}
+    assert good["seconds"] > 0
+    assert good["steps"][0]["canary_requests"] >= 200
+
+
+def test_page_tells_both(acts, tmp_path):
+    page = write_report(tmp_path, [], [], SPEC, 1.0, acts).read_text()
+    assert 'id="releases"' in page
+    assert "✓ promoted" in page
+    assert "✕ rolled back" in page
+    assert "miscalibrated &lt;b&gt;" in page
+    assert page.count("Traffic of the canary over time") == 2
+
+
+def test_no_release_no_section(tmp_path):
+    page = write_report(tmp_path, [], [], SPEC, 1.0).read_text()
+    assert 'id="releases"' not in page
+    assert json.loads((tmp_path / "summary.json").read_text())["releases"] == []
+
+
+def test_the_plot_goes_up_to_all_or_down_to_nothing(acts):
+    heights = [str(shown(act).traffic).rpartition("L")[2].partition('"')[0].split(",")[1] for act in acts]
+    assert float(heights[0]) < float(heights[1]), "SVG counts from the top"
