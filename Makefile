@@ -112,6 +112,10 @@ test-spark: $(VENV)/ready ## batch inference on real Spark (installs it beside t
 	@test -d build/pyspark || $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --target build/pyspark pyspark
 	@$(BIN)/pytest tests/spark
 
+.PHONY: bench-serving
+bench-serving: setup-serving ## the endpoint against named peers, into bench.json; needs a champion (make run)
+	@$(BIN)/python -m tests.bench serving
+
 .PHONY: lock
 lock: ## renew constraints.txt from pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,0 +1,254 @@
+"""An endpoint from question to answer, beside what others would build, on the same machine in the same run.
+
+It needs a champion and Triton: run `make run` first, and `make setup-serving`. The transformer's prediction cache hits
+next to nothing here: a question comes again only after more others than it holds.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice, repeat
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.dataset
+
+from components.contract import usecase
+from components.contract.model import Model
+from pipelines.command import serving
+from pipelines.laptop.home import Home
+from pipelines.laptop.serving.endpoint import Endpoint
+from pipelines.laptop.serving.process import free_ports
+from pipelines.laptop.serving.replay import inputs, questions
+
+USECASE = "usecases.flights"
+CASE = usecase.load(USECASE)
+PREDICT = f"/v1/models/{CASE.spec.name}:predict"
+REQUESTS = {1: 1500, 16: 4000}
+PACE, PACED = 200.0, 3000
+SPLIT = 10_000
+REPLAYED = 36_000  # 30 minutes of 20 a second, asked at full speed
+Row = dict[str, Any]
+
+
+def measure() -> list[Row]:
+    """Latency and throughput with peers, split, and a long replay."""
+    with tempfile.TemporaryDirectory() as folder, _home(Path(folder)):
+        endpoint = serving.start(USECASE)
+        try:
+            rows = list(questions(CASE, *CASE.spec.replay.compare, inputs(_url(endpoint), CASE.spec.name)))
+            asked = cycle([json.dumps({"instances": [row]}) for row in rows])
+            print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, predictor {endpoint.status().predictor}")
+            found = [*_beside_peers(endpoint, asked), *_paced(endpoint, asked), *_replayed(endpoint, asked)]
+            return [*found, *_split(endpoint, asked)]
+        finally:
+            serving.stop(USECASE, serving.Console(file=sys.stderr))
+
+
+def _beside_peers(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
+    """One row a request, at 1 and 16 connections."""
+    status = endpoint.status()
+    [version] = status.versions
+    repository = endpoint.place.model(int(version))
+    triton = status.versions[version].ports
+    raw = repeat(_raw(Model.open(repository, verify=False)))
+    with ExitStack() as stack:
+        plain, stock = free_ports(2)
+        given = [USECASE, endpoint.home.features(CASE.spec.name), str(repository)]
+        stack.enter_context(_process("tests.bench.serving_peers.plain_fastapi", *given, str(plain), port=plain))
+        transformer = [*given, str(stock), str(triton["predictor_grpc"])]
+        stack.enter_context(_process("tests.bench.serving_peers.stock_transformer", *transformer, port=stock))
+        targets = {
+            "endpoint": (status.port, PREDICT, asked),
+            "stock KServe transformer and Triton": (stock, PREDICT, asked),
+            "plain FastAPI and ONNX Runtime": (plain, PREDICT, asked),
+            "raw Triton, features given": (triton["predictor"], f"/v2/models/{CASE.spec.name}/infer", raw),
+        }
+        times = {
+            (name, connections): _load(*target, requests=requests, connections=connections)
+            for connections, requests in REQUESTS.items()
+            for name, target in targets.items()
+        }
+    rows = []
+    for (name, connections), found in times.items():
+        print(f"  {connections:>2} connections, {name}: {found}")
+        if name == "endpoint":
+            continue
+        ours = times["endpoint", connections]
+        for figure, unit in (("p50_ms", "ms"), ("per_second", "1/s")):
+            rows.append(
+                {
+                    "name": f"serving {figure} at {connections} connections",
+                    "value": ours[figure],
+                    "unit": unit,
+                    "peer": f"{name}, {found[figure]:.4g} {unit}",
+                    "ratio": ours[figure] / found[figure],
+                }
+            )
+    return rows
+
+
+def _paced(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
+    found = _load(endpoint.status().port, PREDICT, asked, requests=PACED, connections=16, rate=PACE)
+    print(f"  paced at {PACE:.0f}/s: {found}")
+    return [
+        _alone(f"serving p99 at {PACE:.0f} requests/s", found["p99_ms"], "ms"),
+        _alone("of them failed", found["failed"], ""),
+    ]
+
+
+def _split(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
+    """The share that a canary really gets, and the time until a weight is in force."""
+    [stable] = endpoint.status().versions
+    other = "1" if stable != "1" else "2"
+    endpoint.set_canary(int(other), 0)
+    off, slowest, failed = 0.0, 0.0, 0
+    for weight in (5, 25, 50):
+        began = time.perf_counter()
+        endpoint.set_canary(int(other), weight)
+        slowest = max(slowest, time.perf_counter() - began)
+        before = endpoint.counters()[other]["requests"]
+        failed += _load(endpoint.status().port, PREDICT, asked, requests=SPLIT, connections=16)["failed"]
+        share = 100 * (endpoint.counters()[other]["requests"] - before) / SPLIT
+        print(f"  weight {weight}: {share:.2f} %")
+        off = max(off, abs(share - weight))
+    load = _Load(endpoint.status().port, asked)
+    endpoint.promote(int(other))
+    endpoint.set_canary(int(stable), 50)
+    endpoint.remove_canary()
+    failed += load.end()
+    return [
+        _alone(f"split off its weight over {SPLIT} requests", off, "points"),
+        _alone("weight change to effect", slowest, "s"),
+        _alone("failed requests during split, promotion and rollback", failed, ""),
+    ]
+
+
+def _replayed(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
+    """What half an hour brings, as fast as it can be asked: memory of each process, and rows of the log."""
+    status = endpoint.status()
+    [version] = status.versions
+    processes = {"envoy": status.envoy, "supervisor": status.supervisor, **status.versions[version].processes}
+    log = endpoint.place.prediction_log
+    before = pyarrow.dataset.dataset(log).count_rows()
+    _load(status.port, PREDICT, asked, requests=REPLAYED // 4, connections=16)
+    warm = {name: _memory(pid) for name, pid in processes.items()}
+    found = _load(status.port, PREDICT, asked, requests=REPLAYED - REPLAYED // 4, connections=16)
+    after = {name: _memory(pid) for name, pid in processes.items()}
+    print(f"  memory in MB, {warm} after a quarter, {after} at the end")
+    deadline = time.monotonic() + 30
+    while (rows := pyarrow.dataset.dataset(log).count_rows() - before) != REPLAYED and time.monotonic() < deadline:
+        time.sleep(0.5)
+    growth = max(after[name] / warm[name] - 1 for name in processes)
+    return [
+        _alone(f"replay of {REPLAYED} requests, growth of a process after a quarter", 100 * growth, "%"),
+        _alone("its answers that the prediction log lacks", REPLAYED - found["failed"] - rows, ""),
+    ]
+
+
+class _Load:
+    """Questions asked in the background until they are told to end."""
+
+    def __init__(self, port: int, asked: Iterator[str]) -> None:
+        self._files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in end
+        order = {"port": port, "path": PREDICT, "bodies": list(islice(asked, 3000))}
+        order |= {"requests": 3000, "connections": 4, "rate": 100}
+        self._files[0].write(json.dumps(order))
+        self._files[0].seek(0)
+        command = [sys.executable, "-m", "tests.bench.http_load"]
+        self._process = subprocess.Popen(command, stdin=self._files[0], stdout=self._files[1])
+
+    def end(self) -> int:
+        """How many failed."""
+        self._process.wait(300)
+        self._files[1].seek(0)
+        failed: int = json.load(self._files[1])["failed"]
+        for file in self._files:
+            file.close()
+        return failed
+
+
+def _load(port: int, path: str, bodies: Iterator[str], *, requests: int, **how: Any) -> dict[str, Any]:
+    chosen = list(islice(bodies, requests))
+    order = json.dumps({"port": port, "path": path, "bodies": chosen, "requests": requests, **how})
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.http_load"],
+        input=order,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _raw(model: Model) -> str:
+    """A question to the predictor itself."""
+    tensors = [
+        {"name": feature.name, "shape": [1, 1], "datatype": "BYTES", "data": ["UA"]}
+        if feature.kind == "category"
+        else {"name": feature.name, "shape": [1, 1], "datatype": "FP32", "data": [1.0]}
+        for feature in model.signature.inputs
+    ]
+    return json.dumps({"inputs": tensors})
+
+
+@contextmanager
+def _process(module: str, *arguments: str, port: int) -> Iterator[None]:
+    """A server, ready, until the block ends."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.DEVNULL, stderr=sys.stderr)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2).close()
+                break
+            assert process.poll() is None, module
+            assert time.monotonic() < deadline, module
+            time.sleep(0.2)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def _home(folder: Path) -> Iterator[None]:
+    """A copy of what serving needs of the home, so that an endpoint that runs is left alone."""
+    source = Home.find()
+    for part in ("registry", "features"):
+        shutil.copytree(source.root / part, folder / part, symlinks=True)
+    before = os.environ.get("LOOPLINE_HOME")
+    os.environ["LOOPLINE_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("LOOPLINE_HOME") if before is None else os.environ.update(LOOPLINE_HOME=before)
+
+
+def _memory(pid: int) -> float:
+    process = psutil.Process(pid)
+    return round(sum(p.memory_info().rss for p in [process, *process.children()] if _own(process, p)) / 1e6, 1)
+
+
+def _own(process: psutil.Process, other: psutil.Process) -> bool:
+    """A process and its workers, such as Triton's stubs; not the whole endpoint below its supervisor."""
+    return other == process or "tritonserver" in process.name()
+
+
+def _url(endpoint: Endpoint) -> str:
+    return f"http://127.0.0.1:{endpoint.status().port}"
+
+
+def _alone(name: str, value: float, unit: str) -> Row:
+    return {"name": name, "value": value, "unit": unit, "peer": "", "ratio": None}
