@@ -1,6 +1,6 @@
 """HTTP/1.1 to one address over connections that are kept: as little of it as calling a predictor takes.
 
-A general client costs more time than the predictor it calls: aiohttp a quarter of a millisecond of the processor for
+A general client costs more time than the predictor it calls: aiohttp a fifth of a millisecond of the processor for
 each request, this a sixth of that.
 """
 

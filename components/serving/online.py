@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -27,7 +28,10 @@ from components.serving.features import Held, Key, View
 # Keys per statement: below SQLite's limit on variables.
 BATCH = 1000
 # So long a reader waits for a writer of the SQLite file. The event loop waits with it, so it is short.
-LOCK_MILLISECONDS = 50
+LOCK_MILLISECONDS = 200
+
+# Entity keys that are kept as Feast writes them: few are asked for again and again, and making one takes its time.
+KEYS_KEPT = 10_000
 
 Raw = tuple[Any, Mapping[str, Value] | None]
 logger = logging.getLogger(__name__)
@@ -47,16 +51,6 @@ class Definition:
         columns = [column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
         types = tuple(column.dtype.to_value_type() for column in columns)
         return cls(view, tuple(str(column.name) for column in columns), types)
-
-    def proto(self, key: Key) -> EntityKey:
-        """A key as Feast writes it."""
-        if not key:
-            return EntityKey(join_keys=[DUMMY_ENTITY_ID], entity_values=[Value(string_val=DUMMY_ENTITY_VAL)])
-        values = [
-            Value(string_val=part) if type(part) is str else python_values_to_proto_values([part], kind)[0]
-            for part, kind in zip(key, self.types, strict=True)
-        ]
-        return EntityKey(join_keys=list(self.join_keys), entity_values=values)
 
 
 class Reader(Protocol):
@@ -106,7 +100,8 @@ class Online:
         asked = []
         for view, wanted in zip(views, keys, strict=True):
             definition = self.definitions[view.name]
-            asked.append((definition.view, list(view.features), [definition.proto(key) for key in wanted]))
+            protos = [_entity_key(definition.join_keys, definition.types, key) for key in wanted]
+            asked.append((definition.view, list(view.features), protos))
         found = await self._reader.read(asked)
         return [
             {key: held for key, raw in zip(wanted, raws, strict=True) if (held := _held(raw))}
@@ -119,22 +114,30 @@ class Online:
 
 
 class SqliteReader:
-    """The SQLite file of a laptop: a read takes less time than handing it to a thread."""
+    """The SQLite file of a laptop: a read takes less time than handing it to a thread.
+
+    All views are read in one transaction. It is what they are at one moment, and the file is locked once, not for each.
+    """
 
     def __init__(self, config: RepoConfig) -> None:
         self._config = config
         self._store = get_online_store_from_config(config.online_store)
-        self._store._get_conn(config).execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
+        self._connection = self._store._get_conn(config)
+        self._connection.execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
 
     async def read(self, asked: Sequence[tuple[FeatureView, list[str], list[EntityKey]]]) -> list[list[Raw]]:
         """See `Reader`."""
+        self._connection.execute("BEGIN")
+        try:
+            return [self._read(*of_view) for of_view in asked]
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def _read(self, view: FeatureView, features: list[str], keys: list[EntityKey]) -> list[Raw]:
         return [
-            [
-                raw
-                for start in range(0, len(keys), BATCH)
-                for raw in self._store.online_read(self._config, view, keys[start : start + BATCH], features)
-            ]
-            for view, features, keys in asked
+            raw
+            for start in range(0, len(keys), BATCH)
+            for raw in self._store.online_read(self._config, view, keys[start : start + BATCH], features)
         ]
 
 
@@ -165,6 +168,15 @@ class RedisReader:
             return raws
 
         return decode
+
+
+@lru_cache(maxsize=KEYS_KEPT)
+def _entity_key(join_keys: tuple[str, ...], types: tuple[Any, ...], key: Key) -> EntityKey:
+    """A key as Feast writes it."""
+    if not key:
+        return EntityKey(join_keys=[DUMMY_ENTITY_ID], entity_values=[Value(string_val=DUMMY_ENTITY_VAL)])
+    values = [python_values_to_proto_values([part], kind)[0] for part, kind in zip(key, types, strict=True)]
+    return EntityKey(join_keys=list(join_keys), entity_values=values)
 
 
 def _reader(config: RepoConfig) -> Reader:

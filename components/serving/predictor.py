@@ -105,8 +105,9 @@ class Predictor:
 def _encode(inputs: Mapping[str, tuple[str, Sequence[Any]]], output: str) -> tuple[bytes, int]:
     """The body of a request, and how many bytes of it are JSON: tensors of shape [rows, 1] as bytes behind it."""
     described, contents = [], []
+    numbers = iter(_numbers([values for datatype, values in inputs.values() if datatype != BYTES]))
     for name, (datatype, values) in inputs.items():
-        content = _bytes(datatype, values)
+        content = _strings(values) if datatype == BYTES else next(numbers)
         described.append(
             {
                 "name": name,
@@ -120,10 +121,13 @@ def _encode(inputs: Mapping[str, tuple[str, Sequence[Any]]], output: str) -> tup
     return b"".join([text, *contents]), len(text)
 
 
-def _bytes(datatype: str, values: Sequence[Any]) -> bytes:
-    if datatype == BYTES:
-        return to_bytes([MISSING_CATEGORY if value is None else value for value in values])
-    return np.array(values, np.float32).tobytes()  # None becomes NaN
+def _numbers(columns: Sequence[Sequence[Any]]) -> list[bytes]:
+    """Each column as bytes; converted together, since that costs little more than one."""
+    return [column.tobytes() for column in np.array(columns, np.float32)]  # None becomes NaN
+
+
+def _strings(values: Sequence[Any]) -> bytes:
+    return to_bytes([MISSING_CATEGORY if value is None else value for value in values])
 
 
 def _decode(response: Response, output: str, rows: int) -> list[float] | None:

@@ -13,9 +13,10 @@ import redis
 from service_process import Process, transformer
 from serving_case import FRESH, Served, expected, instance, write_store
 
+from components.contract import storage
 from components.contract.errors import LooplineError
 from components.contract.examples import Feature
-from components.contract.feature_store import settings
+from components.contract.feature_store import REGISTRY, settings
 from components.serving.online import Online
 from tests.object_store import free_port
 
@@ -70,6 +71,18 @@ def test_redis_holds_what_sqlite_holds_and_no_file_the_password(
     monkeypatch.delenv("LOOPLINE_ONLINE_STORE")
     assert from_redis == held(served.store)
     assert len(from_redis[0]) == 3
+
+
+def test_a_store_in_an_object_store_is_read(
+    served: Served, server: subprocess.Popen[bytes], bucket: str, tmp_path: Path
+) -> None:
+    store = write_store(served.package, tmp_path)
+    storage.put(store / REGISTRY, f"{bucket}/features/trams/{REGISTRY}")
+    online = Online("trams", f"{bucket}/features/trams")
+    found = asyncio.run(online.read(online.views(WANTED[:1]), [[("M1",)]]))
+    assert found[0]["M1",].values == {"delay": 4.0}
+    with pytest.raises(LooplineError, match="there is nothing at"):
+        Online("trams", f"{bucket}/features/others")
 
 
 def test_a_correction_of_the_same_moment_reaches_redis(
