@@ -32,7 +32,8 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the requests that Triton's scheduler brought together as one batch."""
-        tensors = [[_read(request, name) for name in self.inputs] for request in requests]
+        given = [{tensor.name(): tensor for tensor in request.inputs()} for request in requests]
+        tensors = [[_values(named[name]) for name in self.inputs] for named in given]
         rows = [len(columns[0]) for columns in tensors]
         feed = {name: np.concatenate(parts) for name, *parts in zip(self.inputs, *tensors, strict=True)}
         found = self.session.run(self.outputs, feed)
@@ -44,8 +45,8 @@ class TritonPythonModel:
         ]
 
 
-def _read(request: Any, name: str) -> np.ndarray:
-    values = pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+def _values(tensor: Any) -> np.ndarray:
+    values = tensor.as_numpy()
     if values.dtype != np.object_:
         return values
     texts = [value.decode(errors="replace") for value in values.reshape(-1)]
