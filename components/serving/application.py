@@ -3,7 +3,6 @@
 A plain ASGI application: KServe's own answers bad input with 500 and costs as much per request as all the rest here.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
@@ -12,20 +11,15 @@ from typing import Any
 import orjson
 
 from components.serving import openapi, v1, v2
+from components.serving.body import BINARY, JSON, JSON_LENGTH, Disconnected, Receive, expect_media_type, read_body
 from components.serving.handler import Handler
 from components.serving.metrics import Metrics
 from components.serving.question import Question
-from components.serving.refusal import AGAIN, RefusedError, too_large, unknown
+from components.serving.refusal import AGAIN, RefusedError, unknown
 
-JSON = "application/json"
-BINARY = "application/octet-stream"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
-JSON_LENGTH = "inference-header-content-length"
-# Between two pieces of a body.
-BODY_SECONDS = 10.0
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Content = tuple[bytes, dict[str, str]]
 Get = Callable[[], Awaitable[Content]]
@@ -64,7 +58,7 @@ class Application:
             status: int = HTTPStatus.OK
         except RefusedError as refusal:
             status, (body, more) = refusal.status, _refused(refusal)
-        except _Disconnected:
+        except Disconnected:
             return
         if self.draining:
             more["connection"] = "close"
@@ -81,8 +75,8 @@ class Application:
             try:
                 if method != "POST":
                     raise _not_allowed(method, "POST")
-                _expect_media_type(headers)
-                body = await self._body(headers, receive)
+                expect_media_type(headers)
+                body = await read_body(headers, receive, self._most_bytes)
             except RefusedError as refusal:
                 self._handler.refused(protocol, refusal, started)
                 raise
@@ -140,37 +134,6 @@ class Application:
             return content, {"content-type": JSON}
         return content, {"content-type": BINARY, JSON_LENGTH: str(json_length)}
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        """The body of a request.
-
-        Raises:
-            RefusedError: it is too large, or does not come.
-        """
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._most_bytes:
-            await self._skip(receive, int(length))
-            raise self._too_large()
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await _next(receive)
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._most_bytes:
-                raise self._too_large()
-            parts.append(part)
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def _skip(self, receive: Receive, length: int) -> None:
-        """Read on where the end is near, so that a client that only reads once it has sent hears why it was refused."""
-        if length <= 16 * self._most_bytes:
-            while (await _next(receive)).get("more_body", False):
-                pass
-
-    def _too_large(self) -> RefusedError:
-        return too_large(f"the body has more than {self._most_bytes:,} bytes; send the rows in parts")
-
     async def _show_metrics(self) -> Content:
         return self._metrics.text(), {"content-type": TEXT}
 
@@ -195,41 +158,6 @@ class Application:
         if path.startswith(("/v1/models/", "/v2/models/")):
             return unknown(f"there is nothing at {path[:80]}: served is the model '{name}', version {version}")
         return unknown(f"there is nothing at {path[:80]}; see /openapi.json")
-
-
-class _Disconnected(Exception):  # noqa: N818 - no error: the client hung up
-    """The client went away."""
-
-
-async def _next(receive: Receive) -> MutableMapping[str, Any]:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-    except TimeoutError:
-        status = HTTPStatus.REQUEST_TIMEOUT
-        raise RefusedError(status, "slow_body", f"nothing came of the body for {BODY_SECONDS:g} s") from None
-    if message["type"] == "http.disconnect":
-        raise _Disconnected
-    return message
-
-
-def _expect_media_type(headers: Mapping[str, str]) -> None:
-    """Take JSON, and bytes where the header says how much of it is JSON.
-
-    Raises:
-        RefusedError: the body says that it is something else.
-    """
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    taken = {"", JSON, BINARY} if JSON_LENGTH in headers else {"", JSON}
-    encoding = headers.get("content-encoding", "identity")
-    if media not in taken:
-        raise _unsupported(f"the body says it is {media[:60]}; send JSON with Content-Type: {JSON}")
-    if encoding.lower() != "identity":
-        raise _unsupported(f"the body is encoded as {encoding[:60]}; send it as it is")
-
-
-def _unsupported(message: str) -> RefusedError:
-    return RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media_type", message)
 
 
 def _not_allowed(method: str, allowed: str) -> RefusedError:

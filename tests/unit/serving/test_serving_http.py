@@ -13,7 +13,7 @@ from serving_case import INPUTS, NOON, Served, instance, tensors, write_package
 from components.contract import usecase
 from components.contract.examples import Feature
 from components.contract.prediction_log_files import schema
-from components.serving import application as http
+from components.serving import body
 from components.serving.application import Application
 from components.serving.cache import Cache
 from components.serving.features import Held, Key, View
@@ -213,7 +213,7 @@ def test_a_body_in_pieces_is_put_together_and_bounded(served: Served) -> None:
 
 
 def test_a_body_that_stops_coming_is_408(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(body, "SECONDS", 0.05)
 
     async def run() -> int:
         async def receive() -> Any:
