@@ -37,9 +37,8 @@ run: $(VENV)/ready ## replay the flights use case: train, validate, predict, ret
 $(VENV)-triton/ready: pipelines/laptop/serving/triton.txt $(VENV)/ready
 	@echo "setting up $(VENV)-triton (Triton's server, half a minute, once)"
 	@rm -rf $(VENV)-triton && mkdir $(VENV)-triton
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)-triton --no-deps --require-hashes --requirement $< \
-		|| echo "Triton could not be installed; KServe's ONNX server will take its place"
-	@touch $@
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)-triton --no-deps --require-hashes --requirement $< && touch $@ \
+		|| echo "Triton could not be installed; KServe's ONNX server takes its place"
 
 .PHONY: setup-serving
 setup-serving: $(VENV)-triton/ready ## create the environment of Triton's server (`make serve` does it by itself)
