@@ -75,6 +75,8 @@ class Releases:
         Raises:
             LooplineError: the endpoint cannot be served here.
         """
+        from components.registry.rollback import give_back
+
         kept = self._kept(champion, challenger)
         if kept.is_file():
             return _read(kept)
@@ -88,10 +90,12 @@ class Releases:
                 acts.append(self._act(stage, versions[1], challenger, f"version {versions[1]}, trained on newer data"))
                 if acts[0].record.outcome == "promoted":
                     stable, serving = versions[1], challenger
+                elif not _was_stopped(acts[0].record):
+                    give_back(self.case.spec.name, self.home.registry, versions[1], versions[0])
             bad = spoil(serving, self.case.spec.task, endpoint.place.model(SPOILED + stable))
             what = f"version {stable}, deliberately made worse: {WHAT[self.case.spec.task]}"
             acts.append(self._act(stage, SPOILED + stable, bad, what))
-        if not any(isinstance(event, Stopped) for act in acts for event in act.record.events):
+        if not any(_was_stopped(act.record) for act in acts):
             _write(kept, acts)
         return acts
 
@@ -162,6 +166,11 @@ class Releases:
             }
         )
         return self.home.root / "releases" / spec.name / f"{identity.removeprefix(digest.PREFIX)[:16]}.json"
+
+
+def _was_stopped(record: Record) -> bool:
+    """Whether it ended before anything was decided, for want of time or traffic."""
+    return any(isinstance(event, Stopped) for event in record.events)
 
 
 def _stop(releaser: RollOut, record: Record, reason: str) -> Record:

@@ -18,7 +18,7 @@ from components.deployment import endpoint_file, render
 from components.deployment.git_clone import Clone, run
 from components.deployment.record import Record
 from components.deployment.render import Standing
-from components.deployment.target import StaleActionError
+from components.deployment.target import expect_current, expect_next
 from components.deployment.transitions import Action
 
 RECORDS = "loopline-releases"  # the branch
@@ -73,13 +73,7 @@ class GitTarget:
         """Push the next generation of the record."""
 
         def change() -> dict[str, str]:
-            stored = self.record()
-            generation = stored.generation if stored else 0
-            if record.generation != generation + 1:
-                raise LooplineError(
-                    f"the release of {self._endpoint} was changed by another process (it is at generation "
-                    f"{generation}): read it again"
-                )
+            expect_next(record, self.record())
             return {self._record_file: record.model_dump_json(indent=1) + "\n"}
 
         last = record.events[-1].kind if record.events else "begun"
@@ -90,12 +84,7 @@ class GitTarget:
 
         def change() -> dict[str, str]:
             service = self._service()
-            seen = endpoint_file.generation_of(service)
-            if action.generation < seen:
-                raise StaleActionError(
-                    f"'{action.kind}' is of generation {action.generation} of the release of {self._endpoint}, and "
-                    f"{seen} was carried out: another process went on with it"
-                )
+            expect_current(action, self._endpoint, endpoint_file.generation_of(service))
             patch = endpoint_file.patch_of(render.carried_out(service, action, record), action.generation)
             former = (self._clone.path / self._file).read_text(encoding="utf-8")
             return {self._file.as_posix(): endpoint_file.text_of(patch, former)}

@@ -1,5 +1,6 @@
 """What carries a release out: an endpoint whose traffic can be moved, and the place of the release's record."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from components.contract.errors import LooplineError
@@ -22,6 +23,13 @@ class Target(Protocol):
     The record is stored only over the generation that it was made from, and an action is carried out only if none of a
     higher generation was: so two releases cannot interleave, and whoever slept through his lease changes nothing.
     """
+
+    def held(self) -> AbstractContextManager[None]:
+        """Release as the only process that does from here, as far as that can be said.
+
+        Raises:
+            LooplineError: another process does, or the endpoint is not in a state to be released at.
+        """
 
     def standing(self) -> Standing:
         """Which versions are wanted at the endpoint now, and how much the canary gets.
@@ -59,3 +67,35 @@ class Target(Protocol):
         Raises:
             LooplineError: the endpoint cannot be reached.
         """
+
+
+def expect_current(action: Action, endpoint: str, seen: int) -> None:
+    """Refuse an action that comes too late.
+
+    Args:
+        action: what is to be carried out.
+        endpoint: its name.
+        seen: the highest generation that was carried out there.
+
+    Raises:
+        StaleActionError: that is above the action's.
+    """
+    if action.generation < seen:
+        raise StaleActionError(
+            f"'{action.kind}' is of generation {action.generation} of the release of {endpoint}, and {seen} was "
+            "carried out: another process went on with it"
+        )
+
+
+def expect_next(record: Record, stored: Record | None) -> None:
+    """Refuse to store a record over another than the one that it was made from.
+
+    Raises:
+        LooplineError: the stored one is of another generation.
+    """
+    generation = stored.generation if stored else 0
+    if record.generation != generation + 1:
+        raise LooplineError(
+            f"the release of {record.endpoint} was changed by another process (it is at generation {generation}): read "
+            "it again"
+        )

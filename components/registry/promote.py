@@ -47,7 +47,7 @@ def promote(
     verdict = read(Verdict, verdict_path)
     with opened(registry) as client:
         found = versions.find(client, name, version)
-        admit(verdict, name, found)
+        _admit(verdict, name, found)
         ruling = ledger.decide(client, name, ledger.promotion(found.version, expected))
         standing = aliases.settle(client, name)
         if standing.champion == found.version:
@@ -65,7 +65,7 @@ def promote(
     return str(receipt["outcome"])
 
 
-def admit(verdict: Verdict, name: str, version: versions.Version) -> None:
+def _admit(verdict: Verdict, name: str, version: versions.Version) -> None:
     """Refuse a version without a passed verdict of its own.
 
     Raises:

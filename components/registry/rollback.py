@@ -40,3 +40,25 @@ def rollback(name: str, registry: str) -> ledger.Standing:
             "look at `loopline models` and decide again"
         )
     return standing
+
+
+def give_back(name: str, registry: str, version: int, stable: int) -> bool:
+    """Make the version champion again that a release went back to, unless the champion changed in the meantime.
+
+    Args:
+        name: name of the model.
+        registry: MLflow tracking URI.
+        version: that was released and rolled back.
+        stable: that serves now.
+
+    Returns:
+        whether anything changed.
+
+    Raises:
+        LooplineError: the registry cannot be used, or its champion changed at the same moment.
+    """
+    with opened(registry) as client:
+        if aliases.settle(client, name) != ledger.Standing(version, stable):
+            return False
+    rollback(name, registry)
+    return True

@@ -127,13 +127,24 @@ def serve(
 
 @app.command()
 def release(
-    version: Annotated[str, typer.Argument(help="Number or alias of the model.")],
+    version: Annotated[str, typer.Argument(help="Number of the champion, or champion.")],
     usecase: UseCaseOption = DEFAULT_USECASE,
+    target: Annotated[str, typer.Option(help="local, git or cluster.")] = "local",
+    clone: Annotated[Path, typer.Option(help="Target git: a clone of the repository with the overlays.")] = Path(),
+    overlay: Annotated[str, typer.Option(help="Target git: a folder in kustomize/overlays.")] = "prod",
+    cluster: ClusterOption = None,
 ) -> None:
-    """Release a version: more and more of the traffic, step by step, then all; or back. Killed, it goes on again."""
-    from pipelines.command.releasing import release_locally
+    """Give a version more and more of the traffic, then all, or roll it back. Killed, it goes on when called again."""
+    from pipelines.command import releasing
 
-    release_locally(usecase, version, console)
+    if target == "local":
+        releasing.release_locally(usecase, version, console)
+    elif target == "git":
+        releasing.release_in_git(usecase, version, clone, overlay, cluster, console)
+    elif target == "cluster":
+        releasing.release_on_cluster(usecase, version, cluster, console)
+    else:
+        raise LooplineError(f"there is no target '{target}'; there are local, git, cluster")
 
 
 @app.command()

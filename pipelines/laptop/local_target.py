@@ -18,7 +18,7 @@ from components.contract.errors import LooplineError
 from components.deployment.record import Record
 from components.deployment.record_file import RecordFile
 from components.deployment.render import Standing
-from components.deployment.target import CanaryFailedError, StaleActionError
+from components.deployment.target import CanaryFailedError, expect_current
 from components.deployment.transitions import Action
 from pipelines.laptop.serving import service
 from pipelines.laptop.serving.endpoint import Endpoint
@@ -72,12 +72,7 @@ class LocalTarget:
         """Set the weight in Envoy, promote, or remove the canary; requests under way are answered."""
         with _opened(self._folder / ".carrying-out") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            seen = self._generation()
-            if action.generation < seen:
-                raise StaleActionError(
-                    f"'{action.kind}' is of generation {action.generation} of the release of {record.endpoint}, and "
-                    f"{seen} was carried out: another process went on with it"
-                )
+            expect_current(action, record.endpoint, self._generation())
             atomic.write_text(self._folder / "generation", f"{action.generation}\n")
             if action.kind == "shift":
                 self._shift(int(record.canary), action.percent)

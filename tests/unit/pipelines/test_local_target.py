@@ -1,5 +1,10 @@
 """The endpoint of this machine as a target: fencing, locks and what becomes of a canary that does not come up."""
 
+import json
+import multiprocessing
+import os
+import signal
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -109,3 +114,75 @@ def test_standing(target, endpoint, monkeypatch):
     assert target.standing() == Standing("7", "8", 20)
     monkeypatch.setattr(local_target.service, "shares", lambda _: (SimpleNamespace(version=7), None))
     assert target.standing() == Standing("7")
+
+
+class KeptEndpoint(FakeEndpoint):
+    """An endpoint whose weights outlive the process that sets them, which may be killed before or after that."""
+
+    def __init__(self, root, dies_at=None):
+        super().__init__(root)
+        self.file, self.effects, self.dies_at = root / "weights.json", 0, dies_at
+
+    def keep(self, stable, canary, percent):
+        self.effects += 1
+        if self.dies_at == self.effects - 0.5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.file.write_text(json.dumps([stable, canary, percent]))
+        if self.dies_at == self.effects:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def kept(self):
+        return json.loads(self.file.read_text()) if self.file.exists() else ["7", None, 0]
+
+    def set_canary(self, version, percent):
+        self.keep("7", str(version), percent)
+
+    def promote(self, version):
+        self.keep(str(version), None, 0)
+
+    def remove_canary(self):
+        self.keep("7", None, 0)
+
+    def status(self):
+        return SimpleNamespace(versions={"7": SimpleNamespace(problem=""), "8": SimpleNamespace(problem="")})
+
+
+def release(root, dies_at):
+    """One process of a release, against files."""
+    endpoint = KeptEndpoint(root, dies_at)
+    local_target.service.shares = lambda _: _shares(endpoint)
+    target, world = LocalTarget(endpoint), World()
+    if last := target.record():
+        world.time = last.lease - transitions.LEASE + timedelta(minutes=1)
+
+    def sleep(seconds):
+        world.now_standing = target.standing()
+        world.sleep(seconds)
+
+    with target.held():
+        releaser = world.releaser(target=target, sleep=sleep)
+        releaser.begin("8")
+        releaser.carry_on()
+
+
+def _shares(endpoint):
+    stable, canary, percent = endpoint.kept()
+    return SimpleNamespace(version=stable), SimpleNamespace(version=canary, percent=percent) if canary else None
+
+
+@pytest.mark.parametrize("at", [0.5, 1, 1.5, 2, 2.5, 3])
+def test_killed_with_signal_9_another_process_goes_on(tmp_path, at):
+    processes = multiprocessing.get_context("fork")
+    first = processes.Process(target=release, args=(tmp_path, at))
+    first.start()
+    first.join(120)
+    assert first.exitcode == -signal.SIGKILL
+    second = processes.Process(target=release, args=(tmp_path, None))
+    second.start()
+    second.join(120)
+    assert second.exitcode == 0
+    endpoint = KeptEndpoint(tmp_path)
+    assert endpoint.kept() == ["8", None, 0]
+    record = LocalTarget(endpoint).record()
+    assert record.outcome == "promoted"
+    assert [event.kind for event in record.events] == ["shifted", "decided", "shifted", "decided", "ended"]

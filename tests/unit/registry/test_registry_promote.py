@@ -10,7 +10,7 @@ from components.registry.client import opened
 from components.registry.fetch import fetch_model, resolve
 from components.registry.models import history, models
 from components.registry.promote import promote
-from components.registry.rollback import rollback
+from components.registry.rollback import give_back, rollback
 
 USECASE, NAME = "usecases.flights", "flights"
 
@@ -148,6 +148,21 @@ def test_rollback_and_back_again(three):
         "rollback",
         "promotion",
     ]
+
+
+def test_a_release_that_was_rolled_back_gives_the_title_back_once(three):
+    three.promote(2, 1)
+    assert give_back(NAME, three.registry, version=2, stable=1)
+    assert standing(three) == (1, 2)
+    assert not give_back(NAME, three.registry, version=2, stable=1)
+    assert standing(three) == (1, 2)
+
+
+def test_a_release_gives_back_no_title_that_somebody_else_took_since(three):
+    three.promote(2, 1)
+    three.promote(3, 2)
+    assert not give_back(NAME, three.registry, version=2, stable=1)
+    assert standing(three) == (3, 2)
 
 
 def test_rollback_needs_something_to_go_back_to(empty, three):
