@@ -38,10 +38,7 @@ def serve(package: str, version: str, port: int, console: Console, *, use_triton
     """
     home, case = Home.find(), usecase.load(package)
     endpoint = Endpoint(home, case)
-    if endpoint.place.running():
-        raise LooplineError(
-            f"an endpoint of {case.spec.name} runs already; `loopline serve --status` shows it, `--stop` ends it"
-        )
+    _expect_none(endpoint)
     endpoint.prepare(_number(case, home, version))
     triton = Triton()
     missing = triton.missing() if use_triton else "asked to do without Triton"
@@ -58,6 +55,7 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
         LooplineError: it could not be started.
     """
     endpoint = Endpoint(Home.find(), usecase.load(package))
+    _expect_none(endpoint)
     command = [sys.executable, "-m", "pipelines.command.app", "serve", "--usecase", package, "--version", version]
     command += ["--port", str(port), *([] if use_triton else ["--no-triton"])]
     log = endpoint.place.logs / "supervisor.log"
@@ -163,6 +161,13 @@ def _calls(case: UseCase, port: int) -> list[str]:
         f"  curl {url}/v2/models/{name}",
         "Ctrl-C ends it, and so does `loopline serve --stop`",
     ]
+
+
+def _expect_none(endpoint: Endpoint) -> None:
+    if endpoint.place.running():
+        raise LooplineError(
+            f"an endpoint of {endpoint.case.spec.name} runs already; `loopline serve --status` shows it, `--stop` ends it"
+        )
 
 
 def _number(case: UseCase, home: Home, version: str) -> int:
