@@ -166,7 +166,8 @@ def _calls(case: UseCase, port: int) -> list[str]:
 def _expect_none(endpoint: Endpoint) -> None:
     if endpoint.place.running():
         raise LooplineError(
-            f"an endpoint of {endpoint.case.spec.name} runs already; `loopline serve --status` shows it, `--stop` ends it"
+            f"an endpoint of {endpoint.case.spec.name} runs already; "
+            "`loopline serve --status` shows it, `--stop` ends it"
         )
 
 

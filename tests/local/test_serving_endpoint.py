@@ -251,8 +251,8 @@ def test_without_triton_all_is_the_same_and_what_breaks_is_said(home, tmp_path, 
         running = other.status()
         [parts] = [v.processes for v in running.versions.values()]
         os.kill(parts["predictor"], signal.SIGKILL)
-        status, body = until(lambda: (found := call(f"{url(other)}/v2/health/ready"))[0] == 503 and found)
-        assert "no version of" in body["error"]
+        until(lambda: call(f"{url(other)}/v2/health/ready")[0] == 503)
+        until(lambda: "no version of" in call(f"{url(other)}/v2/health/ready")[1]["error"])
         problem = until(lambda: [v.problem for v in other.status().versions.values() if v.problem])
         assert "the predictor of version" in problem[0]
         assert "SIGKILL" in problem[0]
