@@ -49,6 +49,7 @@ class PredictionLog:
         self._seconds = seconds
         self._most = most
         self._rows: deque[Row] = deque()
+        self._taken: list[Row] = []  # by the thread, and not written yet
         self._closing = threading.Event()
         self._files = 0
         self.written = 0
@@ -59,11 +60,11 @@ class PredictionLog:
     @property
     def waiting(self) -> int:
         """Rows that wait for the thread."""
-        return len(self._rows)
+        return len(self._rows) + len(self._taken)
 
     def add(self, row: Row) -> None:
         """Take a row: values in the order of the schema."""
-        if len(self._rows) >= self._most:
+        if self.waiting >= self._most:
             self.dropped += 1
         else:
             self._rows.append(row)
@@ -72,7 +73,7 @@ class PredictionLog:
         """Write what waits, and end; what cannot be written within so many seconds is dropped and counted."""
         self._closing.set()
         self._thread.join(seconds)
-        if lost := len(self._rows):
+        if lost := self.waiting:
             self.dropped += lost
             logger.error("rows of the prediction log were lost at the end", extra={"rows": lost})
 
@@ -82,16 +83,16 @@ class PredictionLog:
         self._write_waiting()
 
     def _write_waiting(self) -> None:
-        rows = list(self._rows)
-        for day, of_day in groupby(rows, key=lambda row: row[self._time].date()):
+        for _ in range(len(self._rows)):  # one by one, since others add meanwhile
+            self._taken.append(self._rows.popleft())
+        for day, of_day in groupby(list(self._taken), key=lambda row: row[self._time].date()):
             part = list(of_day)
             try:
                 self._write(day, part)
             except Exception:  # whatever it is, the rows wait on and the thread lives
-                logger.exception("the prediction log cannot be written", extra={"waiting": len(self._rows)})
+                logger.exception("the prediction log cannot be written", extra={"waiting": self.waiting})
                 return
-            for _ in part:
-                self._rows.popleft()
+            del self._taken[: len(part)]
             self.written += len(part)
 
     def _write(self, day: date, rows: Sequence[Row]) -> None:
