@@ -39,6 +39,8 @@ PAUSE, SLICE_SECONDS, ACT_SECONDS = 0.5, 5.0, 300.0
 USUAL_REQUESTS = 400
 FEWEST_EVENTS = 2_000
 CONNECTIONS = 4
+END_SECONDS = 60.0
+MARK = "of-the-loop"  # in the place of an endpoint that the loop serves
 
 
 @dataclass(frozen=True)
@@ -139,21 +141,22 @@ class Releases:
         events = _events(self.case)
         if events < FEWEST_EVENTS:
             raise LooplineError(f"it has {events:,} events to ask about, and a release takes {FEWEST_EVENTS:,}")
+        ours = endpoint.place.root / MARK
+        if endpoint.place.running() and ours.exists():  # the loop that served it was killed
+            _end(endpoint)
         if endpoint.place.running():
             raise LooplineError(
                 f"an endpoint of {self.case.spec.name} is being served, and the loop needs one of its own"
             )
         _lay_down(champion, endpoint.place.model(version))
         self.announce(f"serve version {version}, and ask it about {self.case.spec.replay.compare[0]} and on")
-        serving.start(self.case.package, str(version))
+        atomic.write_text(ours, "")
         try:
+            serving.start(self.case.package, str(version))
             yield endpoint
         finally:
-            status = endpoint.status()
-            if status:
-                os.kill(status.supervisor, signal.SIGTERM)
-            while endpoint.place.running():
-                time.sleep(0.05)
+            _end(endpoint)
+            ours.unlink(missing_ok=True)
 
     def _kept(self, champion: Model, challenger: Model | None) -> Path:
         spec = self.case.spec
@@ -166,6 +169,21 @@ class Releases:
             }
         )
         return self.home.root / "releases" / spec.name / f"{identity.removeprefix(digest.PREFIX)[:16]}.json"
+
+
+def _end(endpoint: Endpoint) -> None:
+    """End the processes of an endpoint.
+
+    Raises:
+        LooplineError: they do not end.
+    """
+    if status := endpoint.status():
+        os.kill(status.supervisor, signal.SIGTERM)
+    end = time.monotonic() + END_SECONDS
+    while endpoint.place.running():
+        if time.monotonic() > end:
+            raise LooplineError(f"the endpoint in {endpoint.place.root} does not end; `loopline serve --stop` ends it")
+        time.sleep(0.05)
 
 
 def _was_stopped(record: Record) -> bool:
