@@ -81,7 +81,10 @@ class Releases:
 
         kept = self._kept(champion, challenger)
         if kept.is_file():
-            return _read(kept)
+            made = _read(kept)
+            for act in made:
+                self.announce(f"release: {act.canary}: {act.record.outcome} by an earlier loop")
+            return made
         acts: list[Act] = []
         with self._served(champion, versions[0]) as endpoint, _traffic(self.case, endpoint) as traffic:
             stage = _Stage(endpoint, self._releaser(endpoint), traffic)

@@ -74,7 +74,7 @@ def champion(tmp_path):
     return model(tmp_path / "champion", "regression")
 
 
-def test_a_release_that_was_made_is_not_made_again(acts, champion):
+def test_a_release_that_was_made_is_not_made_again(acts, champion, told):
     releaser = World().releaser()
     releaser.begin(CANARY)
     kept = Act(canary="kept", record=releaser.carry_on())
@@ -82,6 +82,7 @@ def test_a_release_that_was_made_is_not_made_again(acts, champion):
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps([kept.model_dump(mode="json")]))
     assert acts.hold(champion, None, (1, None)) == [kept]
+    assert told == ["release: kept: promoted by an earlier loop"]
 
 
 def test_another_model_or_policy_is_another_release(acts, champion, tmp_path):
