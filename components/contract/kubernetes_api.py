@@ -1,6 +1,7 @@
 """The Kubernetes API as a step uses it: a few calls of bounded time on objects of a kind, and refusals in words."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,15 +49,17 @@ class Access:
         """
         from kubernetes import client, config  # noqa: PLC0415 - takes a second to import
 
+        configuration = client.Configuration()
+        file = os.environ.get("KUBECONFIG")  # read now: the client's own default is what it was on import
         try:
-            config.load_config()
-            if NAMESPACE_OF_POD.is_file():
+            if not file and NAMESPACE_OF_POD.is_file():
+                config.load_incluster_config(configuration)
                 namespace = NAMESPACE_OF_POD.read_text(encoding="utf-8").strip()
             else:
-                namespace = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
+                config.load_kube_config(file, client_configuration=configuration)
+                namespace = config.list_kube_config_contexts(file)[1]["context"].get("namespace", "default")
         except config.ConfigException as error:
             raise LooplineError(alone) from error
-        configuration = client.Configuration.get_default_copy()
         configuration.retries = False  # who waits for a job tries again by itself
         return cls(client.ApiClient(configuration), namespace, role, absent)
 

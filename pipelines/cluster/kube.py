@@ -1,5 +1,6 @@
 """What a Kubernetes API tells about a namespace: read only, with bounded time, and honest about what it may not see."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -104,7 +105,7 @@ class Kube:
             configuration = client.Configuration()
             if not _first_that_works(
                 lambda: config.load_incluster_config(configuration),
-                lambda: config.load_kube_config(client_configuration=configuration),
+                lambda: config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration),
                 otherwise=config.ConfigException,
             ):
                 raise HiddenError("no Kubernetes API: this is no pod, and there is no usable kubeconfig")

@@ -25,17 +25,11 @@ from components.inference.spark_application import ARGUMENTS, failure_of, predic
 TEMPLATE = Path(__file__).parents[3] / "manifests" / "batch" / "spark-application.yaml"
 
 
-def use_kubeconfig(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client reads KUBECONFIG when it is imported, which may have been in another test."""
-    for module in ("kubernetes.config", "kubernetes.config.kube_config"):
-        monkeypatch.setattr(f"{module}.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-
-
 @pytest.fixture
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> Iterator[FakeSparkOperator]:
     """The Spark operator of a cluster with the template that is in Git."""
     fake = FakeSparkOperator(yaml.safe_load(TEMPLATE.read_text()))
-    use_kubeconfig(fake.kubeconfig(tmp_path / "kubeconfig"), monkeypatch)
+    monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "kubeconfig")))
     monkeypatch.setenv("LOOPLINE_BUCKET", bucket.removeprefix("s3://"))
     yield fake
     fake.close()
@@ -254,7 +248,7 @@ def test_without_a_cluster_it_says_so(
     step: Callable[..., Dataset], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOOPLINE_BUCKET", bucket.removeprefix("s3://"))
-    use_kubeconfig(tmp_path / "none", monkeypatch)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(LooplineError, match="this is no pod and has no kubeconfig; use engine local"):
         step()
 

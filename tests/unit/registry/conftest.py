@@ -10,6 +10,7 @@ import pytest
 
 from components.contract import mlflow_database as database
 from components.contract import model as model_artifact
+from components.contract.atomic import write_text
 from components.contract.evaluation import Curves, Evaluation, Verdict
 from components.contract.examples import Feature
 from components.contract.signature import Signature
@@ -66,8 +67,7 @@ class Home:
             scenarios=[],
         )
         folder = self.folder / f"evaluation-{seed}-{'-'.join(months)}"
-        folder.mkdir(exist_ok=True)
-        (folder / "evaluation.json").write_text(evaluation.model_dump_json())
+        write_text(folder / "evaluation.json", evaluation.model_dump_json())  # several processes may at once
         return folder
 
     def verdict(self, seed: int, *, passed: bool = True) -> Path:
