@@ -49,7 +49,11 @@ serve: setup-serving ## serve the champion: Envoy, transformer and Triton, until
 
 .PHONY: test
 test: $(VENV)/ready ## unit, golden, manifest and local-pipeline tests
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not serving"
+
+.PHONY: test-serving
+test-serving: setup-serving ## the endpoint's processes under load: clients, releases, what breaks
+	@$(BIN)/pytest -m serving
 
 .PHONY: lint
 lint: $(VENV)/ready ## ruff, mypy strict, import-linter

