@@ -116,9 +116,6 @@ def test_the_images_block_reaches_every_image_of_ours(overlay: Callable[[str], O
     assert used == set(places)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="prod is pinned at a release: loopline push, loopline pin prod --registry; then this mark goes"
-)
 def test_prod_runs_images_by_digest(overlay: Callable[[str], Objects]) -> None:
     images = {c["image"] for item in overlay("prod") for pod in pods_of(item) for c in containers(pod) if "image" in c}
     assert {image for image in images if "@sha256:" not in image} == set()
