@@ -12,6 +12,7 @@ from components.contract.spec import ModelSpec
 
 # The outermost quantiles of the encoding: values beyond them are as good as at them.
 EXTREMES = (0.001, 0.999)
+NARROWEST = torch.finfo(torch.float32).tiny
 
 
 class PiecewiseLinear(nn.Module):
@@ -52,7 +53,9 @@ class PiecewiseLinear(nn.Module):
             self.low[feature], self.high[feature] = edges[0], edges[-1]
             pieces = len(edges) - 1
             self.start[feature, :pieces] = edges[:-1]
-            self.slope[feature, :pieces] = 1 / edges.diff()
+            width = edges.diff()
+            # The reciprocal of a denormal width is infinite; a bin so narrow tells nothing apart.
+            self.slope[feature, :pieces] = torch.where(width >= NARROWEST, 1 / width, 0.0)
         self.centre.copy_(torch.nanmean(self._pieces(numbers), dim=0).nan_to_num())
 
     def forward(self, numbers: Tensor) -> Tensor:
