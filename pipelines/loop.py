@@ -33,6 +33,7 @@ class Loop:
         engine: runs the pipelines.
         case: the use case.
         announce: called with a sentence before each run.
+        release: whether canaries are released at the end.
         runs: the runs so far, also those of a replay that stopped.
         acts: the releases so far.
     """
@@ -40,12 +41,13 @@ class Loop:
     engine: Engine
     case: UseCase
     announce: Callable[[str], None]
+    release: bool = False
     runs: list[Run] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     _reader: ProcessPoolExecutor | None = None
 
     def replay(self) -> None:
-        """Train, validate, predict a batch, materialise, retrain, release.
+        """Train, validate, predict a batch, materialise, retrain and, if asked to, release.
 
         Raises:
             LooplineError: a run failed, or the first model did not pass its gates; `runs` tells how far it came.
@@ -72,7 +74,8 @@ class Loop:
             f"challenge version {version}, compare on {_span(replay.compare)}",
             champion=version,
         )
-        self._release(int(version))
+        if self.release:
+            self._release(int(version))
 
     def _release(self, champion: int) -> None:
         """Release the challenger, if it was better, and a deliberately bad one; say so where that cannot be done."""

@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from components.contract.spec import ModelSpec
 from components.training.columns import TrainingRows
-from components.training.trainer import Build, Trainer, loss_of, prior
+from components.training.trainer import Build, Trainer, loss_of
 from components.training.world import World
 
 
@@ -36,11 +36,10 @@ STRETCHES = 100
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, the factor and the shift that calibrate its raw output, and what its training found."""
+    """A trained network, the factor that calibrates its raw output, and what its training found."""
 
     network: nn.Module
     scale: float
-    shift: float
     epochs: int
     held_out_loss: list[float]
 
@@ -50,10 +49,9 @@ def fit(
 ) -> Fitted:
     """Train on all rows, for as many epochs as rows held out at first say is best.
 
-    The held-out rows also calibrate a classification, by the slope of Platt scaling, which stretches the odds about
-    those of the mean label, so that the usual answer stays where it is. They are whole stretches of time all over the
-    window: single rows would share their hour with rows that are trained on, and the newest rows alone would say more
-    about a changed rate than about too much training.
+    The held-out rows also calibrate a classification, by the slope of Platt scaling. They are whole stretches of
+    time all over the window: single rows would share their hour with rows that are trained on, and the newest rows
+    alone would say more about a changed rate than about too much training.
 
     The labels are 0/1 for classification, standardised for regression.
 
@@ -80,8 +78,7 @@ def fit(
         final.run_epoch()
         report(replace(found, final_epochs=epoch, trainer=final.state()))
     scale = _confidence(found.answers, unseen.labels) if task == "binary_classification" else 1.0
-    usual = float(prior(rows.labels, task))
-    return Fitted(final.averaged.eval(), scale, usual * (1 - scale), epochs, list(found.losses))
+    return Fitted(final.averaged.eval(), scale, epochs, list(found.losses))
 
 
 def _search(

@@ -75,7 +75,7 @@ def train(
         )
     figures = {"rows": float(len(rows)), "epochs": float(fitted.epochs), "held_out_loss": min(fitted.held_out_loss)}
     if world.leads:
-        predictor = Predictor(fitted.network.cpu(), case.spec.task, fitted.scale * scale, fitted.shift * scale + mean)
+        predictor = Predictor(fitted.network.cpu(), case.spec.task, fitted.scale * scale, mean)
         facts = {**_lineage(package, dataset), "rows": len(rows), "epochs": fitted.epochs}
         run = track(tracking, case.spec, facts, fitted.held_out_loss, figures) if tracking else ""
         provenance = {"tracking_run": run, "code": os.environ.get("LOOPLINE_REVISION", "")}

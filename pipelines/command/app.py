@@ -24,12 +24,14 @@ ClusterOption = Annotated[
 
 @app.command()
 def loop(
-    usecase: UseCaseOption = DEFAULT_USECASE, fresh: Annotated[bool, typer.Option(help="Reuse nothing.")] = False
+    usecase: UseCaseOption = DEFAULT_USECASE,
+    fresh: Annotated[bool, typer.Option(help="Reuse nothing.")] = False,
+    release: Annotated[bool, typer.Option(help="End with canaries released under replayed traffic.")] = False,
 ) -> None:
     """Replay the use case: train, validate, predict, materialise, retrain; then write the report."""
     from pipelines.command.replaying import replay
 
-    replay(usecase, console, reuse=not fresh)
+    replay(usecase, console, reuse=not fresh, release=release)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from pipelines.report import write_report
 from pipelines.report.tables import models_table, steps_table
 
 
-def replay(package: str, console: Console, *, reuse: bool) -> None:
+def replay(package: str, console: Console, *, reuse: bool, release: bool) -> None:
     """Replay a use case, print the tables, write the report.
 
     Raises:
@@ -27,6 +27,7 @@ def replay(package: str, console: Console, *, reuse: bool) -> None:
         Engine(home, ConsoleWatcher(console), reuse=reuse),
         case,
         lambda sentence: console.print(f"[bold]{sentence}[/]", highlight=False),
+        release,
     )
     problem: LooplineError | None = None
     try:

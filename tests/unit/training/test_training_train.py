@@ -92,21 +92,6 @@ def test_calibration_undoes_overconfidence_and_leaves_the_rate():
     assert _confidence(odds * 3 + 1, labels) == pytest.approx(1 / 3, rel=0.05)
 
 
-def test_calibration_leaves_the_usual_answer_where_it_is(make_usecase, write_examples, tmp_path, monkeypatch):
-    """Stretching odds away from zero instead would make rare labels rarer still."""
-    monkeypatch.setattr("components.training.fit._confidence", lambda raw, labels: 3.0)
-    rows = make_rows()
-    label = (make_rows(seed=5)["label"].to_numpy() > 0) & (np.arange(1200) % 4 == 0)
-    rows = rows.set_column(rows.schema.get_field_index("label"), "label", pa.array(label.astype(float)))
-    name, learned = make_usecase(), write_examples(rows)
-    train(name, learned, tmp_path / "weights", "")
-    predictor = load(tmp_path / "weights", usecase.load(name)).predictor
-    usual = float(np.log(label.mean() / (1 - label.mean())))
-    assert usual < -1.5
-    assert predictor.scale == 3
-    assert predictor.scale * usual + predictor.shift == pytest.approx(usual)
-
-
 def test_few_rows_are_taken_in_small_steps():
     assert batch_size(100_000, 1024) == 1024
     assert batch_size(6_400, 1024) == 100
