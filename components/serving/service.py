@@ -23,7 +23,7 @@ import uvloop
 from components.contract import prediction_log_files, usecase
 from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
-from components.serving import structured_log
+from components.serving import imports, structured_log
 from components.serving.application import Application
 from components.serving.arguments import parse
 from components.serving.cache import Cache
@@ -52,7 +52,7 @@ class HttpServer(uvicorn.Server):
 def main() -> None:
     """Serve until SIGTERM; exit non-zero with one sentence if it cannot be done."""
     structured_log.configure()
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type] # Feast would import it, for nothing that is used here
+    imports.lighten()
     try:
         uvloop.run(serve(parse()))
     except LooplineError as error:
