@@ -22,12 +22,12 @@ from components.contract.errors import LooplineError
 from components.contract.model import Model
 from components.contract.usecase import UseCase
 from components.deployment import transitions
+from components.deployment.local_target import LocalTarget
 from components.deployment.observed import Observed
 from components.deployment.record import Record, Stopped
 from components.deployment.roll_out import USUAL, RollOut
 from pipelines.act import Act
 from pipelines.laptop.home import Home
-from pipelines.laptop.local_target import LocalTarget
 from pipelines.laptop.serving.endpoint import Endpoint
 from pipelines.laptop.serving.replay import Question, inputs, questions, replay
 from pipelines.laptop.spoiled import SPOILED, WHAT, spoil

@@ -33,7 +33,7 @@ def release_locally(package: str, version: str, console: Console) -> None:
     Raises:
         LooplineError: it cannot begin, is another's, or the version was rolled back.
     """
-    from pipelines.laptop.local_target import LocalTarget
+    from components.deployment.local_target import LocalTarget
     from pipelines.laptop.serving.endpoint import Endpoint
 
     home, case = Home.find(), usecase.load(package)

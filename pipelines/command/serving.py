@@ -13,9 +13,9 @@ from rich.markup import escape
 from components.contract import usecase
 from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
+from components.deployment.endpoint_place import Status
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving.endpoint import Endpoint
-from pipelines.laptop.serving.place import Status
 from pipelines.laptop.serving.replay import inputs, questions
 from pipelines.laptop.serving.supervisor import Supervisor
 from pipelines.laptop.serving.triton_server import Triton

@@ -22,6 +22,7 @@ class Home:
         registry/             MLflow: experiments and model versions
         features/<use case>/  Feast: registry and online store
         predictions/<use case>/current   published batch predictions
+        serving/<use case>/   the endpoint that `loopline serve` runs
         report/               index.html and summary.json of the last loop
     """
 
@@ -78,6 +79,10 @@ class Home:
     def predictions(self, usecase: str) -> str:
         """Where a use case's batch predictions are published."""
         return str(self.root / "predictions" / usecase)
+
+    def serving(self, usecase: str) -> Path:
+        """Where a use case's endpoint keeps its state."""
+        return self.root / "serving" / usecase
 
 
 def local_folder(location: str) -> Path | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.contract.usecase import UseCase
+from components.deployment.endpoint_place import Place
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving import service
-from pipelines.laptop.serving.place import Place
 from pipelines.laptop.serving.process import LOOPBACK, Process, free_ports
 from pipelines.laptop.serving.triton_server import Triton
 
@@ -45,7 +45,7 @@ class Pod:
             triton: the server to serve it with; KServe's ONNX server if None.
         """
         ports = Ports(*free_ports(5))
-        place = Place.of(home, case.spec.name)
+        place = Place(home.serving(case.spec.name))
         log = place.logs / f"v{share.version}"
         commands = _commands(share, case, home, triton, ports)
         started = [
@@ -92,7 +92,7 @@ def _commands(
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Command and environment by part, from the containers of the pod."""
     transformer, predictor = service.containers("loopline-triton" if triton else "loopline-onnx")
-    place = Place.of(home, case.spec.name)
+    place = Place(home.serving(case.spec.name))
     python = [sys.executable, *transformer["command"][1:]]
     path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
     asked = {

@@ -1,14 +1,13 @@
 """The endpoint's own files: the InferenceService and the ServingRuntimes that a cluster gets, read and filled in."""
 
-import copy
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from components.contract.errors import LooplineError
+from components.deployment.local_service import Share, with_shares
 from pipelines.compiler import PROJECT
 
 SERVICE = PROJECT / "manifests" / "serving" / "inference-service.yaml"
@@ -16,24 +15,8 @@ RUNTIMES = {
     "loopline-onnx": PROJECT / "manifests" / "serving" / "serving-runtime.yaml",
     "loopline-triton": PROJECT / "kustomize" / "components" / "gpu-serving" / "serving-runtime.yaml",
 }
-VERSION_LABEL = "loopline.dev/model-version"
 
 Manifest = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Share:
-    """A version of an endpoint.
-
-    Attributes:
-        version: of the model, in the registry.
-        repository: its model repository.
-        percent: of the requests.
-    """
-
-    version: int
-    repository: Path
-    percent: int
 
 
 def inference_service(name: str, stable: Share, canary: Share | None = None) -> Manifest:
@@ -46,19 +29,7 @@ def inference_service(name: str, stable: Share, canary: Share | None = None) -> 
     """
     service = read(SERVICE)
     service["metadata"]["name"] = name
-    base = service["spec"]["predictor"]
-    service["spec"]["predictor"] = _predictor(base, stable)
-    if canary:
-        alone = {key: value for key, value in base.items() if key != "maxReplicas"}  # KServe takes none on a canary
-        service["spec"]["canary"] = [{"trafficPercent": canary.percent, "predictor": _predictor(alone, canary)}]
-    return service
-
-
-def shares(service: Manifest) -> tuple[Share, Share | None]:
-    """The stable version and the canary of an InferenceService."""
-    canaries = service["spec"].get("canary") or []
-    canary = _share(canaries[0]["predictor"], canaries[0]["trafficPercent"]) if canaries else None
-    return _share(service["spec"]["predictor"], 100 - (canary.percent if canary else 0)), canary
+    return with_shares(service, stable, canary)
 
 
 def containers(runtime: str) -> tuple[Manifest, Manifest]:
@@ -107,16 +78,3 @@ def read(file: Path) -> Manifest:
     except (OSError, yaml.YAMLError) as error:
         raise LooplineError(f"{file} cannot be read: {error}") from error
     return manifest
-
-
-def _predictor(base: Manifest, share: Share) -> Manifest:
-    predictor = copy.deepcopy(base)
-    predictor["name"] = f"v{share.version}"
-    predictor["labels"][VERSION_LABEL] = str(share.version)
-    predictor["model"]["storageUri"] = share.repository.as_uri()
-    return predictor
-
-
-def _share(predictor: Manifest, percent: int) -> Share:
-    repository = Path(predictor["model"]["storageUri"].removeprefix("file://"))
-    return Share(int(predictor["labels"][VERSION_LABEL]), repository, percent)

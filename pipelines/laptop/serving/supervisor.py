@@ -15,9 +15,9 @@ from pathlib import Path
 from components.contract import digest
 from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
+from components.deployment.endpoint_place import Place, Status, VersionStatus
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving import envoy, service
-from pipelines.laptop.serving.place import Place, Status, VersionStatus
 from pipelines.laptop.serving.pod import Pod
 from pipelines.laptop.serving.process import LOOPBACK, Process, free_ports, is_free
 from pipelines.laptop.serving.triton_server import Triton
@@ -78,7 +78,7 @@ class Supervisor:
         Raises:
             LooplineError: it runs already, its port is taken, or Envoy does not start.
         """
-        self._place = Place.of(self.home, self.case.spec.name)
+        self._place = Place(self.home.serving(self.case.spec.name))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "_stop", True))
         with self._place.held():

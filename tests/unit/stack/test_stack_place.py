@@ -7,9 +7,9 @@ import pytest
 
 from components.contract import usecase
 from components.contract.errors import LooplineError
+from components.deployment.endpoint_place import Place, Status, VersionStatus
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving.endpoint import Endpoint
-from pipelines.laptop.serving.place import Place, Status, VersionStatus
 
 
 def status(**versions: VersionStatus) -> Status:

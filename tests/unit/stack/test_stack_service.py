@@ -8,10 +8,11 @@ import yaml
 
 from components.contract.errors import LooplineError
 from components.contract.signature import Signature
+from components.deployment.local_service import Share, shares
+from components.deployment.render import VERSION
 from components.training import triton
 from pipelines.compiler import PROJECT
 from pipelines.laptop.serving import service
-from pipelines.laptop.serving.service import Share
 
 STABLE = Share(3, Path("/models/v3/repository"), 75)
 CANARY = Share(4, Path("/models/v4/repository"), 25)
@@ -21,7 +22,7 @@ CANARY = Share(4, Path("/models/v4/repository"), 25)
 def test_what_is_wanted_is_read_back(canary: Share | None) -> None:
     stable = STABLE if canary else Share(3, STABLE.repository, 100)
     made = yaml.safe_load(yaml.safe_dump(service.inference_service("flights", stable, canary)))
-    assert service.shares(made) == (stable, canary)
+    assert shares(made) == (stable, canary)
 
 
 def test_a_canary_is_the_stable_predictor_but_for_what_a_release_changes() -> None:
@@ -29,7 +30,7 @@ def test_a_canary_is_the_stable_predictor_but_for_what_a_release_changes() -> No
     [canary] = made["canary"]
     stable, tried = made["predictor"], canary["predictor"]
     assert canary["trafficPercent"] == 25
-    assert (tried["name"], tried["labels"][service.VERSION_LABEL]) == ("v4", "4")
+    assert (tried["name"], tried["labels"][VERSION]) == ("v4", "4")
     assert tried["model"]["storageUri"] == "file:///models/v4/repository"
     same = {"name", "labels", "model", "maxReplicas"}
     assert {key: value for key, value in tried.items() if key not in same} == {

@@ -15,13 +15,13 @@ from typing import IO
 
 from components.contract import atomic
 from components.contract.errors import LooplineError
+from components.deployment import local_service
+from components.deployment.local_endpoint import LocalEndpoint
 from components.deployment.record import Record
 from components.deployment.record_file import RecordFile
 from components.deployment.render import Standing
 from components.deployment.target import CanaryFailedError, expect_current
 from components.deployment.transitions import Action
-from pipelines.laptop.serving import service
-from pipelines.laptop.serving.endpoint import Endpoint
 
 FOLDER = "release"
 UNREADY_SECONDS = 5.0
@@ -34,7 +34,7 @@ class LocalTarget:
         endpoint: the endpoint.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: LocalEndpoint) -> None:
         self._endpoint = endpoint
         self._folder = endpoint.place.root / FOLDER
         self._file = RecordFile(self._folder)
@@ -51,13 +51,13 @@ class LocalTarget:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise LooplineError(
-                    f"another process carries out a release of {self._endpoint.case.spec.name} here: let it end"
+                    f"another process carries out a release of {self._endpoint.name} here: let it end"
                 ) from error
             yield
 
     def standing(self) -> Standing:
         """Which versions are wanted."""
-        stable, canary = service.shares(self._endpoint.place.wanted())
+        stable, canary = local_service.shares(self._endpoint.place.wanted())
         return Standing(str(stable.version), str(canary.version) if canary else None, canary.percent if canary else 0)
 
     def record(self) -> Record | None:

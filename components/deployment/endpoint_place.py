@@ -1,6 +1,6 @@
-"""Where the endpoint of a use case keeps its state, and who runs it.
+"""Where the endpoint of a use case on this machine keeps its state, and who runs it.
 
-Layout, below ``serving/<use case>/`` in the home::
+Layout of its folder::
 
     inference-service.yaml   what is wanted: versions and weights
     status.json              what is: ports, readiness, problems; written by the one process that runs the endpoint
@@ -24,7 +24,6 @@ import yaml
 
 from components.contract import atomic, digest
 from components.contract.errors import LooplineError
-from pipelines.laptop.home import Home
 
 ATTEMPTS = 20
 
@@ -84,11 +83,6 @@ class Place:
     """The folder of one use case's endpoint."""
 
     root: Path
-
-    @classmethod
-    def of(cls, home: Home, name: str) -> "Place":
-        """The place of a use case."""
-        return cls(home.root / "serving" / name)
 
     @property
     def envoy(self) -> Path:

@@ -10,11 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from components.contract.errors import LooplineError
-from components.deployment import transitions
+from components.deployment import local_target, transitions
+from components.deployment.local_target import LocalTarget
 from components.deployment.render import Standing
 from components.deployment.target import CanaryFailedError, StaleActionError
-from pipelines.laptop import local_target
-from pipelines.laptop.local_target import LocalTarget
 from tests.unit.deployment.released_endpoint import World
 
 
@@ -23,7 +22,7 @@ class FakeEndpoint:
 
     def __init__(self, root):
         self.place = SimpleNamespace(root=root, wanted=lambda: {"spec": None})
-        self.case = SimpleNamespace(spec=SimpleNamespace(name="flights"))
+        self.name = "flights"
         self.calls = []
         self.versions = {"7": SimpleNamespace(problem="")}
         self.runs = True
@@ -110,9 +109,9 @@ def test_one_process_releases(target, endpoint):
 
 def test_standing(target, endpoint, monkeypatch):
     share = SimpleNamespace(version=8, percent=20)
-    monkeypatch.setattr(local_target.service, "shares", lambda _: (SimpleNamespace(version=7), share))
+    monkeypatch.setattr(local_target.local_service, "shares", lambda _: (SimpleNamespace(version=7), share))
     assert target.standing() == Standing("7", "8", 20)
-    monkeypatch.setattr(local_target.service, "shares", lambda _: (SimpleNamespace(version=7), None))
+    monkeypatch.setattr(local_target.local_service, "shares", lambda _: (SimpleNamespace(version=7), None))
     assert target.standing() == Standing("7")
 
 
@@ -150,7 +149,7 @@ class KeptEndpoint(FakeEndpoint):
 def release(root, dies_at):
     """One process of a release, against files."""
     endpoint = KeptEndpoint(root, dies_at)
-    local_target.service.shares = lambda _: _shares(endpoint)
+    local_target.local_service.shares = lambda _: _shares(endpoint)
     target, world = LocalTarget(endpoint), World()
     if last := target.record():
         world.time = last.lease - transitions.LEASE + timedelta(minutes=1)
