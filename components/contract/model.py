@@ -19,7 +19,7 @@ from components.contract.dataset import read_manifest
 from components.contract.errors import CorruptArtifactError
 from components.contract.signature import Signature
 
-FORMAT = "loopline.model/1"
+FORMAT = "loopline.model/2"
 MANIFEST = "model.json"
 
 

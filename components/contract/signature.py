@@ -2,6 +2,9 @@
 
 The graph itself does all preprocessing (missing values, unseen categories, scaling). What is left is the change of
 container from Arrow to numpy, and that is here, once, for training, validation, batch and serving alike.
+
+Features of a kind stand side by side in one tensor: a server's work for a request grows with the number of tensors,
+not with their width.
 """
 
 from collections.abc import Sequence
@@ -17,14 +20,18 @@ from components.contract.examples import Feature
 
 # What a missing category is called in the tensor; the graph gives it the id of an unseen one.
 MISSING_CATEGORY = ""
+# The tensor that features of a kind stand in.
+TENSORS = {"number": "numbers", "category": "categories"}
+# Under this name a server tells which features stand in which tensor, as JSON: {"numbers": [name, ...], ...}.
+COLUMNS = "columns"
 
 
 @dataclass(frozen=True)
 class Signature:
     """Inputs in order and the name of the output: ``probability`` (classification) or ``prediction`` (regression).
 
-    Every input is a tensor of shape [rows, 1]: float32 for a number, string for a category. The output is
-    float32 [rows, 1].
+    The tensors are ``numbers``, float32 [rows, F], and ``categories``, string [rows, C], with a column for each input
+    of that kind, in their order; one that would have no column does not exist. The output is float32 [rows, 1].
     """
 
     inputs: tuple[Feature, ...]
@@ -49,28 +56,38 @@ class Signature:
         """Names of the inputs in order."""
         return [feature.name for feature in self.inputs]
 
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """Which inputs stand in which tensor."""
+        by_kind = {kind: [feature.name for feature in self.inputs if feature.kind == kind] for kind in TENSORS}
+        return {TENSORS[kind]: names for kind, names in by_kind.items() if names}
+
     def tensors(self, rows: pa.Table | pa.RecordBatch) -> dict[str, npt.NDArray[Any]]:
         """The input tensors for some rows; missing numbers become NaN, missing categories the empty string.
 
         Raises:
             LooplineError: a feature is absent, or of a type that cannot be read as its kind.
         """
-        return {feature.name: _tensor(rows, feature) for feature in self.inputs}
+        kinds = {feature.name: feature.kind for feature in self.inputs}
+        tensors: dict[str, npt.NDArray[Any]] = {}
+        for tensor, names in self.columns.items():
+            number = tensor == TENSORS["number"]
+            filled = tensors[tensor] = np.empty((rows.num_rows, len(names)), np.float32 if number else object)
+            for column, name in enumerate(names):
+                filled[:, column] = _column(rows, name, kinds[name])
+        return tensors
 
 
-def _tensor(rows: pa.Table | pa.RecordBatch, feature: Feature) -> npt.NDArray[Any]:
-    if feature.name not in rows.schema.names:
+def _column(rows: pa.Table | pa.RecordBatch, name: str, kind: str) -> npt.NDArray[Any]:
+    if name not in rows.schema.names:
         raise LooplineError(
-            f"the rows have no column '{feature.name}', which the model takes; they have {', '.join(rows.schema.names)}"
+            f"the rows have no column '{name}', which the model takes; they have {', '.join(rows.schema.names)}"
         )
-    column = rows.column(feature.name)
+    column = rows.column(name)
     try:
-        values = _categories(column) if feature.kind == "category" else _numbers(column)
+        return _categories(column) if kind == "category" else _numbers(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise LooplineError(
-            f"column '{feature.name}' of type {column.type} cannot be read as a {feature.kind}"
-        ) from error
-    return values.reshape(-1, 1)
+        raise LooplineError(f"column '{name}' of type {column.type} cannot be read as a {kind}") from error
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:

@@ -14,9 +14,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.errors import InvalidInput
+from kserve.model_server import app
 from kserve.protocol.rest.server import RESTServer
 
 from components.contract.errors import LooplineError
+from components.contract.signature import COLUMNS
 from components.serving import structured_log
 from components.serving.arguments import LOOPBACK
 
@@ -44,6 +46,7 @@ class OnnxModel(Model):  # type: ignore[misc] # kserve has no types
             self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises its own, undocumented classes
             raise LooplineError(f"{file} cannot be loaded: {error}") from error
+        self._columns = self._session.get_modelmeta().custom_metadata_map.get(COLUMNS)
         self._types = {tensor.name: _DATATYPES[tensor.type] for tensor in self._session.get_inputs()}
         self.ready = True
 
@@ -54,6 +57,11 @@ class OnnxModel(Model):  # type: ignore[misc] # kserve has no types
     def get_output_types(self) -> list[dict[str, Any]]:
         """The outputs, likewise."""
         return _described(self._session.get_outputs())
+
+    def configuration(self) -> dict[str, Any]:
+        """What a package says about its tensors, where and as Triton tells it."""
+        told = {COLUMNS: {"string_value": self._columns}} if self._columns else {}
+        return {"name": self.name, "parameters": told}
 
     async def predict(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> InferResponse:  # noqa: ARG002
         """Run the model.
@@ -98,14 +106,15 @@ class LoopbackServer(ModelServer):  # type: ignore[misc] # kserve has no types
         super().__init__(http_port=port, enable_grpc=False, enable_latency_logging=False)
         self._host = host
 
-    def start(self, models: Sequence[Model]) -> None:
+    def start(self, models: Sequence[OnnxModel]) -> None:
         """Serve some models until SIGTERM."""
         for model in models:
             self.register_model(model)
         server = RESTServer("kserve.model_server:app", self.dataplane, self.model_repository_extension, self.http_port)
         server.config.host = self._host
         server.config.access_log = False
-        server.create_application()
+        for model in models:
+            app.add_api_route(f"/v2/models/{model.name}/config", model.configuration)
         server.run()
 
 
@@ -138,7 +147,14 @@ def main() -> None:
 
 
 def _described(tensors: Sequence[Any]) -> list[dict[str, Any]]:
-    return [{"name": tensor.name, "datatype": _DATATYPES[tensor.type], "shape": [-1, 1]} for tensor in tensors]
+    return [
+        {
+            "name": tensor.name,
+            "datatype": _DATATYPES[tensor.type],
+            "shape": [size if isinstance(size, int) else -1 for size in tensor.shape],
+        }
+        for tensor in tensors
+    ]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """The predictor: a model behind the V2 protocol, Triton's server or KServe's, called over HTTP with binary tensors."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 
-from components.contract.signature import MISSING_CATEGORY
+from components.contract.signature import COLUMNS, MISSING_CATEGORY, TENSORS
 from components.serving.connection import Pool, Response
 from components.serving.refusal import RefusedError, predictor_away, predictor_slow, predictor_wrong
 from components.serving.tensor import BYTES, from_bytes, to_bytes
@@ -45,6 +47,23 @@ class Predictor:
             raise predictor_wrong(f"the predictor {self.address} does not say what its model takes")
         return content
 
+    async def columns(self) -> dict[str, list[str]]:
+        """Which features stand in which tensor, as the package says and the server tells with its configuration.
+
+        Raises:
+            RefusedError: it cannot be reached, or does not tell.
+        """
+        response = await self._request("GET", f"{self._path}/config", {}, b"", PROBE_SECONDS)
+        try:
+            told = _json(_json(response.body)["parameters"][COLUMNS]["string_value"].encode())
+        except (AttributeError, LookupError, TypeError):
+            told = {}
+        if not told or not all(isinstance(names, list) for names in told.values()):
+            raise predictor_wrong(
+                f"the predictor {self.address} does not say which features its tensors hold: package the model again"
+            )
+        return told
+
     async def is_ready(self) -> bool:
         """Whether it would answer."""
         try:
@@ -53,27 +72,28 @@ class Predictor:
             return False
         return True
 
-    async def scores(self, inputs: Mapping[str, tuple[str, Sequence[Any]]], output: str) -> list[float]:
+    async def scores(self, tensors: Mapping[str, Sequence[Sequence[Any]]], rows: int, output: str) -> list[float]:
         """The scores of some rows.
 
         Args:
-            inputs: datatype (FP32 or BYTES) and values by name of the input; None where there is no value.
+            tensors: by name, ``numbers`` or ``categories``, the values of each of its features; None where there is
+                none.
+            rows: how many values each has.
             output: name of the output.
 
         Raises:
             RefusedError: it cannot be reached, does not answer in time, or answers no scores.
         """
-        body, length = _encode(inputs, output)
+        body, length = _encode(tensors, rows, output)
         headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(length)}
         response = await self._request("POST", f"{self._path}/infer", headers, body, self._seconds)
-        rows = len(next(iter(inputs.values()))[1])
         try:
             scores = _decode(response, output, rows)
         except (AttributeError, LookupError, TypeError, ValueError, RefusedError):
             scores = None
         if scores is None or len(scores) != rows:
             raise predictor_wrong(f"the predictor {self.address} gave no '{output}' for each of {rows} rows")
-        if not np.isfinite(scores).all():
+        if not all(map(math.isfinite, scores)):
             raise predictor_wrong(f"the predictor {self.address} gave a score that is not a finite number")
         return scores
 
@@ -102,17 +122,17 @@ class Predictor:
         return predictor_away(message) if response.status in {404, 429, 503} else predictor_wrong(message)
 
 
-def _encode(inputs: Mapping[str, tuple[str, Sequence[Any]]], output: str) -> tuple[bytes, int]:
-    """The body of a request, and how many bytes of it are JSON: tensors of shape [rows, 1] as bytes behind it."""
+def _encode(tensors: Mapping[str, Sequence[Sequence[Any]]], rows: int, output: str) -> tuple[bytes, int]:
+    """The body of a request, and how many bytes of it are JSON; tensors, [rows, features], follow as bytes."""
     described, contents = [], []
-    numbers = iter(_numbers([values for datatype, values in inputs.values() if datatype != BYTES]))
-    for name, (datatype, values) in inputs.items():
-        content = _strings(values) if datatype == BYTES else next(numbers)
+    for name, columns in tensors.items():
+        number = name == TENSORS["number"]
+        content = _numbers(columns) if number else _strings(columns)
         described.append(
             {
                 "name": name,
-                "shape": [len(values), 1],
-                "datatype": datatype,
+                "shape": [rows, len(columns)],
+                "datatype": "FP32" if number else BYTES,
                 "parameters": {"binary_data_size": len(content)},
             }
         )
@@ -121,12 +141,12 @@ def _encode(inputs: Mapping[str, tuple[str, Sequence[Any]]], output: str) -> tup
     return b"".join([text, *contents]), len(text)
 
 
-def _numbers(columns: Sequence[Sequence[Any]]) -> list[bytes]:
-    """Each column as bytes; converted together, since that costs little more than one."""
-    return [column.tobytes() for column in np.array(columns, np.float32)]  # None becomes NaN
+def _numbers(columns: Sequence[Sequence[Any]]) -> bytes:
+    return np.array(columns, np.float32).T.tobytes()  # None becomes NaN
 
 
-def _strings(values: Sequence[Any]) -> bytes:
+def _strings(columns: Sequence[Sequence[Any]]) -> bytes:
+    values = chain.from_iterable(zip(*columns, strict=True))
     return to_bytes([MISSING_CATEGORY if value is None else value for value in values])
 
 

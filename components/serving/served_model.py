@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from components.contract.examples import Feature, request_features
-from components.contract.signature import Signature
+from components.contract.signature import TENSORS, Signature
 from components.contract.spec import UseCaseSpec
 from components.serving import features
 from components.serving.answer import Answer
@@ -23,7 +23,7 @@ from components.serving.tensor import BYTES
 
 # A store that takes longer is taken for dead, and the question answered without it.
 STORE_SECONDS = 0.25
-DATATYPES = {"category": BYTES, "number": "FP32"}
+DATATYPES = {"number": "FP32", "category": BYTES}
 logger = logging.getLogger(__name__)
 
 
@@ -45,10 +45,15 @@ class OnlineStore(Protocol):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the model takes, in its order, and the views that a part of it comes from."""
+    """What the model takes, by tensor and in its order, and the views that a part of it comes from."""
 
-    features: tuple[Feature, ...]
+    tensors: Mapping[str, tuple[Feature, ...]]
     views: tuple[View, ...]
+
+    @property
+    def features(self) -> list[Feature]:
+        """All of them."""
+        return [feature for held in self.tensors.values() for feature in held]
 
 
 class ServedModel:
@@ -113,12 +118,14 @@ class ServedModel:
             metadata = await self._predictor.metadata()
             if self.output not in {tensor.get("name") for tensor in metadata["outputs"]}:
                 raise self._unfit(f"gives no '{self.output}'")
-            chosen = tuple(self._feature(tensor) for tensor in metadata["inputs"])
+            columns = await self._predictor.columns()
+            tensors = {str(t.get("name")): self._features(t, columns) for t in metadata["inputs"]}
+            chosen = [feature for held in tensors.values() for feature in held]
             views = tuple(self._store.views(chosen)) if self._store else ()
             for view in views:
                 if unknown := set(view.join_keys) - self.fields.keys():
                     raise self._unfit(f"takes features joined on {', '.join(unknown)}, which is not asked with")
-            self._inputs = Inputs(chosen, views)
+            self._inputs = Inputs(tensors, views)
         return self._inputs
 
     async def answer(self, question: Question) -> Answer:
@@ -140,16 +147,22 @@ class ServedModel:
         self._metrics.scored(scores)
         return Answer(question.id, self.name, self.version, self.output, scores, stored.missing, stored.stale, digests)
 
-    def _feature(self, tensor: Mapping[str, Any]) -> Feature:
-        name, datatype = str(tensor.get("name")), tensor.get("datatype")
-        kind = next((kind for kind, known in DATATYPES.items() if known == datatype), None)
-        if kind is None:
-            raise self._unfit(f"takes '{name}' as {datatype}, and only FP32 and BYTES are known")
+    def _features(self, tensor: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> tuple[Feature, ...]:
+        """The features that a tensor holds."""
+        name, datatype, shape = str(tensor.get("name")), tensor.get("datatype"), tensor.get("shape")
+        kind = next((kind for kind, known in TENSORS.items() if known == name), None)
+        if kind is None or datatype != DATATYPES[kind]:
+            known = ", ".join(f"{TENSORS[kind]} as {datatype}" for kind, datatype in DATATYPES.items())
+            raise self._unfit(f"takes '{name}' as {datatype}, and only {known} are known")
+        names = columns.get(name, ())
+        if not isinstance(shape, list) or shape[-1:] != [len(names)]:
+            raise self._unfit(f"takes '{name}' of shape {shape}, and names {len(names)} features for it")
+        return tuple(self._feature(feature, kind) for feature in names)
+
+    def _feature(self, name: str, kind: str) -> Feature:
         if name in self._request:
             if self._request[name].kind != kind:
-                raise self._unfit(
-                    f"takes '{name}' as {datatype}, and in usecase.yaml it is a {self._request[name].kind}"
-                )
+                raise self._unfit(f"takes '{name}' as a {kind}, and in usecase.yaml it is a {self._request[name].kind}")
             return self._request[name]
         if name not in self._stored:
             raise self._unfit(f"takes '{name}', which neither usecase.yaml nor the feature store has")
@@ -205,12 +218,15 @@ class ServedModel:
         self._metrics.cached(len(cached) - len(asked), len(asked))
         if not asked:
             return [score for score in cached if score is not None]
+        every = len(asked) == len(cached)
         tensors = {
-            feature.name: (DATATYPES[feature.kind], [columns[feature.name][row] for row in asked])
-            for feature in inputs.features
+            name: [
+                columns[feature.name] if every else [columns[feature.name][row] for row in asked] for feature in held
+            ]
+            for name, held in inputs.tensors.items()
         }
         started = time.perf_counter()
-        fresh = await self._predictor.scores(tensors, self.output)
+        fresh = await self._predictor.scores(tensors, len(asked), self.output)
         self._metrics.predicted(time.perf_counter() - started)
         for row, score in zip(asked, fresh, strict=True):
             self._cache.put(digests[row], score)

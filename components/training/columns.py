@@ -11,7 +11,7 @@ from torch import Tensor
 
 from components.contract.errors import LooplineError
 from components.contract.examples import LABEL, Feature
-from components.contract.signature import Signature
+from components.contract.signature import TENSORS, Signature
 
 # The id of a category that training has not seen, and of a missing one.
 UNKNOWN = 0
@@ -52,11 +52,10 @@ class Columns:
     def tensors(self, rows: pa.Table) -> tuple[Tensor, Tensor]:
         """Numbers, float32 [rows, F] with NaN where missing; categories, int64 [rows, C]."""
         raw = Signature(self.features, "").tensors(rows)
-        numbers = [raw[feature.name] for feature in self.numbers]
         ids = [self._ids(feature, rows) for feature in self.categories]
         empty = np.empty((rows.num_rows, 0))
         return (
-            torch.from_numpy(np.concatenate(numbers, axis=1) if numbers else empty.astype(np.float32)),
+            torch.from_numpy(raw.get(TENSORS["number"], empty.astype(np.float32))),
             torch.from_numpy(np.stack(ids, axis=1) if ids else empty.astype(np.int64)),
         )
 

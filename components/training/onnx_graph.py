@@ -1,5 +1,6 @@
-"""The graph that ships: raw features by name in, probability or prediction out."""
+"""The graph that ships: raw features in, probability or prediction out."""
 
+import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -10,30 +11,34 @@ from onnx import TensorProto, compose, helper
 from torch import Tensor
 
 from components.contract.examples import Feature
+from components.contract.signature import COLUMNS, TENSORS, Signature
 from components.training.columns import UNKNOWN, Columns
 from components.training.network import Predictor
 
 OPSET = 18
 ML_OPSET = 4
-# Names inside the graph; features keep their own names, so these must not be likely ones.
-NUMBERS, CATEGORIES = "loopline_numbers", "loopline_categories"
+NUMBERS, CATEGORIES = TENSORS["number"], TENSORS["category"]
+IDS = "ids"  # of the categories, inside the graph
 
 
 def to_onnx(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelProto:
-    """Export a predictor with an input per raw feature: float32 [N, 1], or string [N, 1] for a category.
+    """Export a predictor with the inputs of `Signature`: numbers, float32 [N, F], and categories, string [N, C].
+
+    Which features these are is told in the graph's metadata.
 
     Args:
         predictor: in evaluation mode.
         columns: features in order, and the vocabularies that become part of the graph.
         output: name of the output, float32 [N, 1].
     """
-    core = _core(predictor, columns, output)
-    front = _front(columns, core.ir_version)
-    wires = [(name, name) for name in (NUMBERS, CATEGORIES) if name in {given.name for given in core.graph.input}]
-    joined = compose.merge_models(front, core, io_map=wires)
-    joined.producer_name, joined.doc_string = "loopline", ""
-    onnx.checker.check_model(joined, full_check=True)
-    return joined
+    graph = _core(predictor, columns, output)
+    if columns.categories:
+        graph = compose.merge_models(_look_up(columns, graph.ir_version), graph, io_map=[(IDS, IDS)])
+    graph.producer_name, graph.doc_string = "loopline", ""
+    told = Signature(columns.features, output).columns
+    helper.set_model_props(graph, {COLUMNS: json.dumps(told)})
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
 
 
 def _core(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelProto:
@@ -51,7 +56,7 @@ def _core(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelProt
             sample,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[NUMBERS, CATEGORIES],
+            input_names=[NUMBERS, IDS],
             output_names=[output],
             dynamic_shapes=({0: rows}, {0: rows}),
             external_data=False,
@@ -66,19 +71,18 @@ def _core(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelProt
     return model
 
 
-def _front(columns: Columns, ir_version: int) -> onnx.ModelProto:
-    """Raw features gathered into what the core takes: strings looked up, numbers and ids each side by side."""
-    inputs = [helper.make_tensor_value_info(f.name, _type(f), ["rows", 1]) for f in columns.features]
-    nodes = [_lookup(feature, columns.vocabularies[feature.name]) for feature in columns.categories]
-    outputs = []
-    for name, kind, parts in (
-        (NUMBERS, TensorProto.FLOAT, [feature.name for feature in columns.numbers]),
-        (CATEGORIES, TensorProto.INT64, [_id(feature) for feature in columns.categories]),
-    ):
-        if parts:
-            nodes.append(helper.make_node("Concat", parts, [name], name=f"gather_{name}", axis=1))
-            outputs.append(helper.make_tensor_value_info(name, kind, ["rows", len(parts)]))
-    graph = helper.make_graph(nodes, "loopline", inputs, outputs)
+def _look_up(columns: Columns, ir_version: int) -> onnx.ModelProto:
+    """Categories as strings in, as ids side by side out; each column has a vocabulary of its own."""
+    features = columns.categories
+    texts = [f"text_{feature.name}" for feature in features]
+    nodes = [
+        helper.make_node("Split", [CATEGORIES], texts, name="split_categories", axis=1, num_outputs=len(features)),
+        *(_lookup(feature, columns.vocabularies[feature.name]) for feature in features),
+        helper.make_node("Concat", [_id(feature) for feature in features], [IDS], name="gather_ids", axis=1),
+    ]
+    given = helper.make_tensor_value_info(CATEGORIES, TensorProto.STRING, ["rows", len(features)])
+    found = helper.make_tensor_value_info(IDS, TensorProto.INT64, ["rows", len(features)])
+    graph = helper.make_graph(nodes, "loopline", [given], [found])
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
 
@@ -89,7 +93,7 @@ def _lookup(feature: Feature, vocabulary: Sequence[str]) -> onnx.NodeProto:
     ids = list(range(UNKNOWN + 1, len(vocabulary) + 1)) or [UNKNOWN]
     return helper.make_node(
         "LabelEncoder",
-        [feature.name],
+        [f"text_{feature.name}"],
         [_id(feature)],
         name=f"look_up_{feature.name}",
         domain="ai.onnx.ml",
@@ -100,8 +104,4 @@ def _lookup(feature: Feature, vocabulary: Sequence[str]) -> onnx.NodeProto:
 
 
 def _id(feature: Feature) -> str:
-    return f"loopline_id_{feature.name}"
-
-
-def _type(feature: Feature) -> int:
-    return int(TensorProto.STRING if feature.kind == "category" else TensorProto.FLOAT)
+    return f"id_{feature.name}"

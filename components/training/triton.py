@@ -3,22 +3,25 @@
 Format: https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
 """
 
-from components.contract.signature import Signature
+import json
+
+from components.contract.signature import COLUMNS, TENSORS, Signature
 
 MAX_BATCH = 1024
 # Two instances: while one computes, the other takes in the next batch.
 INSTANCES = 2
+TYPES = {TENSORS["number"]: "TYPE_FP32", TENSORS["category"]: "TYPE_STRING"}
 
 
 def config(name: str, signature: Signature) -> str:
-    """``config.pbtxt`` of a model: one batched input per raw feature, one output.
+    """``config.pbtxt`` of a model: batched tensors in, one output, and which features the tensors hold.
 
     Requests that come while every instance computes are batched; one that finds an instance free does not wait for
     others. Instances are on each GPU that Triton finds, or else on CPUs, and have computed before they are ready.
+    Triton tells parameters to whoever asks for the model's configuration.
     """
-    kinds = {feature.name: "TYPE_STRING" if feature.kind == "category" else "TYPE_FP32" for feature in signature.inputs}
-    inputs = ",\n".join(_tensor(feature, kind) for feature, kind in kinds.items())
-    zeros = "\n".join(_zeros(feature, kind) for feature, kind in kinds.items())
+    inputs = ",\n".join(_tensor(tensor, TYPES[tensor], len(names)) for tensor, names in signature.columns.items())
+    zeros = "\n".join(_zeros(tensor, TYPES[tensor], len(names)) for tensor, names in signature.columns.items())
     return f"""name: "{name}"
 backend: "onnxruntime"
 max_batch_size: {MAX_BATCH}
@@ -26,12 +29,13 @@ input [
 {inputs}
 ]
 output [
-{_tensor(signature.output, "TYPE_FP32")}
+{_tensor(signature.output, "TYPE_FP32", 1)}
 ]
 version_policy {{ latest {{ num_versions: 1 }} }}
 instance_group [ {{ kind: KIND_AUTO count: {INSTANCES} }} ]
 dynamic_batching {{ }}
 parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
+parameters {{ key: "{COLUMNS}" value {{ string_value: {_quoted(signature.columns)} }} }}
 model_warmup {{
   name: "one row"
   batch_size: 1
@@ -40,9 +44,14 @@ model_warmup {{
 """
 
 
-def _zeros(name: str, kind: str) -> str:
-    return f'  inputs {{ key: "{name}" value {{ data_type: {kind} dims: [ 1 ] zero_data: true }} }}'
+def _zeros(name: str, kind: str, width: int) -> str:
+    return f'  inputs {{ key: "{name}" value {{ data_type: {kind} dims: [ {width} ] zero_data: true }} }}'
 
 
-def _tensor(name: str, kind: str) -> str:
-    return f'  {{ name: "{name}" data_type: {kind} dims: [ 1 ] }}'
+def _tensor(name: str, kind: str, width: int) -> str:
+    return f'  {{ name: "{name}" data_type: {kind} dims: [ {width} ] }}'
+
+
+def _quoted(value: object) -> str:
+    """JSON as a string of protobuf's text format, which escapes like JSON as long as all is ASCII."""
+    return json.dumps(json.dumps(value))

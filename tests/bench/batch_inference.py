@@ -22,6 +22,7 @@ from components.contract import dataset, model
 from components.contract.examples import FEATURE_TIME, TABLE, TIMESTAMP, Feature, facts
 from components.contract.signature import Signature
 from components.inference.predict import BATCH_ROWS, predict
+from tests.graph_inputs import inputs_of
 
 USECASE = "usecases.flights"
 IDENTITY = ["carrier", "flight", "origin", "sched_dep"]
@@ -175,11 +176,11 @@ def _package(folder: Path) -> model.Model:
         last = fan_out == 1
         output = "probability" if last else f"layer_{i + 1}"
         nodes.append(helper.make_node("Sigmoid" if last else "Relu", [f"sum_{i}"], [output]))
-    types = {"number": TensorProto.FLOAT, "category": TensorProto.STRING}
+    inputs, split = inputs_of(FEATURES)
     graph = helper.make_graph(
-        nodes,
+        [*split, *nodes],
         "flights",
-        [helper.make_tensor_value_info(feature.name, types[feature.kind], [None, 1]) for feature in FEATURES],
+        inputs,
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [None, 1])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )

@@ -195,10 +195,10 @@ def _load(port: int, path: str, bodies: Iterator[str], *, requests: int, **how: 
 def _raw(model: Model) -> str:
     """A question to the predictor itself."""
     tensors = [
-        {"name": feature.name, "shape": [1, 1], "datatype": "BYTES", "data": ["UA"]}
-        if feature.kind == "category"
-        else {"name": feature.name, "shape": [1, 1], "datatype": "FP32", "data": [1.0]}
-        for feature in model.signature.inputs
+        {"name": name, "shape": [1, len(held)], "datatype": "FP32", "data": [1.0] * len(held)}
+        if name == "numbers"
+        else {"name": name, "shape": [1, len(held)], "datatype": "BYTES", "data": ["UA"] * len(held)}
+        for name, held in model.signature.columns.items()
     ]
     return json.dumps({"inputs": tensors})
 

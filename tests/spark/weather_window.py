@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from components.contract import dataset, examples, model
 from components.contract.examples import Feature
 from components.contract.signature import Signature
+from tests.graph_inputs import inputs_of
 
 USECASE = "tests.usecases.temperature"
 STATIONS = ["EWR", "JFK", "LGA"]
@@ -78,11 +79,11 @@ def _network(folder: Path) -> model.Model:
         helper.make_node("MatMul", ["active", "w2"], ["offset"]),
         helper.make_node("Add", ["reading", "offset"], ["prediction"]),
     ]
-    types = {"number": TensorProto.FLOAT, "category": TensorProto.STRING}
+    inputs, split = inputs_of(FEATURES)
     graph = helper.make_graph(
-        nodes,
+        [*split, *nodes],
         "temperature",
-        [helper.make_tensor_value_info(f.name, types[f.kind], [None, 1]) for f in FEATURES],
+        inputs,
         [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, [None, 1])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from components.contract import usecase
 from components.contract.model import Model
+from components.contract.signature import MISSING_CATEGORY, TENSORS
 from components.serving import features, question
 from components.serving.online import Online
 
@@ -38,3 +41,14 @@ class Lookup:
         )
         known = {**asked.columns, **stored.columns}
         return {feature.name: list(known[feature.name]) for feature in self.signature.inputs}
+
+    def tensors(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray[Any, Any]]:
+        """The same as the tensors of the model."""
+        tensors = {}
+        for name, held in self.signature.columns.items():
+            if name == TENSORS["number"]:
+                tensors[name] = np.array([columns[feature] for feature in held], np.float32).T
+            else:
+                texts = [[text or MISSING_CATEGORY for text in columns[feature]] for feature in held]
+                tensors[name] = np.array(texts, object).T
+        return tensors

@@ -4,12 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import uvicorn
 from fastapi import FastAPI
 
-from components.contract.signature import MISSING_CATEGORY
 from tests.bench.serving_peers.lookup import Lookup
 
 
@@ -25,12 +23,7 @@ def application(package: str, store: str, model: str) -> FastAPI:
     @app.post("/v1/models/{model}:predict")
     async def predict(model: str, body: dict[str, Any]) -> dict[str, Any]:
         columns = await lookup.columns(body["instances"])
-        feed = {}
-        for feature in lookup.signature.inputs:
-            values = columns[feature.name]
-            if feature.kind == "category":
-                values = [MISSING_CATEGORY if value is None else value for value in values]
-            feed[feature.name] = np.array(values, object if feature.kind == "category" else np.float32).reshape(-1, 1)
+        feed = lookup.tensors(columns)
         scores = session.run([lookup.signature.output], feed)[0].ravel().tolist()
         return {"predictions": [{lookup.signature.output: score} for score in scores]}
 

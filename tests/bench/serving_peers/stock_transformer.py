@@ -3,8 +3,6 @@
 import sys
 from typing import Any
 
-import numpy as np
-
 arguments, sys.argv = sys.argv, sys.argv[:1]  # kserve reads the command line when it is imported
 
 from kserve import InferInput, InferRequest, InferResponse, Model, ModelServer  # noqa: E402
@@ -12,7 +10,6 @@ from kserve.context import set_predictor_config  # noqa: E402
 from kserve.predictor_config import PredictorConfig  # noqa: E402
 from kserve.protocol.rest.server import RESTServer  # noqa: E402
 
-from components.contract.signature import MISSING_CATEGORY  # noqa: E402
 from tests.bench.serving_peers.lookup import Lookup  # noqa: E402
 
 
@@ -27,13 +24,9 @@ class Transformer(Model):  # type: ignore[misc] # kserve has no types
     async def preprocess(self, payload: dict[str, Any], headers: Any = None) -> InferRequest:
         columns = await self._lookup.columns(payload["instances"])
         tensors = []
-        for feature in self._lookup.signature.inputs:
-            values = columns[feature.name]
-            category = feature.kind == "category"
-            if category:
-                values = [MISSING_CATEGORY if value is None else value for value in values]
-            tensors.append(InferInput(feature.name, [len(values), 1], "BYTES" if category else "FP32"))
-            tensors[-1].set_data_from_numpy(np.array(values, object if category else np.float32).reshape(-1, 1))
+        for name, values in self._lookup.tensors(columns).items():
+            tensors.append(InferInput(name, list(values.shape), "BYTES" if name == "categories" else "FP32"))
+            tensors[-1].set_data_from_numpy(values)
         return InferRequest(self.name, tensors)
 
     def postprocess(self, result: InferResponse, headers: Any = None, response_headers: Any = None) -> dict[str, Any]:

@@ -69,9 +69,18 @@ def test_any_categories_in_any_chunks(values: list[str | None], cut: int) -> Non
 @pytest.mark.parametrize("rows", [pa.table, pa.RecordBatch.from_pydict])
 def test_inputs_come_in_their_order_from_tables_and_batches(rows: object) -> None:
     assert callable(rows)
-    given_rows = rows({"c": ["a"], "unused": [0], "x": [1]})
-    signature = Signature.for_task("binary_classification", [NUMBER, CATEGORY])
-    assert list(signature.tensors(given_rows)) == signature.names == ["x", "c"]
+    given_rows = rows({"c": ["a"], "unused": [0], "x": [1], "d": [2], "e": ["b"]})
+    signature = Signature.for_task(
+        "binary_classification", [NUMBER, CATEGORY, Feature("e", "category"), Feature("d", "number")]
+    )
+    assert signature.names == ["x", "c", "e", "d"]
+    assert signature.columns == {"numbers": ["x", "d"], "categories": ["c", "e"]}
+    tensors = signature.tensors(given_rows)
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {
+        "numbers": [[1.0, 2.0]],
+        "categories": [["a", "b"]],
+    }
+    assert all(tensor.flags.c_contiguous for tensor in tensors.values())
     assert signature.output == "probability"
     assert Signature.for_task("regression", []).output == "prediction"
 

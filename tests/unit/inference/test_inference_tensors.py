@@ -40,7 +40,7 @@ def stored(values: list[str | None], way: str) -> pa.Array | pa.ChunkedArray:
 )
 def test_categories_are_the_same_strings_however_stored(values: list[str | None], way: str) -> None:
     rows = pa.table({"stop": stored(values, way), "signal": pa.nulls(len(values), pa.float64())})
-    tensor = SIGNATURE.tensors(rows)["stop"]
+    tensor = SIGNATURE.tensors(rows)["categories"]
     assert tensor.shape == (len(values), 1)
     assert tensor.dtype == object
     assert tensor.ravel().tolist() == ["" if value is None else value for value in values]
@@ -49,7 +49,7 @@ def test_categories_are_the_same_strings_however_stored(values: list[str | None]
 @given(st.lists(st.one_of(st.none(), st.integers(-(2**40), 2**40))))
 def test_numbers_become_float32_and_missing_ones_nan(values: list[int | None]) -> None:
     rows = pa.table({"stop": pa.nulls(len(values), pa.string()), "signal": pa.array(values, pa.int64())})
-    tensor = SIGNATURE.tensors(rows)["signal"]
+    tensor = SIGNATURE.tensors(rows)["numbers"]
     assert tensor.dtype == np.float32
     expected = np.array([math.nan if value is None else value for value in values], np.float32).reshape(-1, 1)
     np.testing.assert_array_equal(tensor, expected)

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from components.contract import examples, model
 from components.contract.examples import Feature
 from components.contract.signature import Signature
+from tests.graph_inputs import inputs_of
 
 USECASE = """
 name: {name}
@@ -59,11 +60,11 @@ def seal(
     folder: Path, nodes: list[onnx.NodeProto], weights: Mapping[str, np.ndarray[Any, Any]], output: str
 ) -> model.Model:
     """Package a graph over `FEATURES`."""
-    types = {"number": TensorProto.FLOAT, "category": TensorProto.STRING}
+    inputs, split = inputs_of(FEATURES)
     graph = helper.make_graph(
-        nodes,
+        [*split, *nodes],
         "trams",
-        [helper.make_tensor_value_info(f.name, types[f.kind], [None, 1]) for f in FEATURES],
+        inputs,
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 1])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )

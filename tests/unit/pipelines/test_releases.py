@@ -30,8 +30,10 @@ def model(folder, task, name="temperature"):
     """A packaged model of one number: its sigmoid, or the number itself."""
     signature = Signature.for_task(task, (Feature("x", "number"),))
     operation = "Sigmoid" if task == "binary_classification" else "Identity"
-    tensors = [helper.make_tensor_value_info(label, TensorProto.FLOAT, [None, 1]) for label in ("x", signature.output)]
-    node = helper.make_node(operation, ["x"], [signature.output])
+    tensors = [
+        helper.make_tensor_value_info(label, TensorProto.FLOAT, [None, 1]) for label in ("numbers", signature.output)
+    ]
+    node = helper.make_node(operation, ["numbers"], [signature.output])
     graph = helper.make_model(
         helper.make_graph([node], "small", tensors[:1], tensors[1:]), opset_imports=[helper.make_opsetid("", 18)]
     )

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from components.contract import dataset, model
 from components.contract.examples import TIMESTAMP, Feature
 from components.contract.signature import Signature
+from tests.graph_inputs import inputs_of, tell_columns
 
 USECASE = """
 name: trams
@@ -177,16 +178,17 @@ def write_model(folder: Path, output: str = "probability") -> Path:
     if output == "probability":
         nodes.append(helper.make_node("Sigmoid", ["total"], [output]))
     constants = {"zero": 0.0, **{f"{name}_weight": weight for name, weight in WEIGHTS.items()}}
-    kinds = {"number": TensorProto.FLOAT, "category": TensorProto.STRING}
+    inputs, split = inputs_of(INPUTS)
     graph = helper.make_graph(
-        nodes,
+        [*split, *nodes],
         "trams",
-        [helper.make_tensor_value_info(feature.name, kinds[feature.kind], [None, 1]) for feature in INPUTS],
+        inputs,
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 1])],
         [onnx.numpy_helper.from_array(np.array([value], np.float32), name) for name, value in constants.items()],
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    tell_columns(made, INPUTS)
     onnx.checker.check_model(made)
     file = folder / "model" / "repository" / "trams" / "1" / "model.onnx"
     file.parent.mkdir(parents=True)

@@ -13,6 +13,7 @@ from serving_case import INPUTS, NOON, Served, instance, tensors, write_package
 from components.contract import usecase
 from components.contract.examples import Feature
 from components.contract.prediction_log_files import schema
+from components.contract.signature import Signature
 from components.serving import body
 from components.serving.application import Application
 from components.serving.cache import Cache
@@ -60,9 +61,12 @@ class Predictor:
     """A predictor that gives one half, or raises."""
 
     def __init__(self, inputs: Sequence[Feature] = INPUTS, output: str = "probability") -> None:
-        kinds = {"number": "FP32", "category": "BYTES"}
+        kinds = {"numbers": "FP32", "categories": "BYTES"}
+        self.held = Signature(tuple(inputs), output).columns
         self.described = {
-            "inputs": [{"name": feature.name, "datatype": kinds[feature.kind]} for feature in inputs],
+            "inputs": [
+                {"name": name, "datatype": kinds[name], "shape": [-1, len(held)]} for name, held in self.held.items()
+            ],
             "outputs": [{"name": output}],
         }
         self.error: Exception | None = None
@@ -71,14 +75,25 @@ class Predictor:
     async def metadata(self) -> dict[str, Any]:
         return self.described
 
+    async def columns(self) -> dict[str, list[str]]:
+        return self.held
+
     async def is_ready(self) -> bool:
         return self.error is None
 
-    async def scores(self, inputs: dict[str, Any], output: str) -> list[float]:
-        self.asked.append(inputs)
+    async def scores(self, tensors: dict[str, Any], rows: int, output: str) -> list[float]:
+        self.asked.append({n: v for name in tensors for n, v in zip(self.held[name], tensors[name], strict=True)})
         if self.error:
             raise self.error
-        return [0.5] * len(inputs["signal"][1])
+        return [0.5] * rows
+
+
+def _described(tensor: str, **changes: Any) -> Predictor:
+    """A predictor whose server describes a tensor otherwise."""
+    predictor = Predictor()
+    [described] = [given for given in predictor.described["inputs"] if given["name"] == tensor]
+    described.update(changes)
+    return predictor
 
 
 class Log:
@@ -282,13 +297,12 @@ def test_without_its_store_it_answers_from_what_is_asked_with(served: Served, er
     assert status == 200
     assert body["predictions"][0]["missing"] == ["delay", "mood", "years"]
     sent = service.predictor.asked[0]
-    assert (sent["signal"], sent["delay"], sent["mood"]) == (("FP32", [10.0]), ("FP32", [None]), ("BYTES", [None]))
+    assert (sent["signal"], sent["delay"], sent["mood"]) == ([10.0], [None], [None])
 
 
 def test_without_its_store_it_does_not_answer_where_every_answer_would_be_the_same(served: Served) -> None:
-    service = Service(served, store=Store(OSError("gone")))
+    service = Service(served, predictor=Predictor(INPUTS[2:]), store=Store(OSError("gone")))
     service.model._request.clear()
-    service.predictor.described["inputs"] = service.predictor.described["inputs"][2:]
     status, headers, body = service.predict(instance())
     assert (status, body["kind"], headers["retry-after"]) == (503, "store_away", "1")
 
@@ -298,7 +312,10 @@ def test_without_its_store_it_does_not_answer_where_every_answer_would_be_the_sa
     [
         (Predictor(output="score"), "gives no 'probability'"),
         (Predictor((*INPUTS, Feature("age", "number"))), "takes 'age', which neither usecase.yaml nor"),
-        (Predictor((Feature("stop", "number"),)), "takes 'stop' as FP32, and in usecase.yaml it is a category"),
+        (_described("numbers", name="counts"), "takes 'counts' as FP32, and only numbers as FP32, categories as BYTES"),
+        (_described("categories", datatype="INT64"), "takes 'categories' as INT64, and only"),
+        (_described("numbers", shape=[-1, 2]), "takes 'numbers' of shape [-1, 2], and names 3 features for it"),
+        (Predictor((Feature("stop", "number"),)), "takes 'stop' as a number, and in usecase.yaml it is a category"),
     ],
 )
 def test_a_model_of_another_use_case_is_never_ready(served: Served, predictor: Predictor, says: str) -> None:
@@ -312,7 +329,7 @@ def test_a_model_of_another_use_case_is_never_ready(served: Served, predictor: P
 def test_a_model_that_takes_less_is_served(served: Served) -> None:
     service = Service(served, predictor=Predictor(INPUTS[:3]))
     assert service.predict(instance())[0] == 200
-    assert list(service.predictor.asked[0]) == ["signal", "stop", "delay"]
+    assert list(service.predictor.asked[0]) == ["signal", "delay", "stop"]
 
 
 def test_lines_of_access_are_written_where_they_are_wanted(served: Served, caplog: pytest.LogCaptureFixture) -> None:

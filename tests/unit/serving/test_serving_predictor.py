@@ -1,6 +1,7 @@
 """Calling a predictor: what it may do wrong, each with a defined refusal; and connections that are kept."""
 
 import asyncio
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from components.serving.predictor import Predictor
 from components.serving.refusal import RefusedError
+from components.serving.tensor import from_bytes
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-INPUTS = {"signal": ("FP32", [1.0, None]), "stop": ("BYTES", ["Süd", None])}
+TENSORS = {"numbers": [[1.0, None], [3.0, 4.0]], "categories": [["Süd", None], ["a", "b"]]}
 
 
 def response(body: bytes, status: int = 200, headers: str = "") -> bytes:
@@ -67,7 +69,7 @@ def ask(scripted: Scripted, times: int = 1, seconds: float = 5) -> list[Any]:
         outcomes: list[Any] = []
         for _ in range(times):
             try:
-                outcomes.append(await predictor.scores(INPUTS, "probability"))
+                outcomes.append(await predictor.scores(TENSORS, 2, "probability"))
             except RefusedError as refused:
                 outcomes.append((int(refused.status), refused.kind, str(refused)))
             await asyncio.sleep(0.02)
@@ -84,10 +86,16 @@ def test_tensors_go_as_bytes_and_scores_come_back() -> None:
     head, _, body = scripted.requests[0].partition(b"\r\n\r\n")
     assert b"POST /v2/models/trams/infer HTTP/1.1" in head
     length = int(head.lower().partition(b"inference-header-content-length: ")[2].split(b"\r\n")[0])
-    sizes = [tensor["parameters"]["binary_data_size"] for tensor in orjson.loads(body[:length])["inputs"]]
-    assert sizes == [8, 12]
-    assert body[length + 4 : length + 8] == b"\x00\x00\xc0\x7f", "a missing number is NaN"
-    assert body[length + 8 :] == b"\x04\x00\x00\x00S\xc3\xbcd\x00\x00\x00\x00", "a missing category is empty"
+    described = orjson.loads(body[:length])["inputs"]
+    assert [(tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in described] == [
+        ("numbers", "FP32", [2, 2]),
+        ("categories", "BYTES", [2, 2]),
+    ]
+    assert [tensor["parameters"]["binary_data_size"] for tensor in described] == [16, 22]
+    numbers, strings = body[length : length + 16], body[length + 16 :]
+    assert struct.unpack("<4f", numbers)[:2] == (1, 3), "row by row"
+    assert numbers[8:12] == b"\x00\x00\xc0\x7f", "a missing number is NaN"
+    assert from_bytes("categories", "BYTES", strings, 4) == ["Süd", "a", "", "b"], "a missing category is empty"
 
 
 def test_a_connection_is_kept() -> None:
@@ -167,3 +175,40 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
     ((status, _, message),) = ask(Scripted(answer))
     assert status == 502
     assert "not a finite number" in message
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"parameters": {}},
+        {"parameters": {"columns": {"string_value": "{}"}}},
+        {"parameters": {"columns": "numbers"}},
+    ],
+)
+def test_a_model_that_does_not_say_what_its_tensors_hold_is_refused(told: dict[str, Any]) -> None:
+    async def run() -> None:
+        server = await asyncio.start_server(Scripted(response(orjson.dumps(told))), "127.0.0.1", 0)
+        predictor = Predictor(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "trams", 5)
+        with pytest.raises(RefusedError, match="which features its tensors hold: package the model again"):
+            await predictor.columns()
+        predictor.close()
+        server.close()
+
+    asyncio.run(run())
+
+
+def test_which_features_the_tensors_hold_is_read_from_the_configuration() -> None:
+    columns = {"numbers": ["signal"], "categories": ["stop"]}
+    told = {"parameters": {"columns": {"string_value": orjson.dumps(columns).decode()}}}
+
+    async def run() -> None:
+        scripted = Scripted(response(orjson.dumps(told)))
+        server = await asyncio.start_server(scripted, "127.0.0.1", 0)
+        predictor = Predictor(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "trams", 5)
+        assert await predictor.columns() == columns
+        assert scripted.requests[0].startswith(b"GET /v2/models/trams/config ")
+        predictor.close()
+        server.close()
+
+    asyncio.run(run())

@@ -1,10 +1,12 @@
 """The processes of a laptop come from the files that a cluster gets."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from google.protobuf import text_encoding
 
 from components.contract.errors import LooplineError
 from components.contract.signature import Signature
@@ -82,15 +84,18 @@ def test_every_package_of_tritons_environment_is_pinned_by_hash() -> None:
 def test_config_warms_each_input_up_and_batches_without_waiting() -> None:
     signature = Signature.from_json(
         {
-            "inputs": [{"name": "size", "kind": "number"}, {"name": "kind", "kind": "category"}],
+            "inputs": [{"name": "größe", "kind": "number"}, {"name": 'a "kind"', "kind": "category"}],
             "output": "probability",
         }
     )
     config = triton.config("flights", signature)
     assert re.findall(r'inputs \{ key: "(\w+)" value \{ data_type: (\w+)', config) == [
-        ("size", "TYPE_FP32"),
-        ("kind", "TYPE_STRING"),
+        ("numbers", "TYPE_FP32"),
+        ("categories", "TYPE_STRING"),
     ]
+    escaped = re.search(r'key: "columns" value \{ string_value: "(.*)" \} \}', config)
+    assert escaped
+    assert json.loads(text_encoding.CUnescape(escaped[1])) == signature.columns
     assert "dynamic_batching { }" in config
     assert "kind: KIND_AUTO count: 2" in config
     assert "latest { num_versions: 1 }" in config

@@ -1,5 +1,6 @@
 """The packaged graph takes raw features, answers like torch, and lies as Triton expects it."""
 
+import json
 import re
 
 import numpy as np
@@ -62,13 +63,17 @@ def test_graph_equals_torch_on_any_rows(packaged):
     same()
 
 
-def test_one_input_per_raw_feature(packaged):
+def test_one_tensor_for_numbers_and_one_for_categories(packaged):
     model, *_ = packaged
-    graph = onnx.load(model.onnx).graph
-    assert [given.name for given in graph.input] == ["size", "noise", "kind"]
-    kinds = {given.name: given.type.tensor_type.elem_type for given in graph.input}
-    assert kinds == {"size": onnx.TensorProto.FLOAT, "noise": onnx.TensorProto.FLOAT, "kind": onnx.TensorProto.STRING}
-    assert [made.name for made in graph.output] == ["probability"]
+    made = onnx.load(model.onnx)
+    given = {each.name: each.type.tensor_type for each in made.graph.input}
+    assert {name: (kind.elem_type, kind.shape.dim[1].dim_value) for name, kind in given.items()} == {
+        "numbers": (onnx.TensorProto.FLOAT, 2),
+        "categories": (onnx.TensorProto.STRING, 1),
+    }
+    assert [output.name for output in made.graph.output] == ["probability"]
+    told = {entry.key: json.loads(entry.value) for entry in made.metadata_props}
+    assert told["columns"] == model.signature.columns == {"numbers": ["size", "noise"], "categories": ["kind"]}
 
 
 def test_repository_is_tritons(packaged):
@@ -78,11 +83,10 @@ def test_repository_is_tritons(packaged):
     assert found == {"learned/config.pbtxt", "learned/1/model.onnx"}
     config = (repository / "learned" / "config.pbtxt").read_text()
     assert 'name: "learned"' in config
-    assert re.findall(r'name: "(\w+)" data_type: (\w+)', config) == [
-        ("size", "TYPE_FP32"),
-        ("noise", "TYPE_FP32"),
-        ("kind", "TYPE_STRING"),
-        ("probability", "TYPE_FP32"),
+    assert re.findall(r'name: "(\w+)" data_type: (\w+) dims: \[ (\d+) \]', config) == [
+        ("numbers", "TYPE_FP32", "2"),
+        ("categories", "TYPE_STRING", "1"),
+        ("probability", "TYPE_FP32", "1"),
     ]
 
 

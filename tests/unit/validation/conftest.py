@@ -14,6 +14,7 @@ import yaml
 from components.contract import dataset, examples, model
 from components.contract.examples import Feature
 from components.contract.signature import Signature
+from tests.graph_inputs import inputs_of
 
 FEATURES = (
     Feature("colour", "category"),
@@ -179,15 +180,10 @@ def onnx_bytes(output: str, weights: dict[str, float], blind_to_nan: bool) -> by
     else:
         initialisers.append(helper.make_tensor("base", TensorProto.FLOAT, [], [10.0]))
         nodes.append(helper.make_node("Add", ["signal", "base"], [output]))
-    inputs = [
-        helper.make_tensor_value_info(
-            f.name, TensorProto.STRING if f.kind == "category" else TensorProto.FLOAT, [None, 1]
-        )
-        for f in FEATURES
-    ]
+    inputs, split = inputs_of(FEATURES)
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 1])]
-    graph = helper.make_graph(nodes, "tiny", inputs, outputs, initialisers)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = helper.make_graph([*split, *nodes], "tiny", inputs, outputs, initialisers)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
     made: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
     return made
 
