@@ -161,7 +161,7 @@ def test_nobody_there_is_said() -> None:
     async def run() -> bool:
         predictor = Predictor("127.0.0.1:1", "trams", 1)
         with pytest.raises(RefusedError, match=r"127\.0\.0\.1:1 cannot be reached") as refused:
-            await predictor.scores(INPUTS, "probability")
+            await predictor.scores(TENSORS, 2, "probability")
         assert refused.value.headers == {"retry-after": "1"}
         return await predictor.is_ready()
 
