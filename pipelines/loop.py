@@ -17,7 +17,7 @@ from components.contract.usecase import UseCase
 from components.contract.window import iso
 from components.registry.models import models
 from pipelines import compiler, parameters
-from pipelines.act import Act
+from pipelines.acts.act import Act, Version
 from pipelines.laptop.engine import Engine
 from pipelines.laptop.records import Run
 
@@ -41,13 +41,13 @@ class Loop:
     engine: Engine
     case: UseCase
     announce: Callable[[str], None]
-    release: bool = False
+    release: bool = True
     runs: list[Run] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     _reader: ProcessPoolExecutor | None = None
 
     def replay(self) -> None:
-        """Train, validate, predict a batch, materialise, retrain and, if asked to, release.
+        """Train, validate, predict a batch, materialise, retrain and, unless asked not to, release.
 
         Raises:
             LooplineError: a run failed, or the first model did not pass its gates; `runs` tells how far it came.
@@ -79,17 +79,18 @@ class Loop:
 
     def _release(self, champion: int) -> None:
         """Release the challenger, if it was better, and a deliberately bad one; say so where that cannot be done."""
-        from pipelines.releases import Releases
+        from pipelines.acts.releases import Releases
 
         retrained = self.runs[-1]
-        promoted = retrained.step("promote").values.get("Output") == "promoted"
         former, newer = (
             Model.open(retrained.step(step).outputs["model"].uri, verify=False) for step in ("fetch-model", "package")
         )
-        challenger = int(retrained.step("register").values["Output"]) if promoted else None
+        challenger = None
+        if retrained.step("promote").values.get("Output") == "promoted":
+            challenger = Version(int(retrained.step("register").values["Output"]), newer)
         try:
-            self.acts = Releases(self.engine.home, self.case, self.announce).hold(
-                former, newer if promoted else None, (champion, challenger)
+            self.acts = Releases(self.engine.home, self.case, self.announce, self.engine.reuse).hold(
+                Version(champion, former), challenger
             )
         except LooplineError as problem:
             self.announce(f"no canary is released: {problem}")

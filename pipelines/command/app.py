@@ -26,9 +26,9 @@ ClusterOption = Annotated[
 def loop(
     usecase: UseCaseOption = DEFAULT_USECASE,
     fresh: Annotated[bool, typer.Option(help="Reuse nothing.")] = False,
-    release: Annotated[bool, typer.Option(help="End with canaries released under replayed traffic.")] = False,
+    release: Annotated[bool, typer.Option(help="End with canaries released under replayed traffic.")] = True,
 ) -> None:
-    """Replay the use case: train, validate, predict, materialise, retrain; then write the report."""
+    """Replay the use case: train, validate, predict, materialise, retrain, release; then write the report."""
     from pipelines.command.replaying import replay
 
     replay(usecase, console, reuse=not fresh, release=release)

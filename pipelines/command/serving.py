@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -16,6 +15,7 @@ from components.contract.usecase import UseCase
 from components.deployment.endpoint_place import Status
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving.endpoint import Endpoint
+from pipelines.laptop.serving.process import Process
 from pipelines.laptop.serving.replay import inputs, questions
 from pipelines.laptop.serving.supervisor import Supervisor
 from pipelines.laptop.serving.triton_server import Triton
@@ -49,7 +49,7 @@ def serve(package: str, version: str, port: int, console: Console, *, use_triton
 
 
 def start(package: str, version: str = "champion", port: int = 0, *, use_triton: bool = True) -> Endpoint:
-    """Serve a version in the background, and return once it answers.
+    """Serve a version in the background, and return once it answers; it ends with this process at the latest.
 
     Raises:
         LooplineError: it could not be started.
@@ -58,21 +58,16 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
     _expect_none(endpoint)
     command = [sys.executable, "-m", "pipelines.command.app", "serve", "--usecase", package, "--version", version]
     command += ["--port", str(port), *([] if use_triton else ["--no-triton"])]
-    log = endpoint.place.logs / "supervisor.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        started = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    started = Process.start("the endpoint", command, {}, endpoint.place.logs / "supervisor.log")
     try:
         while endpoint.status() is None:
-            if started.poll() is not None:
-                said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
-                raise LooplineError(said[-1].removeprefix("error: "))
+            if started.handle.poll() is not None:
+                said = started.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                raise LooplineError((said or ["it said nothing"])[-1].removeprefix("error: "))
             time.sleep(0.05)
         endpoint.wait_until_ready()
     except BaseException:
-        started.terminate()
+        started.end()
         raise
     return endpoint
 

@@ -41,7 +41,7 @@ class Engine:
     def __init__(self, home: Home, watcher: Watcher, *, reuse: bool = True, in_containers: bool = False) -> None:
         self.home = home
         self._watcher = watcher
-        self._reuse = reuse
+        self.reuse = reuse
         self._in_containers = in_containers
         self._processes = StepProcesses()
 
@@ -111,7 +111,7 @@ class Engine:
         containers: Containers | None,
     ) -> None:
         def cache(cache_root: str) -> ContentCache:
-            return ContentCache(cache_root, keys, recorder, reuse=self._reuse)
+            return ContentCache(cache_root, keys, recorder, reuse=self.reuse)
 
         def handler(*, image: str, full_command: list[str], env_vars: dict[str, str], **_: Any) -> StepHandler:
             if containers:

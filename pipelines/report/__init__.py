@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.spec import UseCaseSpec
-from pipelines.act import Act
+from pipelines.acts.act import Act
 from pipelines.laptop.records import Run
 
 

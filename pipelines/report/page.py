@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from components.contract.digest import PREFIX
 from components.contract.spec import UseCaseSpec
-from pipelines.act import Act
+from pipelines.acts.act import Act
 from pipelines.report import dag, plots, releases, words
 from pipelines.report.evidence import Evidence
 from pipelines.report.judgement import panels

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from components.deployment.analyse import Decision
 from components.deployment.record import Decided, Ended, Record, Shifted
 from components.deployment.wording import span, value
-from pipelines.act import Act
+from pipelines.acts.act import Act
 from pipelines.report import plots
 
 

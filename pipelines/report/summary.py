@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.contract.spec import UseCaseSpec
-from pipelines.act import Act
+from pipelines.acts.act import Act
 from pipelines.laptop.records import Run
 from pipelines.report import releases, words
 from pipelines.report.evidence import Evidence, Found

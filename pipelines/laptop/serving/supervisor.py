@@ -18,7 +18,7 @@ from components.contract.usecase import UseCase
 from components.deployment.endpoint_place import Place, Status, VersionStatus
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving import envoy, service
-from pipelines.laptop.serving.pod import Pod
+from pipelines.laptop.serving.pod import GRACE, Pod
 from pipelines.laptop.serving.process import LOOPBACK, Process, free_ports, is_free
 from pipelines.laptop.serving.triton_server import Triton
 
@@ -184,8 +184,10 @@ class Supervisor:
                 time.sleep(TICK)
         self._envoy.end()
         pods = [*self._leaving.values(), *(running.pod for running in self._running.values())]
-        for pod in pods:
-            pod.leave()
+        deadline = time.monotonic() + GRACE
+        while pods and time.monotonic() < deadline:  # all at the same time
+            pods = [pod for pod in pods if not pod.leave()]
+            time.sleep(TICK)
         for pod in pods:
             pod.end()
         self._envoy.wait(DRAIN_SECONDS)

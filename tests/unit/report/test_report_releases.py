@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipelines.act import Act
+from pipelines.acts.act import Act
 from pipelines.report import write_report
 from pipelines.report.releases import shown
 from tests.canary_traffic import BAD, CANARY, GOOD
@@ -18,7 +18,7 @@ def acts():
     for name, behaviour in (("newer data", GOOD), ("miscalibrated <b>", BAD["miscalibrated by 0.1"])):
         releaser = World(canary=behaviour).releaser()
         releaser.begin(CANARY)
-        made.append(Act(canary=name, record=releaser.carry_on()))
+        made.append(Act(canary=name, record=releaser.carry_on(), answered=1_234, failed=0))
     return made
 
 

@@ -1,0 +1,25 @@
+"""The model that is deliberately bad."""
+
+import numpy as np
+import pyarrow as pa
+from packaged import model
+
+from components.contract.scorer import Scorer
+from pipelines.laptop.spoiled import spoil
+
+
+def scores(packaged, numbers):
+    return Scorer(packaged).score(pa.table({"x": pa.array(numbers, pa.float32())}))
+
+
+def test_spoiled_probabilities_are_square_roots(tmp_path):
+    good = model(tmp_path / "good", "binary_classification")
+    bad = spoil(good, "binary_classification", tmp_path / "bad")
+    assert np.allclose(scores(bad, [-2, 0, 3]), np.sqrt(scores(good, [-2, 0, 3])))
+    assert bad.digest != good.digest
+    assert bad.facts["deliberately_bad"] == "every probability is its square root"
+
+
+def test_spoiled_predictions_are_a_quarter_too_high(tmp_path):
+    good = model(tmp_path / "good", "regression")
+    assert np.allclose(scores(spoil(good, "regression", tmp_path / "bad"), [4, -8]), [5, -10])
