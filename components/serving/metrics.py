@@ -24,9 +24,9 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._labels = {"model_name": model, "model_version": version}
-        requests = self._counter("requests", "Requests that were answered or refused", "protocol", "status")
+        # Looking a counter up by its labels costs more than counting, so those in use are kept.
         self._requests: dict[tuple[str, str], Counter] = {}
-        self._requests_of = requests
+        self._requests_of = self._counter("requests", "Requests that were answered or refused", "protocol", "status")
         self._errors = self._counter("errors", "Requests that were refused, by kind of reason", "kind")
         self._seconds = self._histogram("request_seconds", "From a request's arrival to its answer", SECONDS)
         self._features_seconds = self._histogram("features_seconds", "Looking up stored features", SECONDS)
@@ -35,7 +35,10 @@ class Metrics:
         self._rows = self._only("rows", "Rows that were answered")
         self._hits = self._only("cache_hits", "Rows answered from the cache")
         self._misses = self._only("cache_misses", "Rows that the predictor was asked for")
-        self._absent = self._counter("features_absent", "Stored features that a row went without", "feature", "reason")
+        self._absent: dict[tuple[str, str], Counter] = {}
+        self._absent_of = self._counter(
+            "features_absent", "Stored features that a row went without", "feature", "reason"
+        )
         self._store_failures = self._only("online_store_failures", "Requests that the online store failed")
 
     def answered(self, protocol: str, status: int, seconds: float) -> None:
@@ -77,7 +80,10 @@ class Metrics:
     def absent(self, features: Sequence[str], reason: str) -> None:
         """Count features that a row went without: missing or stale."""
         for feature in features:
-            self._absent.labels(**self._labels, feature=feature, reason=reason).inc()
+            key = (feature, reason)
+            if key not in self._absent:
+                self._absent[key] = self._absent_of.labels(**self._labels, feature=feature, reason=reason)
+            self._absent[key].inc()
 
     def watch(self, name: str, text: str, value: Callable[[], float], *, grows: bool = False) -> None:
         """Show a number that something else keeps; a counter, if it only ever grows."""

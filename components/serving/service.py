@@ -7,6 +7,7 @@ bad input with 500, has no limits or deadlines, counts no errors, and listens at
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -108,6 +109,9 @@ async def _run(application: Application, handler: Handler, options: Namespace) -
             timeout_graceful_shutdown=int(options.grace_seconds),
         )
     )
+    # What is there now stays to the end: a collection that went through all of it would hold requests up.
+    gc.collect()
+    gc.freeze()
     await grpc_server.start()
     serving = asyncio.create_task(http_server.serve(sockets=[listener]))
     logger.info("listening", extra={"http": f"{options.host}:{options.http_port}", "grpc": grpc_address})
