@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 from components.contract.errors import LooplineError
-from components.deployment import endpoint_file, render
+from components.contract.model import Model
+from components.deployment import endpoint_file, inference_service, model_store, render
 from components.deployment.git_clone import Clone, run
+from components.deployment.inference_service import Standing
 from components.deployment.record import Record
-from components.deployment.render import Standing
 from components.deployment.target import expect_current, expect_next
 from components.deployment.transitions import Action
 
@@ -52,9 +53,31 @@ class GitTarget:
             self._clone.update()
             yield
 
+    def service(self) -> dict[str, Any]:
+        """The InferenceService as the newest commit of the branch gives it to the cluster."""
+        self._clone.update()
+        program = shutil.which("kubectl") or shutil.which("kubectl", path=str(Path(sys.executable).parent))
+        if program is None:
+            raise LooplineError("there is no kubectl, which builds the overlay; install it, or `make setup`")
+        if not (self._clone.path / self._file).is_file():
+            raise LooplineError(f"{self._clone.path} has no {self._file}: name another overlay, or add that file to it")
+        rendered = run([program, "kustomize", str(self._folder)], self._clone.path)
+        for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader):
+            if item and item["kind"] == "InferenceService" and item["metadata"]["name"] == self._endpoint:
+                return dict(item)
+        raise LooplineError(f"{self._folder} has no InferenceService {self._endpoint}: name another overlay")
+
     def standing(self) -> Standing:
         """Which versions the branch wants."""
-        return render.standing(self._service())
+        return inference_service.standing(self.service())
+
+    def rendered(self, action: Action, record: Record) -> dict[str, Any]:
+        """The InferenceService after an action, as the overlay would give it."""
+        return render.carried_out(self.service(), action, record)
+
+    def supply(self, version: str, model: Model) -> None:
+        """Put the package where the pods of that version will fetch it from, unless it lies there."""
+        model_store.supply(model, render.place_of(self.service(), version))
 
     def record(self) -> Record | None:
         """The release under way, or the last one."""
@@ -83,7 +106,7 @@ class GitTarget:
         """Commit the change to the overlay's endpoint file, and push it."""
 
         def change() -> dict[str, str]:
-            service = self._service()
+            service = self.service()
             expect_current(action, self._endpoint, endpoint_file.generation_of(service))
             patch = endpoint_file.patch_of(render.carried_out(service, action, record), action.generation)
             former = (self._clone.path / self._file).read_text(encoding="utf-8")
@@ -94,20 +117,6 @@ class GitTarget:
 
     def failure(self, record: Record) -> None:
         """Nothing of the canary's health can be seen in Git; the evidence tells, if it answers nothing."""
-
-    def _service(self) -> dict[str, Any]:
-        """The InferenceService as the newest commit of the branch gives it to the cluster."""
-        self._clone.update()
-        program = shutil.which("kubectl") or shutil.which("kubectl", path=str(Path(sys.executable).parent))
-        if program is None:
-            raise LooplineError("there is no kubectl, which builds the overlay; install it, or `make setup`")
-        if not (self._clone.path / self._file).is_file():
-            raise LooplineError(f"{self._clone.path} has no {self._file}: name another overlay, or add that file to it")
-        rendered = run([program, "kustomize", str(self._folder)], self._clone.path)
-        for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader):
-            if item and item["kind"] == "InferenceService" and item["metadata"]["name"] == self._endpoint:
-                return dict(item)
-        raise LooplineError(f"{self._folder} has no InferenceService {self._endpoint}: name another overlay")
 
 
 def _message(action: Action, record: Record) -> str:

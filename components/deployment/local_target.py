@@ -7,19 +7,22 @@ Layout, in the endpoint's place::
 """
 
 import fcntl
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from components.contract import atomic
 from components.contract.errors import LooplineError
+from components.contract.model import Model
 from components.deployment import local_service
+from components.deployment.inference_service import Standing
 from components.deployment.local_endpoint import LocalEndpoint
 from components.deployment.record import Record
 from components.deployment.record_file import RecordFile
-from components.deployment.render import Standing
 from components.deployment.target import CanaryFailedError, expect_current
 from components.deployment.transitions import Action
 
@@ -59,6 +62,28 @@ class LocalTarget:
         """Which versions are wanted."""
         stable, canary = local_service.shares(self._endpoint.place.wanted())
         return Standing(str(stable.version), str(canary.version) if canary else None, canary.percent if canary else 0)
+
+    def service(self) -> dict[str, Any]:
+        """The InferenceService that is wanted."""
+        return self._endpoint.place.wanted()
+
+    def rendered(self, action: Action, record: Record) -> dict[str, Any]:
+        """The InferenceService after an action."""
+        stable, canary = local_service.shares(self.service())
+        repository = self._endpoint.place.model(int(record.canary)) / "repository"
+        tried = canary or local_service.Share(int(record.canary), repository, 0)
+        if action.kind == "shift":
+            return local_service.with_shares(self.service(), stable, replace(tried, percent=action.percent))
+        return local_service.with_shares(self.service(), tried if action.kind == "promote" else stable)
+
+    def supply(self, version: str, model: Model) -> None:
+        """Put the package where the endpoint looks for it, unless it lies there."""
+        folder = self._endpoint.place.model(int(version))
+        if not folder.is_dir():
+            with atomic.new_folder(folder) as copy:
+                shutil.copytree(model.path, copy, dirs_exist_ok=True)
+        if Model.open(folder).digest != model.digest:
+            raise LooplineError(f"{folder} holds another model than the one that is registered: delete that folder")
 
     def record(self) -> Record | None:
         """The release under way, or the last one."""

@@ -4,7 +4,7 @@ Nothing of it is kept in this process: killed at any moment, it is gone on with 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ from components.deployment.evidence import Evidence, from_rows
 from components.deployment.record import Record
 from components.deployment.reference import from_rows as reference_from_rows
 from components.deployment.target import CanaryFailedError, StaleActionError, Target
-from components.deployment.transitions import LEASE, Action
+from components.deployment.transitions import KINDS, LEASE, Action, Kind
 
 # How far back the stable's requests tell what is usual.
 USUAL = timedelta(days=7)
@@ -52,8 +52,12 @@ class RollOut:
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
 
-    def begin(self, version: str) -> Record:
+    def begin(self, version: str, check: Callable[[Record], object] = lambda _: None) -> Record:
         """Begin the release of a version; one that is under way is gone on with, one that was promoted is returned.
+
+        Args:
+            version: to be released.
+            check: called with the record of a new release before that is stored; what it raises keeps it from beginning.
 
         Raises:
             LooplineError: another version is being released, the release is another's, or the stable version had too
@@ -73,14 +77,19 @@ class RollOut:
         now, policy, task = self.now(), self.spec.release, self.spec.task
         reference = reference_from_rows(self.seen(now - USUAL), policy, task, stable)
         record = transitions.begin(self.spec.name, stable, version, task, policy, reference, self.owner, now, last)
+        check(record)
         self.target.store(record)
         return record
 
-    def carry_on(self, seconds: float | None = None) -> Record:
-        """Do what is due, until the release is over or so many seconds have passed.
+    def carry_on(self, seconds: float | None = None, only: Container[Kind] = KINDS) -> Record:
+        """Do what is due, until the release is over, something else is due, or so many seconds have passed.
+
+        Args:
+            seconds: how long to wait for evidence; it is looked at once in any case. None for as long as it takes.
+            only: what is to be done here, if not all.
 
         Returns:
-            the record, which has no outcome if the time was too short.
+            the record, which has no outcome if the time was too short or something else is due.
 
         Raises:
             LooplineError: the endpoint cannot be reached, or the release is another's now.
@@ -90,17 +99,19 @@ class RollOut:
         while True:
             record = self._record()
             action = transitions.next_action(record)
-            if action.kind != "nothing" and record.owner != self.owner:
+            if action.kind == "nothing" or action.kind not in only:
+                return record
+            if record.owner != self.owner:
                 raise LooplineError(
                     f"the release of {self.spec.name} to version {record.canary} belongs to {record.owner} now, who "
                     "took it over once it was not heard of: leave it to them"
                 )
-            if action.kind == "nothing" or (end and self.now() >= end):
-                return record
             if action.kind == "analyse" and action.step:
                 evidence = self._evidence(record, action.step)
                 blind = None if evidence else blind or self.now()
                 if not self._decide(record, action.step, evidence, blind):
+                    if end and self.now() >= end:
+                        return self._record()
                     self.sleep(self.pause)
             else:
                 self._act(record, action)

@@ -1,11 +1,12 @@
 """What carries a release out: an endpoint whose traffic can be moved, and the place of the release's record."""
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from components.contract.errors import LooplineError
+from components.contract.model import Model
+from components.deployment.inference_service import Standing
 from components.deployment.record import Record
-from components.deployment.render import Standing
 from components.deployment.transitions import Action
 
 
@@ -36,6 +37,27 @@ class Target(Protocol):
 
         Raises:
             LooplineError: there is no such endpoint, or it cannot be reached.
+        """
+
+    def service(self) -> dict[str, Any]:
+        """The InferenceService as it is wanted now.
+
+        Raises:
+            LooplineError: there is no such endpoint, or it cannot be reached.
+        """
+
+    def rendered(self, action: Action, record: Record) -> dict[str, Any]:
+        """The InferenceService as an action would have it; nothing is changed.
+
+        Raises:
+            LooplineError: the action would be refused.
+        """
+
+    def supply(self, version: str, model: Model) -> None:
+        """Put the package of a version where the endpoint will look for it, unless it lies there.
+
+        Raises:
+            LooplineError: another package lies there, or the place cannot be used.
         """
 
     def record(self) -> Record | None:

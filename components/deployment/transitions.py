@@ -12,7 +12,7 @@ slept through its lease changes nothing (a fencing token).
 """
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from components.contract.errors import LooplineError
 from components.contract.release import ReleasePolicy
@@ -22,6 +22,8 @@ from components.deployment.analyse import Decision, Step
 from components.deployment.record import Decided, Ended, Event, Record, Shifted, Stopped
 from components.deployment.reference import Reference
 
+Kind = Literal["shift", "analyse", "promote", "roll back", "nothing"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # How long a release that is not heard of keeps others away.
 LEASE = timedelta(minutes=10)
 
@@ -35,7 +37,7 @@ class Action(Strict):
         generation: of the record that says so; a target that has seen a higher one refuses.
     """
 
-    kind: Literal["shift", "analyse", "promote", "roll back", "nothing"]
+    kind: Kind
     generation: int
     percent: int = 0
     step: Step | None = None

@@ -6,8 +6,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from components.deployment import render
-from components.deployment.render import VERSION
+from components.deployment import inference_service
+from components.deployment.inference_service import VERSION
 
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/loopline/inferenceservices/"
 CONFIG_MAPS = "/api/v1/namespaces/loopline/configmaps"
@@ -74,7 +74,7 @@ class FakeCluster:
         predictor, own = self.service["spec"]["predictor"], body["spec"]["predictor"]
         predictor["labels"].update(own["labels"])
         predictor["model"].update(own["model"])
-        predictor.update({key: own[key] for key in ("name", render.PERCENT) if key in own})
+        predictor.update({key: own[key] for key in ("name", inference_service.PERCENT) if key in own})
         self.service["spec"].pop("canary", None)
         if "canary" in body["spec"]:
             self.service["spec"]["canary"] = body["spec"]["canary"]

@@ -8,7 +8,7 @@ import pyarrow as pa
 from components.contract import usecase
 from components.contract.errors import LooplineError
 from components.contract.release import ReleasePolicy
-from components.deployment.render import Standing
+from components.deployment.inference_service import Standing
 from components.deployment.roll_out import RollOut
 from components.deployment.target import StaleActionError
 from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, rows

@@ -7,7 +7,7 @@ from components.contract.errors import LooplineError
 from components.contract.kubernetes_api import Access
 from components.deployment import cluster_target, transitions
 from components.deployment.cluster_target import ClusterTarget
-from components.deployment.render import Standing
+from components.deployment.inference_service import Standing
 from components.deployment.target import CanaryFailedError, StaleActionError
 from tests.unit.deployment.fake_cluster import FakeCluster
 from tests.unit.deployment.released_endpoint import Killed, World
@@ -121,16 +121,24 @@ def test_somebody_else_applies_these_fields(target, cluster):
     assert cluster.applied == []
 
 
-def test_changed_between_reading_and_applying(target, cluster):
-    record = begun(target)
+@pytest.mark.parametrize("times", [1, cluster_target.ATTEMPTS])
+def test_changed_between_reading_and_applying(target, cluster, times):
+    """Such as by KServe, which writes the object's status: then the change is made anew, but not for ever."""
+    record, meddled = begun(target), []
 
     def meddle(method, path):
-        if method == "PATCH":
-            cluster.service["metadata"]["resourceVersion"] = "99"
+        if method == "PATCH" and len(meddled) < times:
+            meddled.append(path)
+            cluster.service["metadata"]["resourceVersion"] = f"99{len(meddled)}"
 
     cluster.before = meddle
-    with pytest.raises(StaleActionError, match="was changed in between"):
+    if times < cluster_target.ATTEMPTS:
         target.carry_out(transitions.next_action(record), record)
+        assert target.standing() == Standing("7", "8", 20)
+    else:
+        with pytest.raises(StaleActionError, match="was changed in between"):
+            target.carry_out(transitions.next_action(record), record)
+        assert cluster.applied == []
 
 
 def test_of_two_releases_one_begins(target):

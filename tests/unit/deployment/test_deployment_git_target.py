@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from components.contract.errors import LooplineError
-from components.deployment import render, transitions
+from components.deployment import inference_service, render, transitions
 from components.deployment.endpoint_file import GENERATION
 from components.deployment.git_clone import ATTEMPTS, Clone
 from components.deployment.git_target import RECORDS, GitTarget
-from components.deployment.render import Standing
+from components.deployment.inference_service import Standing
 from components.deployment.target import StaleActionError
 from tests.manifests.render import clean_copy, kubectl
 from tests.unit.deployment.released_endpoint import SPEC, Killed, World
@@ -259,13 +259,13 @@ def test_the_overlay_of_this_project(tmp_path, remote):
     git(clone, "commit", "--quiet", "-m", "The project")
     git(clone, "push", "--quiet", "origin", "main")
     target = GitTarget(clone, "prod", SPEC.name)
-    before = target._service()
-    stable = render.standing(before).stable
+    before = target.service()
+    stable = inference_service.standing(before).stable
     record = World().releaser().begin("8").model_copy(update={"stable": stable})
     action = transitions.next_action(record)
     wanted = render.carried_out(before, action, record)
     target.carry_out(action, record)
-    found = target._service()
+    found = target.service()
     assert found["metadata"]["annotations"].pop(GENERATION) == "1"
     assert found == wanted
     assert git(clone, "diff", "--name-only", "HEAD~1") == FILE

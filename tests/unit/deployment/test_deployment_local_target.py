@@ -11,8 +11,8 @@ import pytest
 
 from components.contract.errors import LooplineError
 from components.deployment import local_target, transitions
+from components.deployment.inference_service import Standing
 from components.deployment.local_target import LocalTarget
-from components.deployment.render import Standing
 from components.deployment.target import CanaryFailedError, StaleActionError
 from tests.unit.deployment.released_endpoint import World
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract.errors import LooplineError
-from components.deployment import render
-from components.deployment.render import MODE, SCALING, STABLE, VERSION, Standing
+from components.deployment import inference_service, render
+from components.deployment.inference_service import MODE, PERCENT, SCALING, STABLE, VERSION, Standing
 
 MODES = ("Standard", "Knative")
 versions = st.integers(1, 9999).map(str)
@@ -16,7 +16,7 @@ percents = st.integers(1, 100)
 
 
 def service(mode="Standard", version="1", **predictor):
-    own = {"name": f"v{version}"} if mode == "Standard" else {render.PERCENT: 100}
+    own = {"name": f"v{version}"} if mode == "Standard" else {PERCENT: 100}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
@@ -64,14 +64,14 @@ def test_a_release_moves_the_share_and_ends_with_one_version(mode, stable, canar
         expected = Standing(stable, canary, percent)
         if mode == "Knative" and percent == 100:
             break
-        assert render.standing(now) == expected
+        assert inference_service.standing(now) == expected
         assert render.with_canary(now, canary, percent) == now
     after, back = render.promoted(now), render.without_canary(now)
-    assert render.standing(after).canary is None
-    assert render.standing(back).canary is None
-    if render.standing(now).canary:
-        assert render.standing(after).stable == canary
-        assert render.standing(back).stable == stable
+    assert inference_service.standing(after).canary is None
+    assert inference_service.standing(back).canary is None
+    if inference_service.standing(now).canary:
+        assert inference_service.standing(after).stable == canary
+        assert inference_service.standing(back).stable == stable
     assert render.promoted(after) == after
     assert render.without_canary(back) == back
 
@@ -112,14 +112,14 @@ def test_a_rollback_restores_the_service_and_in_knative_makes_no_revision():
     released = render.with_canary(service("Knative"), "2", 50)
     back = render.without_canary(released)
     assert render.pods(back["spec"]["predictor"]) == render.pods(released["spec"]["predictor"])
-    assert back["spec"]["predictor"][render.PERCENT] == 0
+    assert back["spec"]["predictor"][PERCENT] == 0
 
 
 def test_after_a_rollback_in_knative_another_and_the_same_can_be_released():
     back = render.without_canary(render.with_canary(service("Knative"), "2", 50))
-    assert render.standing(render.with_canary(back, "3", 5)) == Standing("1", "3", 5)
+    assert inference_service.standing(render.with_canary(back, "3", 5)) == Standing("1", "3", 5)
     again = render.with_canary(back, "2", 5)
-    assert render.standing(again) == Standing("1", "2", 5)
+    assert inference_service.standing(again) == Standing("1", "2", 5)
     assert render.promoted(again) == service("Knative", "2")
 
 
@@ -133,7 +133,10 @@ def test_the_canary_takes_no_scaling_field_and_as_many_pods_as_the_stable_has_at
 REFUSED = {
     "no mode": (lambda s: s["metadata"].pop("annotations"), "is missing, and KServe would ignore a canary"),
     "raw mode": (lambda s: s["metadata"]["annotations"].update({MODE: "RawDeployment"}), "says 'RawDeployment'"),
-    "knative field": (lambda s: s["spec"]["predictor"].update({render.PERCENT: 10}), "ignores canaryTrafficPercent"),
+    "knative field": (
+        lambda s: s["spec"]["predictor"].update({PERCENT: 10}),
+        "ignores canaryTrafficPercent",
+    ),
     "no name": (lambda s: s["spec"]["predictor"].pop("name"), "has no name, and a promotion renames"),
     "no version": (lambda s: s["spec"]["predictor"]["labels"].pop(VERSION), "has no label loopline.dev/model-version"),
     "canary equal": (lambda s: s["spec"]["predictor"].update(name="v2"), "canary is equal to the stable"),
@@ -147,23 +150,23 @@ def test_what_kserve_would_refuse_or_ignore(case):
     bad = canaries(({}, 5))
     change(bad)
     with pytest.raises(LooplineError, match=message):
-        render.standing(bad)
+        inference_service.standing(bad)
 
 
 @pytest.mark.parametrize("field", SCALING)
 def test_a_scaling_field_on_a_canary(field):
     with pytest.raises(LooplineError, match=f"cannot scale by itself: remove {field}"):
-        render.check(canaries(({field: 4}, 5)))
+        inference_service.check(canaries(({field: 4}, 5)))
 
 
 @given(shares=st.lists(percents, min_size=2, max_size=4))
 def test_weights_together(shares):
     made = canaries(*(({}, share) for share in shares))
     if sum(shares) <= 100:
-        render.check(made)
+        inference_service.check(made)
     else:
         with pytest.raises(LooplineError, match=f"have {sum(shares)}% of the traffic together"):
-            render.check(made)
+            inference_service.check(made)
 
 
 @pytest.mark.parametrize("percent", [0, -1, 101, 5.5, "5", True, None])
@@ -171,33 +174,33 @@ def test_a_share_that_is_none(percent):
     with pytest.raises(LooplineError, match="is no share of the traffic"):
         render.with_canary(service(), "2", percent)
     with pytest.raises(LooplineError, match="is no share of the traffic"):
-        render.check(canaries(({}, percent)))
+        inference_service.check(canaries(({}, percent)))
 
 
 def test_no_gateway():
-    render.check(service(), gateway_api=False)
+    inference_service.check(service(), gateway_api=False)
     with pytest.raises(LooplineError, match="set enableGatewayApi to true"):
-        render.check(canaries(({}, 5)), gateway_api=False)
+        inference_service.check(canaries(({}, 5)), gateway_api=False)
 
 
 def test_named_canaries_in_knative_mode():
     bad = canaries(({}, 5))
     bad["metadata"]["annotations"][MODE] = "Knative"
     with pytest.raises(LooplineError, match=r"ignores spec\.canary in Knative mode"):
-        render.check(bad)
+        inference_service.check(bad)
 
 
 def test_a_share_in_knative_mode_without_the_stable():
-    bad = service("Knative", **{render.PERCENT: 5})
+    bad = service("Knative", **{PERCENT: 5})
     with pytest.raises(LooplineError, match=f"no annotation {STABLE} says beside what"):
-        render.standing(bad)
+        inference_service.standing(bad)
 
 
 def test_another_canary_is_there():
     with pytest.raises(LooplineError, match="version 2 is its canary: end that release first"):
         render.with_canary(render.with_canary(service(), "2", 5), "3", 5)
     with pytest.raises(LooplineError, match="it has 2 canaries, and a release is of one"):
-        render.standing(canaries(({}, 5), ({}, 5)))
+        inference_service.standing(canaries(({}, 5), ({}, 5)))
 
 
 @pytest.mark.parametrize("uri", ["s3://models/flights/repository", "s3://1/flights/1/repository"])

@@ -7,7 +7,7 @@ import pytest
 
 from components.contract.errors import LooplineError
 from components.deployment import transitions
-from components.deployment.render import Standing
+from components.deployment.inference_service import Standing
 from components.deployment.target import CanaryFailedError, StaleActionError
 from components.deployment.transitions import LEASE
 from tests.canary_traffic import BAD as SUBTLE
