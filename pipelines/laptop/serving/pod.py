@@ -7,6 +7,7 @@ from pathlib import Path
 
 from components.contract.usecase import UseCase
 from components.deployment.endpoint_place import Place
+from components.deployment.local_service import Share
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving import service
 from pipelines.laptop.serving.process import LOOPBACK, Process, free_ports
@@ -35,7 +36,7 @@ class Pod:
     parts: tuple[Process, ...]
 
     @classmethod
-    def start(cls, share: service.Share, case: UseCase, home: Home, triton: Triton | None) -> "Pod":
+    def start(cls, share: Share, case: UseCase, home: Home, triton: Triton | None) -> "Pod":
         """Start transformer and predictor of a version.
 
         Args:
@@ -88,7 +89,7 @@ class Pod:
 
 
 def _commands(
-    share: service.Share, case: UseCase, home: Home, triton: Triton | None, ports: Ports
+    share: Share, case: UseCase, home: Home, triton: Triton | None, ports: Ports
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Command and environment by part, from the containers of the pod."""
     transformer, predictor = service.containers("loopline-triton" if triton else "loopline-onnx")

@@ -15,6 +15,7 @@ from pathlib import Path
 from components.contract import digest
 from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
+from components.deployment import local_service
 from components.deployment.endpoint_place import Place, Status, VersionStatus
 from pipelines.laptop.home import Home
 from pipelines.laptop.serving import envoy, service
@@ -110,7 +111,7 @@ class Supervisor:
     def _step(self) -> None:
         if (changed := self._place.changed()) != self._changed:
             self._wanted, self._changed = self._place.wanted(), changed
-        shares = {share.version: share for share in service.shares(self._wanted) if share}
+        shares = {share.version: share for share in local_service.shares(self._wanted) if share}
         for version, share in shares.items():
             if version not in self._running and version not in self._leaving:
                 self._running[version] = _Running(Pod.start(share, self.case, self.home, self.triton))
