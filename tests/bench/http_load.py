@@ -2,55 +2,86 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 
 
+class Background:
+    """Questions asked by a process of its own until all are answered.
+
+    Args:
+        port: on loopback. ``path``: where to.
+        bodies: what to ask, each once.
+        how: ``connections`` and ``rate`` of `ask`.
+    """
+
+    def __init__(self, port: int, path: str, bodies: list[str], **how: Any) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.http_load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"port": port, "path": path, "bodies": bodies, **how}))
+        self._process.stdin.close()
+        self._process.stdin = None
+
+    def end(self) -> dict[str, Any]:
+        """Wait for the end; give what `ask` gives."""
+        said, _ = self._process.communicate(timeout=600)
+        assert self._process.returncode == 0, said
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+
 async def ask(
-    port: int, path: str, bodies: list[str], requests: int, connections: int, rate: float | None = None
+    port: int, path: str, bodies: list[str], connections: int = 4, rate: float | None = None
 ) -> dict[str, Any]:
     """Ask over some connections, each one question after the other.
 
     Args:
         port: on loopback.
         path: where to.
-        bodies: what to ask, over and over.
-        requests: how many.
+        bodies: what to ask, each once.
         connections: how many are open.
         rate: requests a second that are due, whether or not the ones before were answered in time: a late one has
             waited. None asks as fast as answers come.
 
     Returns:
-        p50_ms, p99_ms, per_second and failed.
+        p50_ms, p99_ms, per_second, failed, and what the first that failed was answered.
     """
     head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: "
-    messages = cycle([f"{head}{len(body.encode())}\r\n\r\n{body}".encode() for body in bodies])
-    numbers, times, failed = iter(range(requests)), [], 0
+    messages = iter(enumerate(f"{head}{len(body.encode())}\r\n\r\n{body}".encode() for body in bodies))
+    times, failures = [], []
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(connections)]
     began = time.perf_counter()
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal failed
-        for number in numbers:
+        for number, message in messages:
             due = time.perf_counter()
             if rate:
                 due = began + number / rate
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            writer.write(next(messages))
+            writer.write(message)
             answer = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(answer.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+            body = await reader.readexactly(int(answer.partition(b"content-length:")[2].partition(b"\r\n")[0]))
             times.append(time.perf_counter() - due)
-            failed += b" 200 " not in answer.partition(b"\r\n")[0]
+            if b" 200 " not in answer.partition(b"\r\n")[0]:
+                failures.append((answer + body).decode())
         writer.close()
 
     await asyncio.gather(*(connection(*streams) for streams in opened))
     p50, p99 = np.percentile(times, [50, 99])
     seconds = time.perf_counter() - began
-    return {"p50_ms": 1e3 * p50, "p99_ms": 1e3 * p99, "per_second": len(times) / seconds, "failed": failed}
+    return {
+        "p50_ms": 1e3 * p50,
+        "p99_ms": 1e3 * p99,
+        "per_second": len(times) / seconds,
+        "failed": len(failures),
+        "failure": failures[0] if failures else "",
+    }
 
 
 if __name__ == "__main__":

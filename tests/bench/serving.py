@@ -29,6 +29,7 @@ from pipelines.laptop.home import Home
 from pipelines.laptop.serving.endpoint import Endpoint
 from pipelines.laptop.serving.process import free_ports
 from pipelines.laptop.serving.replay import inputs, questions
+from tests.bench import http_load
 
 USECASE = "usecases.flights"
 CASE = usecase.load(USECASE)
@@ -36,6 +37,7 @@ PREDICT = f"/v1/models/{CASE.spec.name}:predict"
 REQUESTS = {1: 1500, 16: 4000}
 PACE, PACED = 200.0, 3000
 SPLIT = 10_000
+LOGGED_SECONDS = 3.0  # longer than the log takes from one file to the next
 REPLAYED = 36_000  # 30 minutes of 20 a second, asked at full speed
 Row = dict[str, Any]
 
@@ -117,15 +119,15 @@ def _split(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
         endpoint.set_canary(int(other), weight)
         slowest = max(slowest, time.perf_counter() - began)
         before = endpoint.counters()[other]["requests"]
-        failed += _load(endpoint.status().port, PREDICT, asked, requests=SPLIT, connections=16)["failed"]
+        failed += _failed(_load(endpoint.status().port, PREDICT, asked, requests=SPLIT, connections=16))
         share = 100 * (endpoint.counters()[other]["requests"] - before) / SPLIT
         print(f"  weight {weight}: {share:.2f} %")
         off = max(off, abs(share - weight))
-    load = _Load(endpoint.status().port, asked)
+    load = http_load.Background(endpoint.status().port, PREDICT, list(islice(asked, 3000)), rate=100)
     endpoint.promote(int(other))
     endpoint.set_canary(int(stable), 50)
     endpoint.remove_canary()
-    failed += load.end()
+    failed += _failed(load.end())
     return [
         _alone(f"split off its weight over {SPLIT} requests", off, "points"),
         _alone("weight change to effect", slowest, "s"),
@@ -138,58 +140,38 @@ def _replayed(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
     status = endpoint.status()
     [version] = status.versions
     processes = {"envoy": status.envoy, "supervisor": status.supervisor, **status.versions[version].processes}
-    log = endpoint.place.prediction_log
-    before = pyarrow.dataset.dataset(log).count_rows()
+    before = _logged(endpoint)
     _load(status.port, PREDICT, asked, requests=REPLAYED // 4, connections=16)
     warm = {name: _memory(pid) for name, pid in processes.items()}
-    found = _load(status.port, PREDICT, asked, requests=REPLAYED - REPLAYED // 4, connections=16)
+    _load(status.port, PREDICT, asked, requests=REPLAYED - REPLAYED // 4, connections=16)
     after = {name: _memory(pid) for name, pid in processes.items()}
     print(f"  memory in MB, {warm} after a quarter, {after} at the end")
-    deadline = time.monotonic() + 30
-    while (rows := pyarrow.dataset.dataset(log).count_rows() - before) != REPLAYED and time.monotonic() < deadline:
-        time.sleep(0.5)
+    rows = _logged(endpoint) - before
     growth = max(after[name] / warm[name] - 1 for name in processes)
     return [
         _alone(f"replay of {REPLAYED} requests, growth of a process after a quarter", 100 * growth, "%"),
-        _alone("its answers that the prediction log lacks", REPLAYED - found["failed"] - rows, ""),
+        _alone("its requests without a row in the prediction log", REPLAYED - rows, ""),
     ]
 
 
-class _Load:
-    """Questions asked in the background until they are told to end."""
-
-    def __init__(self, port: int, asked: Iterator[str]) -> None:
-        self._files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in end
-        order = {"port": port, "path": PREDICT, "bodies": list(islice(asked, 3000))}
-        order |= {"requests": 3000, "connections": 4, "rate": 100}
-        self._files[0].write(json.dumps(order))
-        self._files[0].seek(0)
-        command = [sys.executable, "-m", "tests.bench.http_load"]
-        self._process = subprocess.Popen(command, stdin=self._files[0], stdout=self._files[1])
-
-    def end(self) -> int:
-        """How many failed."""
-        self._process.wait(300)
-        self._files[1].seek(0)
-        failed: int = json.load(self._files[1])["failed"]
-        for file in self._files:
-            file.close()
-        return failed
+def _logged(endpoint: Endpoint) -> int:
+    """Rows of the prediction log, once no more come."""
+    counted = -1
+    while counted != (rows := pyarrow.dataset.dataset(endpoint.place.prediction_log).count_rows()):
+        counted = rows
+        time.sleep(LOGGED_SECONDS)
+    return counted
 
 
 def _load(port: int, path: str, bodies: Iterator[str], *, requests: int, **how: Any) -> dict[str, Any]:
-    chosen = list(islice(bodies, requests))
-    order = json.dumps({"port": port, "path": path, "bodies": chosen, "requests": requests, **how})
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.http_load"],
-        input=order,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return http_load.Background(port, path, list(islice(bodies, requests)), **how).end()
+
+
+def _failed(found: dict[str, Any]) -> int:
+    """How many requests failed; what the first was answered is shown."""
+    if found["failed"]:
+        print(f"  failed: {found['failure'][:400]}")
+    return int(found["failed"])
 
 
 def _raw(model: Model) -> str:
