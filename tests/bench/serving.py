@@ -141,16 +141,19 @@ def _replayed(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
     [version] = status.versions
     processes = {"envoy": status.envoy, "supervisor": status.supervisor, **status.versions[version].processes}
     before = _logged(endpoint)
-    _load(status.port, PREDICT, asked, requests=REPLAYED // 4, connections=16)
+    early = _load(status.port, PREDICT, asked, requests=REPLAYED // 4, connections=16)
     warm = {name: _memory(pid) for name, pid in processes.items()}
-    _load(status.port, PREDICT, asked, requests=REPLAYED - REPLAYED // 4, connections=16)
+    late = _load(status.port, PREDICT, asked, requests=REPLAYED - REPLAYED // 4, connections=16)
     after = {name: _memory(pid) for name, pid in processes.items()}
     print(f"  memory in MB, {warm} after a quarter, {after} at the end")
     rows = _logged(endpoint) - before
+    answers = REPLAYED - early["refused"] - late["refused"]
     growth = max(after[name] / warm[name] - 1 for name in processes)
     return [
         _alone(f"replay of {REPLAYED} requests, growth of a process after a quarter", 100 * growth, "%"),
-        _alone("its requests without a row in the prediction log", REPLAYED - rows, ""),
+        _alone(
+            "its answers without a row in the prediction log", REPLAYED - early["refused"] - late["refused"] - rows, ""
+        ),
     ]
 
 

@@ -1,5 +1,6 @@
 """KServe's own transformer, as its documentation builds one: python -m ... PACKAGE STORE MODEL PORT PREDICTOR_PORT."""
 
+import logging
 import sys
 from typing import Any
 
@@ -42,5 +43,5 @@ if __name__ == "__main__":
     set_predictor_config(PredictorConfig(predictor_host=f"127.0.0.1:{predictor}", predictor_protocol="grpc-v2"))
     rest = RESTServer("kserve.model_server:app", server.dataplane, server.model_repository_extension, int(port))
     rest.config.host, rest.config.access_log = "127.0.0.1", False
-    rest.create_application()
+    logging.getLogger("kserve.trace").setLevel(logging.WARNING)  # as quiet as the endpoint is
     rest.run()
