@@ -151,9 +151,7 @@ def _replayed(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
     growth = max(after[name] / warm[name] - 1 for name in processes)
     return [
         _alone(f"replay of {REPLAYED} requests, growth of a process after a quarter", 100 * growth, "%"),
-        _alone(
-            "its answers without a row in the prediction log", REPLAYED - early["refused"] - late["refused"] - rows, ""
-        ),
+        _alone("its answers without a row in the prediction log", answers - rows, ""),
     ]
 
 
