@@ -153,9 +153,9 @@ def _package(folder: Path) -> model.Model:
     random = np.random.default_rng(7)
     weights: dict[str, npt.NDArray[Any]] = {"mean": np.zeros((1, len(NUMBERS)), np.float32)}
     nodes = [
-        helper.make_node("Concat", NUMBERS, ["numbers"], axis=1),
-        helper.make_node("IsNaN", ["numbers"], ["missing"]),
-        helper.make_node("Where", ["missing", "mean", "numbers"], ["filled"]),
+        helper.make_node("Concat", NUMBERS, ["gathered"], axis=1),
+        helper.make_node("IsNaN", ["gathered"], ["missing"]),
+        helper.make_node("Where", ["missing", "mean", "gathered"], ["filled"]),
         helper.make_node("Cast", ["missing"], ["flags"], to=TensorProto.FLOAT),
     ]
     for name, known in CATEGORIES.items():
