@@ -83,9 +83,9 @@ def _bare_loop(graph: Path, source: Path, target: Path) -> None:
     columns = list(dict.fromkeys([*IDENTITY, FEATURE_TIME, *CATEGORIES, *NUMBERS]))
     writer = None
     for batch in pq.ParquetFile(source).iter_batches(BATCH_ROWS, columns=columns):
-        tensors = {name: batch[name].fill_null("").to_numpy(zero_copy_only=False).reshape(-1, 1) for name in CATEGORIES}
-        for name in NUMBERS:
-            tensors[name] = batch[name].cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(-1, 1)
+        texts = [batch[name].fill_null("").to_numpy(zero_copy_only=False) for name in CATEGORIES]
+        numbers = [batch[name].cast(pa.float32()).to_numpy(zero_copy_only=False) for name in NUMBERS]
+        tensors = {"categories": np.column_stack(texts), "numbers": np.column_stack(numbers)}
         (scores,) = session.run(["probability"], tensors)
         predictions = pa.table(
             {name: batch[name] for name in [*IDENTITY, FEATURE_TIME]}
