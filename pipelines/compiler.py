@@ -14,8 +14,8 @@ from components.contract.errors import LooplineError
 from components.contract.usecase import UseCase
 
 # By the name people type; the KFP name has dashes.
-PIPELINES = ("training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain")
-STAGES = ("data", "features", "training", "validation", "registry", "inference")
+PIPELINES = ("training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain", "release")
+STAGES = ("data", "features", "training", "validation", "registry", "inference", "deployment")
 PROJECT = Path(__file__).resolve().parent.parent
 # The parts of the code that every image holds.
 SHARED_CODE = ("components/contract",)

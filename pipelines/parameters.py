@@ -8,9 +8,11 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from components.contract.errors import LooplineError
+from components.contract.schedule import Schedule
 from components.contract.spec import UseCaseSpec
 from components.contract.usecase import UseCase
 from components.contract.window import parse_time
+from components.deployment import plan
 from components.inference.engine import ENGINES
 from components.training.target import TARGETS
 from pipelines import compiler
@@ -18,6 +20,10 @@ from pipelines.laptop.home import Home
 
 # Parameters that name a model version and may be given as an alias.
 VERSIONS = ("version", "champion")
+# Pipelines that find out by themselves which version an alias means.
+RESOLVING = ("release",)
+# What a release by Git commits to unless somebody says otherwise: what is in force.
+OVERLAY = "prod"
 # As many as a laptop runs side by side.
 SHARDS = "2"
 
@@ -42,6 +48,9 @@ class Places(Protocol):
 
     def predictions(self, usecase: str) -> str:
         """Where a use case's batch predictions are published."""
+
+    def release(self, usecase: str) -> dict[str, str]:
+        """How a release is carried out there: the pipeline's target, place, log, owner and wait."""
 
 
 def complete(pipeline: str, case: UseCase, places: Places, given: Mapping[str, str]) -> dict[str, str]:
@@ -69,7 +78,10 @@ def complete(pipeline: str, case: UseCase, places: Places, given: Mapping[str, s
             case.spec.window(values[start], values[end])
     if "engine" in wanted and values["engine"] not in ENGINES:
         raise LooplineError(f"there is no engine '{values['engine']}'; there are {', '.join(ENGINES)}")
-    if "target" in wanted and values["target"] not in TARGETS:
+    if name == "release":
+        plan.known_target(values["target"])
+        plan.seconds(values["wait"])
+    elif "target" in wanted and values["target"] not in TARGETS:
         raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")
     return {key: values[key] for key in wanted}
 
@@ -99,6 +111,8 @@ def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]
         "engine": ENGINES[0],
         "shards": SHARDS,
     }
+    if name == "release":
+        return {**values, "overlay": OVERLAY, **places.release(case.spec.name)}
     if name == "retrain":
         compare_start = given.get("compare_start", values["compare_start"])
         values["end"] = compare_start
@@ -126,6 +140,8 @@ def scheduled(pipeline: str, case: UseCase, moment: datetime) -> dict[str, str]:
             f"use case {case.spec.name} has no schedule.{name}, so nothing says which window a moment stands for; "
             f"add it to {case.folder / 'usecase.yaml'}, or give the window with --param"
         )
+    if not isinstance(schedule, Schedule):
+        return {}
     start, end = schedule.window_at(moment, ZoneInfo(case.spec.timezone))
     return {"compare_start": start, "compare_end": end} if name == "retrain" else {"start": start, "end": end}
 
@@ -137,24 +153,29 @@ def _earlier(moment: str, spec: UseCaseSpec) -> str:
     return (local - spec.retrain.window).isoformat().removesuffix("T00:00:00")
 
 
-def resolve_versions(values: Mapping[str, str], case: UseCase, home: Home) -> dict[str, str]:
+def aliases(pipeline: str, values: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a pipeline that name a version by an alias, which has to be resolved before the run."""
+    if compiler.known_pipeline(pipeline) in RESOLVING:
+        return {}
+    return {key: values[key] for key in VERSIONS if values.get(key) and not values[key].isdigit()}
+
+
+def resolve_versions(pipeline: str, values: Mapping[str, str], case: UseCase, home: Home) -> dict[str, str]:
     """Turn aliases such as ``champion`` into the version they stand for now: a run is about one model, not a name.
 
     Raises:
         LooplineError: nothing has that alias.
     """
     resolved = dict(values)
-    aliases = {values[key] for key in VERSIONS if key in values and not values[key].isdigit()}
-    if not aliases:
+    named = aliases(pipeline, values)
+    if not named:
         return resolved
     from components.registry.fetch import resolve
 
-    for alias in aliases:
+    for alias in set(named.values()):
         version = resolve(case.spec.name, home.registry, alias)
         if version is None:
             first = "training" if alias == "candidate" else "validation"
             raise LooplineError(f"no model of {case.spec.name} is {alias} yet; run `loopline run {first}` first")
-        for key in VERSIONS:
-            if resolved.get(key) == alias:
-                resolved[key] = str(version)
+        resolved.update({key: str(version) for key in named if named[key] == alias})
     return resolved

@@ -50,9 +50,12 @@ MLFLOW = {
     "MLFLOW_TRACKING_USERNAME": "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD": "MLFLOW_TRACKING_PASSWORD",
 }
+GIT = {"username": "LOOPLINE_GIT_USERNAME", "token": "LOOPLINE_GIT_TOKEN"}
 REDIS = {"password": "LOOPLINE_ONLINE_STORE_PASSWORD"}
 # What fails because a service or a node was away is worth another try. What fails by its data fails again.
 RETRIES = {"ingest": 2, "fetch-model": 2, "register": 2, "promote": 2, "materialise": 2, "publish": 2, GPU_STEP: 2}
+# Those of a release go on where they were; what fails twice is left to the next run.
+RETRIES |= dict.fromkeys(("find-champion", "render", "canary", "analyse", "finish", "give-back"), 2)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Stage:
         timeout: a pod that runs longer is ended.
         secrets: key to environment variable, by name of the Secret.
         environment: further variables.
+        optional: key to environment variable of Secrets that need not be there.
     """
 
     cpu: tuple[str, str]
@@ -72,6 +76,7 @@ class Stage:
     timeout: timedelta
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    optional: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 STAGES = {
@@ -87,6 +92,13 @@ STAGES = {
     "validation": Stage(("500m", "2"), ("1Gi", "4Gi"), timedelta(hours=1)),
     "registry": Stage(("250m", "1"), ("512Mi", "2Gi"), timedelta(minutes=15), {"loopline-mlflow": MLFLOW}),
     "inference": Stage(("1", "2"), ("2Gi", "4Gi"), timedelta(hours=6), {"loopline-s3": S3}),
+    "deployment": Stage(
+        ("250m", "1"),
+        ("512Mi", "2Gi"),
+        timedelta(hours=24),  # of which a run waits for evidence as long as it was told
+        {"loopline-s3": S3},
+        optional={"loopline-git": GIT},  # where a release is a commit, to a repository that asks who pushes
+    ),
 }
 
 
@@ -149,9 +161,9 @@ def _pod(name: str, stage: Stage, *, queued: bool) -> dict[str, Any]:
             "secretName": secret,
             "secretNameParameter": _constant(secret),
             "keyToEnv": [{"secretKey": key, "envVar": variable} for key, variable in keys.items()],
-            "optional": False,
+            "optional": secret in stage.optional,
         }
-        for secret, keys in stage.secrets.items()
+        for secret, keys in {**stage.secrets, **stage.optional}.items()
     ]
     store = {
         "configMapName": "loopline-object-store",

@@ -1,12 +1,15 @@
 """How a new version takes over the traffic of an endpoint: the section ``release`` of usecase.yaml."""
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from components.contract.duration import parse_duration
 from components.contract.strict import Strict
+
+# Of the JSON that says how a release went, for whoever acts on that.
+RECORD_FORMAT: Literal["loopline.release/1"] = "loopline.release/1"
 
 Percent = Annotated[int, Field(ge=1, le=99)]
 

@@ -29,25 +29,33 @@ Cron = Annotated[str, AfterValidator(parse_cron)]
 Deadline = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0))]
 
 
-class Schedule(Strict):
-    """When one pipeline runs, and on which window of time.
+class Timetable(Strict):
+    """When one pipeline runs.
 
     Attributes:
         cron: minute, hour, day of month, month, day of week, in the use case's timezone.
-        window: begin and end (excluded), each so long before (-) or after the moment that ``since`` names.
-        since: ``midnight``, the one at or before the scheduled moment in the use case's timezone, or ``moment`` itself.
         deadline: a run that could not start for so long after its moment is left out.
         keep_succeeded: how many finished submissions the cluster keeps to be looked at. ``keep_failed``: likewise.
         suspend: keep it in Git and on the cluster, but do not fire.
     """
 
     cron: Cron
-    window: tuple[Offset, Offset]
-    since: Literal["midnight", "moment"] = "midnight"
     deadline: Deadline = timedelta(hours=1)
     keep_succeeded: int = Field(default=3, ge=0)
     keep_failed: int = Field(default=3, ge=0)
     suspend: bool = False
+
+
+class Schedule(Timetable):
+    """When one pipeline runs, and on which window of time.
+
+    Attributes:
+        window: begin and end (excluded), each so long before (-) or after the moment that ``since`` names.
+        since: ``midnight``, the one at or before the scheduled moment in the use case's timezone, or ``moment`` itself.
+    """
+
+    window: tuple[Offset, Offset]
+    since: Literal["midnight", "moment"] = "midnight"
 
     @model_validator(mode="after")
     def _window_is_one(self) -> Self:
@@ -76,14 +84,15 @@ class Schedules(Strict):
     """What runs by the clock; a pipeline that is left out does not.
 
     Training and validation are not among them: they make the first champion, which people look at. From then on
-    ``retrain`` does both.
+    ``retrain`` does both. A release is of whichever version is champion when it runs.
     """
 
     batch_inference: Schedule | None = None
     materialisation: Schedule | None = None
     retrain: Schedule | None = None
+    release: Timetable | None = None
 
-    def given(self) -> dict[str, Schedule]:
+    def given(self) -> dict[str, Timetable]:
         """Those that there are, by pipeline."""
         return {name: schedule for name, schedule in dict(self).items() if schedule is not None}
 

@@ -17,6 +17,11 @@ from components.contract.errors import LooplineError
 
 ATTEMPTS = 10
 SECONDS = 120
+# Whose name is on commits from a clone that was made for one step.
+AUTHOR = {"user.name": "Loopline", "user.email": "loopline@localhost"}
+# What a pod pushes with, over https; Git asks a helper for it, so that it is in no argument.
+USERNAME, TOKEN = "LOOPLINE_GIT_USERNAME", "LOOPLINE_GIT_TOKEN"
+_HELPER = f'!f() {{ echo "username=${USERNAME}"; echo "password=${TOKEN}"; }}; f'
 # What Git says to a push that came second.
 _SECOND = ("fetch first", "non-fast-forward", "cannot lock ref", "reference already exists")
 
@@ -146,6 +151,22 @@ class Clone:
         return run(["git", *arguments], self.path, text, environment)
 
 
+def cloned(place: str) -> Path:
+    """The working tree of a clone: the one at a path, or a new one of a repository that is named by its address.
+
+    Raises:
+        LooplineError: the repository cannot be cloned.
+    """
+    if "://" not in place:
+        return Path(place)
+    folder = Path(tempfile.mkdtemp(prefix="loopline-clone-"))
+    run(["git", "clone", "--quiet", place, "clone"], folder)
+    clone = Clone(folder / "clone", "origin", "main")
+    for key, value in AUTHOR.items():
+        clone.git("config", key, value)
+    return clone.path
+
+
 def run(command: list[str], folder: Path, text: str | None = None, environment: Mapping[str, str] | None = None) -> str:
     """What a program says that is run in a folder.
 
@@ -165,7 +186,7 @@ def run(command: list[str], folder: Path, text: str | None = None, environment: 
             command,
             cwd=folder,
             input=text,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})},
+            env={**os.environ, **_credentials(), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environment or {})},
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -179,3 +200,9 @@ def run(command: list[str], folder: Path, text: str | None = None, environment: 
         said = done.stderr.strip().splitlines() or ["no message"]
         raise LooplineError(f"`{' '.join(command[:2])}` in {folder} failed: {'; '.join(said)[:400]}")
     return done.stdout
+
+
+def _credentials() -> dict[str, str]:
+    if not os.environ.get(TOKEN):
+        return {}
+    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": _HELPER}

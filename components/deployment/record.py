@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from components.contract.release import ReleasePolicy
+from components.contract.release import RECORD_FORMAT, ReleasePolicy
 from components.contract.spec import Task
 from components.contract.strict import Strict
 from components.deployment.analyse import Decision, Step
@@ -58,7 +58,7 @@ class Record(Strict):
         events: what happened, in order.
     """
 
-    format: Literal["loopline.release/1"] = "loopline.release/1"
+    format: Literal["loopline.release/1"] = RECORD_FORMAT
     endpoint: str
     stable: str
     canary: str

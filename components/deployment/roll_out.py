@@ -57,7 +57,7 @@ class RollOut:
 
         Args:
             version: to be released.
-            check: called with the record of a new release before that is stored; what it raises keeps it from beginning.
+            check: called with the record of a new release before it is stored; what it raises keeps it from beginning.
 
         Raises:
             LooplineError: another version is being released, the release is another's, or the stable version had too

@@ -74,3 +74,54 @@ def promote(
     outcome = promote(usecase, registry, version, expected_champion, verdict.path, receipt.path)
     receipt.metadata.update(digest=digest.of_file(Path(receipt.path)), outcome=outcome)
     return outcome
+
+
+@dsl.component(base_image="loopline-registry", install_kfp_package=False)
+def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPath(str)) -> str:  # type: ignore[valid-type]
+    """Name the champion, if it is the version that is asked for: no other gets traffic.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        registry: MLflow tracking URI.
+        version: number, or champion for whichever that is.
+        since: the moment since which it is champion.
+
+    Returns:
+        the number of the version.
+    """
+    from pathlib import Path
+
+    from components.contract import atomic
+    from components.contract.usecase import load
+    from components.registry.champion import find_champion
+
+    champion = find_champion(load(usecase).spec.name, registry, version)
+    atomic.write_text(Path(since), champion.since.isoformat())
+    return str(champion.version)
+
+
+@dsl.component(base_image="loopline-registry", install_kfp_package=False)
+def give_back(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> str:
+    """Make the version champion again that a release went back to, unless the champion changed in the meantime.
+
+    Args:
+        usecase: package of the use case, such as usecases.flights.
+        registry: MLflow tracking URI.
+        record: of the release.
+
+    Returns:
+        the champion's number if it changed, else nothing.
+    """
+    from pathlib import Path
+
+    from components.contract.dataset import read_manifest
+    from components.contract.release import RECORD_FORMAT
+    from components.contract.usecase import load
+    from components.registry.rollback import give_back
+
+    released = read_manifest(Path(record.path), RECORD_FORMAT, ("stable", "canary"))
+    name, version, stable = load(usecase).spec.name, int(released["canary"]), int(released["stable"])
+    if not give_back(name, registry, version, stable):
+        return ""
+    print(f"told: version {stable} is champion again")
+    return str(stable)

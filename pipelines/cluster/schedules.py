@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from components.contract.errors import LooplineError
-from components.contract.schedule import Schedule
+from components.contract.schedule import Timetable
 from components.contract.usecase import UseCase
 from pipelines import placement
 
@@ -35,7 +35,7 @@ def cron_workflows(case: UseCase, versions: Mapping[str, str], tag: str) -> list
     ]
 
 
-def _cron_workflow(case: UseCase, pipeline: str, schedule: Schedule, version: str, tag: str) -> dict[str, Any]:
+def _cron_workflow(case: UseCase, pipeline: str, schedule: Timetable, version: str, tag: str) -> dict[str, Any]:
     from hera.workflows import CronWorkflow, Parameter, RetryStrategy
     from hera.workflows import models as argo
 

@@ -14,6 +14,8 @@ VARIABLE = "LOOPLINE_CLUSTER"
 # A GPU pool is a file of its own beside the settings, so that a kustomize component can add it to the ConfigMap.
 GPU_FILE = "gpu.yaml"
 BUCKET = "$LOOPLINE_BUCKET"
+# How long a run of the release pipeline waits for evidence: what is not decided by then is left to the next one.
+RELEASE_SECONDS = 6 * 3600
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
@@ -133,6 +135,20 @@ class Cluster(Strict):
     def predictions(self, usecase: str) -> str:
         """Where a use case's batch predictions are published."""
         return f"{_with_bucket(self.destination)}/{usecase}"
+
+    def requests(self, usecase: str) -> str:
+        """The prediction log of a use case's endpoint, where its transformers write it."""
+        return f"{self.predictions(usecase)}/requests"
+
+    def release(self, usecase: str) -> dict[str, str]:
+        """How a release is carried out by a run: in the cluster, for a bounded time, as whoever the run's pods are."""
+        return {
+            "target": "cluster",
+            "place": "",
+            "log": self.requests(usecase),
+            "owner": self.service_account,
+            "wait": str(RELEASE_SECONDS),
+        }
 
 
 def _with_bucket(uri: str) -> str:

@@ -82,7 +82,7 @@ def run_parameters(
     """
     window = parameters.scheduled(pipeline, case, moment) if moment else {}
     values: dict[str, Any] = {"usecase": case.package}
-    values |= _with_versions(parameters.complete(pipeline, case, cluster, {**window, **given}), case, cluster)
+    values |= _with_versions(pipeline, parameters.complete(pipeline, case, cluster, {**window, **given}), case, cluster)
     in_its_pod = values.get("target") == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters)
     if cluster.gpu and in_its_pod:
         values |= cluster.gpu.parameters()
@@ -102,13 +102,10 @@ def run_parameters(
     return values
 
 
-def _with_versions(values: dict[str, str], case: UseCase, cluster: Cluster) -> dict[str, str]:
+def _with_versions(pipeline: str, values: dict[str, str], case: UseCase, cluster: Cluster) -> dict[str, str]:
     """Turn aliases into the version that they stand for now: a run is about one model, not a name."""
     resolved = dict(values)
-    for key in parameters.VERSIONS:
-        alias = values.get(key, "")
-        if not alias or alias.isdigit():
-            continue
+    for key, alias in parameters.aliases(pipeline, values).items():
         number = models.version_of(cluster.registry, case.spec.name, alias)
         if number is None:
             first = "training" if alias == "candidate" else "validation"

@@ -135,18 +135,12 @@ def release(
     clone: Annotated[Path, typer.Option(help="Target git: a clone of the repository with the overlays.")] = Path(),
     overlay: Annotated[str, typer.Option(help="Target git: a folder in kustomize/overlays.")] = "prod",
     cluster: ClusterOption = None,
+    wait: Annotated[str, typer.Option(help="Seconds to wait for evidence at most; the next call goes on.")] = "",
 ) -> None:
     """Give a version more and more of the traffic, then all, or roll it back. Killed, it goes on when called again."""
     from pipelines.command import releasing
 
-    if target == "local":
-        releasing.release_locally(usecase, version, console)
-    elif target == "git":
-        releasing.release_in_git(usecase, version, clone, overlay, cluster, console)
-    elif target == "cluster":
-        releasing.release_on_cluster(usecase, version, cluster, console)
-    else:
-        raise LooplineError(f"there is no target '{target}'; there are local, git, cluster")
+    releasing.release(usecase, version, target, clone, overlay, cluster, wait, console)
 
 
 @app.command()

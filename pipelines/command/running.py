@@ -25,7 +25,7 @@ def run_pipeline(
     case = usecase.load(package)
     home = Home.find()
     values = parameters.complete(pipeline, case, home, given)
-    values = parameters.resolve_versions(values, case, home)
+    values = parameters.resolve_versions(pipeline, values, case, home)
     if values.get("target") == "trainjob":
         shared_store()  # that there is none is better said now than when the examples are made
     run = Engine(home, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(

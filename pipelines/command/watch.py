@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
+from components.deployment.teller import TOLD
 from pipelines.laptop.records import Run, Step
 
 # A step prints this before what is worth showing while it runs; the rest stays in its log.
@@ -24,6 +25,8 @@ class ConsoleWatcher:
 
     def progressed(self, run: Run, step: Step, line: str) -> None:
         """A step said something."""
+        if line.startswith(TOLD):
+            self._console.print(line.removeprefix(TOLD), markup=False, highlight=False, soft_wrap=True)
         if line.startswith(PROGRESS):
             told = escape(line.removeprefix(PROGRESS))
             self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/] {told}")

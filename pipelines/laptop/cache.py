@@ -54,11 +54,8 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
     def get(self, key: str) -> dict[str, Any] | None:
         """The outputs of an equal step if their bytes are still what they were; else None, and the reason is noted."""
         step = self._recorder.step_of(key.partition(":")[0])
-        if not self._reuse:
-            step.why = "asked to run anew"
-            return None
-        if step.parts is None:
-            step.why = "source.py has no fingerprint(), so nothing says that its data is the same"
+        if not self._reuse or step.parts is None:
+            step.why = self._keys.why_not(step.stage, step.task) if self._reuse else "asked to run anew"
             return None
         entry = self._entry(step)
         if entry is None:

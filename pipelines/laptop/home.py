@@ -1,12 +1,15 @@
 """The one folder that holds all state on a laptop: ``.loopline``, or what LOOPLINE_HOME names."""
 
+import getpass
 import os
+import platform
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.contract import atomic
 from components.contract.errors import LooplineError
+from components.deployment.endpoint_place import Place
 
 IDENTITY = ".identity"
 
@@ -83,6 +86,17 @@ class Home:
     def serving(self, usecase: str) -> Path:
         """Where a use case's endpoint keeps its state."""
         return self.root / "serving" / usecase
+
+    def release(self, usecase: str) -> dict[str, str]:
+        """How a release is carried out here: at the endpoint that runs, until it is decided."""
+        place = self.serving(usecase)
+        log = str(Place(place).prediction_log)
+        return {"target": "local", "place": str(place), "log": log, "owner": person(), "wait": ""}
+
+
+def person() -> str:
+    """Who calls, on which machine."""
+    return f"{getpass.getuser()}@{platform.node()}"
 
 
 def local_folder(location: str) -> Path | None:

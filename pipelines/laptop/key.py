@@ -10,6 +10,8 @@ from pipelines import compiler
 from pipelines.laptop.home import location_identity
 from pipelines.laptop.records import KeyParts
 
+# Steps that act on the world, or ask how it stands now, whatever their parameters.
+ACTING_STAGES, ACTING_STEPS = frozenset({"deployment"}), ("find-champion", "give-back")
 # Parameters that name a stateful place rather than a value.
 LOCATIONS = frozenset({"registry", "tracking", "store", "destination"})
 
@@ -43,6 +45,8 @@ class KeyMaker:
             command: the frozen command, body and all, without placeholders filled in.
             arguments: parameter values and input artifacts (KFP objects) by name.
         """
+        if _is_acting(stage, task):
+            return None
         parameters = {name: value for name, value in arguments.items() if not _is_artifact(value)}
         inputs = {name: _content(value) for name, value in arguments.items() if _is_artifact(value)}
         source = ""
@@ -64,10 +68,22 @@ class KeyMaker:
             environment=self._environments.get(stage, ""),
         )
 
+    @staticmethod
+    def why_not(stage: str, task: str) -> str:
+        """Why the result of a step without parts may not be reused."""
+        if _is_acting(stage, task):
+            return "it acts on the world or asks how that stands now, so it runs each time"
+        return "source.py has no fingerprint(), so nothing says that its data is the same"
+
     def _fingerprint(self) -> str | None:
         if self._source is None:
             self._source = self._usecase.source_fingerprint()
         return self._source
+
+
+def _is_acting(stage: str, task: str) -> bool:
+    """Whether a step is for what it does, so that no earlier result stands for it."""
+    return stage in ACTING_STAGES or task.startswith(ACTING_STEPS)
 
 
 def locations_of(parameters: Mapping[str, Any]) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _anywhere(owner: str, value: Any) -> Iterator[Reference]:
             named = value.get(form)
             if isinstance(named, dict) and named.get("name") and not named.get("optional"):
                 yield Reference(owner, kind, named["name"], named.get("key", ""))
-    if "secretName" in value and "keyToEnv" in value:
+    if "secretName" in value and "keyToEnv" in value and not value.get("optional"):
         for pair in value["keyToEnv"]:
             yield Reference(owner, "Secret", value["secretName"], pair["secretKey"])
     if "configMapName" in value and "keyToEnv" in value:

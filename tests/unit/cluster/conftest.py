@@ -29,7 +29,10 @@ def case():
 
 @pytest.fixture(scope="session")
 def compiled():
-    return {name: objects.pipeline_objects(name, "0.1.0")[1] for name in ("training", "batch_inference", "retrain")}
+    return {
+        name: objects.pipeline_objects(name, "0.1.0")[1]
+        for name in ("training", "batch_inference", "retrain", "release")
+    }
 
 
 @pytest.fixture

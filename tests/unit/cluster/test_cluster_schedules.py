@@ -2,15 +2,16 @@
 
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
 from components.contract.errors import LooplineError
-from components.contract.schedule import Schedule, Schedules
+from components.contract.schedule import Schedule, Schedules, Timetable
 from components.contract.usecase import UseCase
-from pipelines import compiler
+from pipelines import compiler, parameters
 from pipelines.cluster import objects, schedules
 
 MANIFESTS = compiler.PROJECT / "manifests" / "pipelines"
@@ -59,6 +60,16 @@ def test_suspension_and_limits_are_handed_on(case):
     assert workflow["spec"]["suspend"] is False
     assert workflow["spec"]["successfulJobsHistoryLimit"] == 0
     assert workflow["spec"]["failedJobsHistoryLimit"] == 9
+
+
+def test_a_release_has_a_time_and_no_window(case):
+    nightly = Schedules(release=Timetable(cron="0 7 * * *"))
+    other = UseCase(case.package, case.folder, case.spec.model_copy(update={"schedule": nightly}))
+    (workflow,) = schedules.cron_workflows(other, VERSIONS, "0.1.0")
+    assert workflow["metadata"]["name"] == "flights-release"
+    assert parameters.scheduled("release", other, datetime(2013, 6, 1, tzinfo=UTC)) == {}
+    with pytest.raises(ValueError, match="window"):
+        Schedules.model_validate({"release": {"cron": "0 7 * * *", "window": ["-1d", "0d"]}})
 
 
 def test_a_name_that_argo_would_refuse(case):

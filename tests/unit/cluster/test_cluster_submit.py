@@ -9,6 +9,7 @@ import pytest
 
 from components.contract.errors import LooplineError
 from components.contract.window import parse_time
+from pipelines import placement
 from pipelines.cluster.server import Server, UnavailableError
 from pipelines.cluster.settings import Cluster
 from pipelines.cluster.submit import submit
@@ -244,3 +245,11 @@ def test_an_address_that_is_no_kfp(mlflow, settings):
 def test_a_certificate_that_is_no_file(settings):
     with pytest.raises(LooplineError, match=r"kfp\.authority /nowhere/ca.crt .* is no file"):
         Server(Cluster.read(settings(kfp__authority="/nowhere/ca.crt")))
+
+
+def test_a_release_is_of_whichever_version_is_champion_when_it_runs(kfp, cluster, case):
+    start(cluster, "release", case)
+    values = kfp.runs[0].runtime_config.parameters
+    assert (values["version"], values["target"], values["owner"]) == ("champion", "cluster", "loopline-pipeline")
+    assert values["log"] == "s3://loopline/predictions/flights/requests"
+    assert 0 < int(values["wait"]) < placement.STAGES["deployment"].timeout.total_seconds()

@@ -103,3 +103,14 @@ def test_a_container_is_another_environment_and_a_process_is_none():
     assert list(differences(process, container)) == ["it last ran outside of a container"]
     assert list(differences(container, process)) == ["it last ran in a container"]
     assert list(differences(container, newer)) == ["what its image has below the code changed"]
+
+
+def test_what_acts_or_asks_how_things_stand_is_never_reused(keys):
+    for stage, task in (
+        ("deployment", "render"),
+        ("deployment", "canary"),
+        ("registry", "find-champion"),
+        ("registry", "give-back"),
+    ):
+        assert keys.parts(stage, task, ["x"], {}) is None
+    assert keys.parts("registry", "fetch-model", ["x"], {}) is not None

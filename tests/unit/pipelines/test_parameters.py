@@ -49,9 +49,9 @@ def test_unknown_pipeline(case, home):
 
 
 def test_versions_stay_and_aliases_need_a_model(case, home):
-    assert parameters.resolve_versions({"version": "3"}, case, home) == {"version": "3"}
+    assert parameters.resolve_versions("batch_inference", {"version": "3"}, case, home) == {"version": "3"}
     with pytest.raises(LooplineError, match="no model of flights is champion yet"):
-        parameters.resolve_versions({"version": "champion"}, case, home)
+        parameters.resolve_versions("batch_inference", {"version": "champion"}, case, home)
 
 
 def test_training_happens_in_the_step_unless_said_otherwise(case, home):
@@ -59,3 +59,13 @@ def test_training_happens_in_the_step_unless_said_otherwise(case, home):
     assert parameters.complete("training", case, home, {"target": "trainjob"})["target"] == "trainjob"
     with pytest.raises(LooplineError, match="there is no training target 'gpu'; there are pod, trainjob"):
         parameters.complete("training", case, home, {"target": "gpu"})
+
+
+def test_a_release_finds_out_by_itself_who_is_champion(case, home):
+    values = parameters.complete("release", case, home, {})
+    assert (values["version"], values["target"], values["place"]) == ("champion", "local", str(home.serving("flights")))
+    assert parameters.resolve_versions("release", values, case, home) == values
+    with pytest.raises(LooplineError, match="there is no target 'pod'; there are local, git, cluster"):
+        parameters.complete("release", case, home, {"target": "pod"})
+    with pytest.raises(LooplineError, match="'a while' is no time to wait"):
+        parameters.complete("release", case, home, {"wait": "a while"})

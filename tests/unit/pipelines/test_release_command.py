@@ -1,23 +1,16 @@
-"""``loopline release``: what it refuses, and what it says at the end."""
+"""``loopline release``: what it refuses before a run, and what it says at the end of one."""
 
 import contextlib
+import json
 
 import pytest
 from rich.console import Console
 
 from components.contract.errors import LooplineError
-from components.registry import fetch, rollback
 from pipelines.command import app, releasing
-from tests.canary_traffic import BAD, CANARY, GOOD
-from tests.unit.deployment.released_endpoint import SPEC, World
-
-
-class HeldWorld(World):
-    """The world as a target that can be held."""
-
-    @contextlib.contextmanager
-    def held(self):
-        yield
+from pipelines.laptop.records import Output, Run, Step
+from tests.canary_traffic import BAD, GOOD
+from tests.unit.deployment.released_endpoint import World
 
 
 @pytest.fixture
@@ -26,58 +19,92 @@ def home(tmp_path, monkeypatch):
     return releasing.Home.find()
 
 
+def released(world):
+    releaser = world.releaser()
+    releaser.begin("8")
+    return releaser.carry_on()
+
+
 @pytest.fixture
-def run(home, monkeypatch):
-    """Release at a world, with that champion, and give what was printed and given back."""
-    given_back = []
-    monkeypatch.setattr(rollback, "give_back", lambda *version: given_back.append(version[2:]) or True)
+def command(home, monkeypatch, tmp_path):
+    """Call the command with a run that ended so; keeps what was printed and what the run was asked for."""
 
-    def release(world, version=CANARY, champion=int(CANARY)):
-        monkeypatch.setattr(fetch, "resolve", lambda *_: champion)
-        monkeypatch.setattr(releasing, "RollOut", lambda *_: world.releaser())
-        case = type("Case", (), {"spec": SPEC})
-        log = type("Log", (), {"since": world.seen})
+    def call(outcome, record=None, error=""):
+        files = {"record": tmp_path / "record.json", "page": tmp_path / "page.md"}
+        files["record"].write_text(record.model_dump_json() if record else json.dumps(None))
+        files["page"].write_text("# The page")
+        outputs = {name: Output(kind="system.Artifact", uri=str(path), digest="") for name, path in files.items()}
+        steps = [
+            Step(name="find-champion", task="find-champion", stage="registry", values={"Output": "8"}),
+            Step(name="finish", task="finish", stage="deployment", outputs=outputs, values={"Output": outcome}),
+        ]
+        state = "failed" if error else "succeeded"
+        run = Run(id="release-1", pipeline="release", usecase="", parameters={}, state=state, error=error, steps=steps)
+
+        class FakeEngine:
+            def __init__(self, *_):
+                pass
+
+            def run(self, pipeline, package, values):
+                call.values = {"pipeline": pipeline.name, "package": package, **values}
+                return run
+
+        monkeypatch.setattr(releasing, "Engine", FakeEngine)
+        monkeypatch.setattr(releasing, "_held", lambda *_: contextlib.nullcontext())
         console = Console(record=True, width=200)
+        monkeypatch.setattr(app, "console", console)
         try:
-            releasing._release(world, case, "registry", version, log, 1.0, home, console)
+            app.release("8", wait="60")
         finally:
-            release.said, release.given_back = console.export_text(), given_back
+            call.said = console.export_text()
 
-    return release
-
-
-def test_a_promotion_leaves_a_page(run, home):
-    run(HeldWorld(canary=GOOD), "champion")
-    assert "flights version 8: promoted" in run.said
-    assert (home.root / "releases" / "flights" / "8.md").read_text().startswith("# flights: version 7 to 8")
-    assert run.given_back == []
+    return call
 
 
-def test_a_rollback_takes_the_title_back_and_fails(run):
+def test_a_promotion_leaves_a_page(command, home):
+    command("promoted", released(World(canary=GOOD)))
+    assert "flights version 8: promoted" in command.said
+    assert (home.root / "releases" / "flights" / "8.md").read_text() == "# The page"
+    asked = {key: command.values[key] for key in ("pipeline", "version", "target", "wait", "place")}
+    place = str(home.serving("flights"))
+    assert asked == {"pipeline": "release", "version": "8", "target": "local", "wait": "60", "place": place}
+
+
+def test_a_rollback_fails(command):
     with pytest.raises(LooplineError, match="version 8 of flights was rolled back: the canary is worse than allowed"):
-        run(HeldWorld(canary=BAD["miscalibrated by 0.1"]))
-    assert run.given_back == [(8, 7)]
-    assert "version 7 is champion again" in run.said
+        command("rolled back", released(World(canary=BAD["miscalibrated by 0.1"])))
 
 
-@pytest.mark.parametrize(("champion", "said"), [(7, "version 7 is"), (None, "there is none yet")])
-def test_only_the_champion_gets_traffic(run, champion, said):
-    world = HeldWorld()
-    with pytest.raises(
-        LooplineError, match=f"version 8 of flights is not the champion .{said}., so it gets no traffic"
-    ):
-        run(world, CANARY, champion)
-    assert world.done == []
+def test_one_that_is_under_way_is_no_failure(command):
+    releaser = World().releaser()
+    releaser.begin("8")
+    command("under way", releaser.carry_on(0))
+    assert "flights version 8: under way" in command.said
+
+
+def test_a_version_that_serves_is_no_failure(command):
+    command("serves already")
+    assert "flights version 8 serves already: nothing to release" in command.said
+
+
+def test_a_step_that_failed_says_why(command):
+    with pytest.raises(LooplineError, match="find-champion: version 7 of flights is not the champion"):
+        command("", error="find-champion: version 7 of flights is not the champion")
 
 
 def test_no_endpoint(home):
     with pytest.raises(LooplineError, match="no endpoint of flights runs here; start it with `loopline serve`"):
-        releasing.release_locally("usecases.flights", "2", Console())
+        app.release("2")
 
 
 def test_unknown_target(home):
     with pytest.raises(LooplineError, match="there is no target 'moon'; there are local, git, cluster"):
         app.release("2", target="moon")
+
+
+def test_a_time_that_is_none(home):
+    with pytest.raises(LooplineError, match="'soon' is no time to wait for evidence"):
+        app.release("2", wait="soon")
 
 
 @pytest.mark.parametrize("target", ["git", "cluster"])

@@ -10,8 +10,8 @@ from google.protobuf import text_encoding
 
 from components.contract.errors import LooplineError
 from components.contract.signature import Signature
-from components.deployment.local_service import Share, shares
 from components.deployment.inference_service import VERSION
+from components.deployment.local_service import Share, shares
 from components.training import triton
 from pipelines.compiler import PROJECT
 from pipelines.laptop.serving import service

@@ -1,0 +1,41 @@
+"""Which target a plan means."""
+
+from pathlib import Path
+
+from components.contract.errors import LooplineError
+from components.deployment.plan import Plan
+from components.deployment.target import Target
+
+
+def target_of(plan: Plan, endpoint: str) -> Target:
+    """The target of a plan.
+
+    Args:
+        plan: names it.
+        endpoint: name of the endpoint.
+
+    Raises:
+        LooplineError: there is no such endpoint, clone or cluster.
+    """
+    if plan.target == "cluster":
+        from components.deployment.cluster_target import ClusterTarget  # noqa: PLC0415 - each is heavy in its own way
+
+        return ClusterTarget.connect(endpoint)
+    if not plan.place:
+        raise LooplineError(
+            f"target {plan.target} needs a place: the folder of a running endpoint for local, a clone or the address "
+            "of the repository with the overlays for git"
+        )
+    if plan.target == "git":
+        from components.deployment.git_clone import cloned  # noqa: PLC0415
+        from components.deployment.git_target import GitTarget  # noqa: PLC0415
+
+        return GitTarget(cloned(plan.place), plan.overlay, endpoint)
+    from components.deployment.endpoint_place import Place  # noqa: PLC0415
+    from components.deployment.local_endpoint import LocalEndpoint  # noqa: PLC0415
+    from components.deployment.local_target import LocalTarget  # noqa: PLC0415
+
+    running = LocalEndpoint(Place(Path(plan.place)), endpoint)
+    if running.status() is None:
+        raise LooplineError(f"no endpoint of {endpoint} runs here; start it with `loopline serve`, then release")
+    return LocalTarget(running)
