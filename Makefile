@@ -31,7 +31,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready ## create the environment from the lock (the other targets do it by themselves)
 
 .PHONY: run
-run: $(VENV)/ready ## replay the flights use case: train, validate, predict, retrain; report in .loopline/report
+run: setup-serving ## replay the flights use case: train, validate, predict, retrain, release; report in .loopline/report
 	@$(BIN)/loopline loop
 
 $(VENV)-triton/ready: pipelines/laptop/serving/triton.txt $(VENV)/ready

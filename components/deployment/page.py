@@ -8,7 +8,7 @@ from components.deployment.record import Decided, Record, Shifted, Stopped
 from components.deployment.transitions import next_action
 from components.deployment.wording import span, value
 
-_VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "not told yet", "unjudged": "nothing to compare"}
+VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "not told yet", "unjudged": "nothing to compare"}
 
 
 def page(record: Record, latest: Decision | None = None) -> str:
@@ -58,7 +58,7 @@ def _row(check: Check) -> str:
         span(check),
         value(check, check.bound),
         f"{check.canary_requests:,} / {check.stable_requests:,}",
-        _VERDICTS[check.verdict],
+        VERDICTS[check.verdict],
     ]
     return f"| {' | '.join(cells)} |"
 

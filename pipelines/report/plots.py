@@ -105,7 +105,7 @@ def traffic(points: Sequence[tuple[float, float]]) -> Markup:
     """Per cent of the traffic against seconds."""
     axes = Axes.over((0, 0), (max(points[-1][0], 1), 100))
     frame = axes.frame("seconds since the release began", "% of the traffic")
-    return picture(WIDTH, HEIGHT, "Traffic of the canary over time", frame, axes.line(points, "line s1"), class_="plot")
+    return picture(WIDTH, HEIGHT, "Traffic of the canary over time", frame, axes.line(points, "line s0"), class_="plot")
 
 
 def calibration(bins: Sequence[tuple[Series, Sequence[CalibrationBin]]], bounded: bool) -> Markup:

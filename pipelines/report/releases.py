@@ -2,30 +2,34 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
 
 from components.deployment.analyse import Decision
+from components.deployment.checks import Check
+from components.deployment.page import VERDICTS
 from components.deployment.record import Decided, Ended, Record, Shifted
-from components.deployment.wording import span, value
 from pipelines.acts.act import Act
 from pipelines.report import plots
+
+# The plot goes on for a while after the last change, to show what it left.
+_AFTER = 1.08
 
 
 @dataclass(frozen=True)
 class ShownRelease:
-    """A release as the page shows it: how it went, each decision, and the canary's traffic over time."""
+    """A release as the page shows it: how long it took, each decision, and the canary's traffic over time."""
 
     act: Act
+    seconds: float
     decisions: list[Decision]
     traffic: Markup
 
 
 def shown(act: Act) -> ShownRelease:
     """A release, ready for its template."""
-    return ShownRelease(act, _decisions(act.record), plots.traffic(list(_shares(act.record))))
+    return ShownRelease(act, _seconds(act.record), _decisions(act.record), plots.traffic(list(_shares(act.record))))
 
 
 def summary(act: Act) -> dict[str, Any]:
@@ -38,7 +42,9 @@ def summary(act: Act) -> dict[str, Any]:
         "outcome": record.outcome,
         "reason": record.reason,
         "began": record.began.isoformat(),
-        "seconds": round((_end(record) - record.began).total_seconds(), 3),
+        "seconds": round(_seconds(record), 3),
+        "requests_answered": act.answered,
+        "requests_failed": act.failed,
         "steps": [
             {
                 "number": decision.step.number,
@@ -58,14 +64,14 @@ def _decisions(record: Record) -> list[Decision]:
     return [event.decision for event in record.events if isinstance(event, Decided)]
 
 
-def _end(record: Record) -> datetime:
+def _seconds(record: Record) -> float:
     last = record.events[-1] if record.events else None
-    return last.time if isinstance(last, Ended) else record.began
+    return (last.time - record.began).total_seconds() if isinstance(last, Ended) else 0.0
 
 
 def _shares(record: Record) -> Iterator[tuple[float, float]]:
-    """Percent of the traffic that the canary had, by seconds since the beginning, at each change."""
-    share = 0.0
+    """Percent of the traffic that the canary had, by seconds since the beginning, at each change and a while after."""
+    share = seconds = 0.0
     yield 0, share
     for event in record.events:
         if isinstance(event, Shifted):
@@ -78,6 +84,37 @@ def _shares(record: Record) -> Iterator[tuple[float, float]]:
         yield seconds, share
         yield seconds, now
         share = now
+    yield seconds * _AFTER, share
 
 
-CELLS = {"value": value, "span": span}
+def _subject(check: Check, record: Record) -> str:
+    """What a check compares, with its unit or threshold."""
+    limit = record.reference.latency.limit if record.reference.latency else None
+    loss = "mean log loss" if record.task == "binary_classification" else "mean squared error"
+    return {
+        "errors": "failed",
+        "latency": f"slower than {1000 * limit:.3g} ms" if limit else "slow",
+        "scores": "scores above a cut",
+        "quality": loss,
+    }[check.name]
+
+
+def _value(check: Check, number: float | None) -> str:
+    if number is None:
+        return "–"
+    figure = f"{number:.3f}" if check.name == "quality" else f"{100 * number:.1f} %"
+    return figure.replace("-", "−")
+
+
+def _between(check: Check) -> str:
+    if check.low is None or check.high is None:
+        return "–"
+    low, high = _value(check, check.low), _value(check, check.high)
+    return f"{low.removesuffix(' %')} and {high}"
+
+
+def _verdict(check: Check) -> str:
+    return VERDICTS[check.verdict].strip("*").replace(" ", "\N{NO-BREAK SPACE}")
+
+
+CELLS = {"subject": _subject, "value": _value, "between": _between, "verdict": _verdict}

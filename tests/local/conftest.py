@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.local import longer_replay
+
 USECASE = "tests.usecases.temperature"
 
 
@@ -54,7 +56,7 @@ class Laptop:
 def looped(tmp_path_factory):
     """A home in which the loop has run; tests only read it."""
     laptop = Laptop(tmp_path_factory.mktemp("looped") / "home")
-    laptop.loopline("loop", "--usecase", USECASE)
+    laptop.loopline("loop", "--usecase", USECASE, "--no-release")
     return laptop
 
 
@@ -72,3 +74,16 @@ def laptop(looped, tmp_path):
 def fresh(tmp_path):
     """An empty home."""
     return Laptop(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def longer(tmp_path_factory):
+    """A home in which the loop of a longer replay has run, without releases; tests release there."""
+    folder = tmp_path_factory.mktemp("longer")
+    package = longer_replay.package(folder)
+    with pytest.MonkeyPatch.context() as patched:
+        longer_replay.importable(folder, patched)
+        laptop = Laptop(folder / "home")
+        patched.setenv("LOOPLINE_HOME", str(laptop.home))
+        laptop.loopline("loop", "--usecase", package, "--no-release")
+        yield laptop

@@ -66,7 +66,7 @@ def test_looking_at_it(looped):
 
 def test_again_is_cached_and_changes_nothing(laptop):
     before = laptop.summary()
-    laptop.loopline("loop", "--usecase", USECASE)
+    laptop.loopline("loop", "--usecase", USECASE, "--no-release")
     after = laptop.summary()
     assert [run["cached"] for run in after["runs"]] == [
         run["steps"] - sum(step["state"] == "skipped" for step in run["step_list"]) for run in after["runs"]
@@ -119,7 +119,7 @@ def test_rollback_and_a_cached_loop_does_not_undo_it(laptop):
     if laptop.summary()["retrain"]["decision"] != "promoted":
         pytest.skip("the challenger was not promoted, so there is no former champion")
     laptop.loopline("rollback", "--usecase", USECASE)
-    laptop.loopline("loop", "--usecase", USECASE)
+    laptop.loopline("loop", "--usecase", USECASE, "--no-release")
     champion = next(model for model in laptop.summary()["models"] if model["alias"] == "champion")
     assert champion["version"] == 1
 

@@ -126,10 +126,11 @@ def test_tritons_client_gets_the_same_answer(endpoint, asked):
 
 
 class Load:
-    """Questions asked over and over while the block lasts."""
+    """Questions asked over and over while the block lasts, so many a second."""
 
-    def __init__(self, endpoint, asked):
+    def __init__(self, endpoint, asked, rate=100):
         self._going = True
+        self._rate = rate
         self._address, self._asked = url(endpoint), asked
         self._thread = threading.Thread(target=self._run)
 
@@ -141,7 +142,7 @@ class Load:
                 yield question
 
     def _run(self):
-        self.traffic = asyncio.run(replay(self._address, NAME, self._forever(), connections=4, rate=100))
+        self.traffic = asyncio.run(replay(self._address, NAME, self._forever(), connections=4, rate=self._rate))
 
     def __enter__(self):
         self._thread.start()

@@ -7,7 +7,7 @@ from packaged import model
 
 from components.contract import usecase
 from components.contract.errors import LooplineError
-from components.deployment.render import Standing
+from components.deployment.inference_service import Standing
 from components.registry import rollback
 from pipelines.acts import play
 from pipelines.acts.act import Version

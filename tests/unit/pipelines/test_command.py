@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from components.contract import usecase
 from components.contract.errors import LooplineError
+from pipelines.command import app, replaying
 from pipelines.command.template import make
 
 LOOPLINE = [sys.executable, "-m", "pipelines.command.app"]
@@ -75,3 +77,11 @@ def test_the_command_answers_without_importing_the_world():
     script = f"import sys, pipelines.command.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("flags", "releases"), [([], True), (["--no-release"], False)])
+def test_the_loop_releases_unless_asked_not_to(monkeypatch, flags, releases):
+    asked = []
+    monkeypatch.setattr(replaying, "replay", lambda *_, **how: asked.append(how))
+    assert CliRunner().invoke(app.app, ["loop", *flags]).exit_code == 0
+    assert asked == [{"reuse": True, "release": releases}]

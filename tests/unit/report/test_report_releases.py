@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from components.deployment import transitions
 from pipelines.acts.act import Act
 from pipelines.report import write_report
 from pipelines.report.releases import shown
@@ -33,6 +34,7 @@ def test_summary_has_each_step_with_its_numbers(acts, tmp_path):
     assert {check["name"] for check in bad["steps"][-1]["checks"]} == {"errors", "latency", "scores", "quality"}
     assert good["seconds"] > 0
     assert good["steps"][0]["canary_requests"] >= 200
+    assert (good["requests_answered"], good["requests_failed"]) == (1_234, 0)
 
 
 def test_page_tells_both(acts, tmp_path):
@@ -42,6 +44,22 @@ def test_page_tells_both(acts, tmp_path):
     assert "✕ rolled back" in page
     assert "miscalibrated &lt;b&gt;" in page
     assert page.count("Traffic of the canary over time") == 2
+    assert page.count("1,234 requests were answered, and none failed") == 2
+    limit = acts[0].record.reference.latency.limit
+    assert f"Slower than {1000 * limit:.3g} ms" in page
+    assert "Mean log loss" in page
+    assert page.count("✓ passed") == 2
+    bad = acts[1].record.events[-2].decision
+    assert f"{bad.canary_requests:,} requests of the canary, {bad.stable_requests:,} of the stable version" in page
+
+
+def test_page_of_what_was_stopped_before_anything_was_seen(acts, tmp_path):
+    cut = acts[0].record.model_copy(update={"events": acts[0].record.events[:1]})
+    stopped = transitions.stopped(cut, "there was no more traffic", "loopline loop", cut.began)
+    act = acts[0].model_copy(update={"record": stopped, "answered": 1, "failed": 2})
+    page = write_report(tmp_path, [], [], SPEC, 1.0, [act]).read_text()
+    assert "There was no more traffic." in page
+    assert "1 request was answered, and 2 failed" in page
 
 
 def test_no_release_no_section(tmp_path):
