@@ -4,6 +4,7 @@ Started cold as ``python -m pipelines.laptop.execution REQUEST``, or called in a
 """
 
 import json
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -102,11 +103,16 @@ def _redirect_output(log: Path) -> None:
 
 
 def _die_with_parent() -> None:
-    """A step must not outlive a killed run: it would go on writing where the next run writes."""
-    parent = os.getppid()
+    """A step must not outlive a killed run: it would go on writing where the next run writes.
+
+    The run of a forked step is not its parent but the fork server's, which lives on as long as one of its steps does.
+    """
+    run, parent = multiprocessing.parent_process(), os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if run:
+            run.join()
+        while not run and os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import pytest
 
@@ -80,3 +81,60 @@ def test_a_bad_version_is_rolled_back_and_no_longer_champion(laptop):
     assert champion(laptop) == 1
     assert states(laptop)["give-back"] == "succeeded"
     assert [event["kind"] for event in record(laptop)["events"]] == ["shifted", "decided", "ended"]
+
+
+def test_killed_in_the_middle_and_called_again(laptop):
+    """Without a word to the steps: in the analysis of the first step, with the canary's share in force."""
+    with played(laptop) as endpoint:
+        endpoint.silent.set()
+        process = laptop.start("release", "2")
+        wait_until(lambda: {1: 80, 2: 20} in endpoint.seen, process)
+        process.kill()
+        process.communicate()
+        endpoint.silent.clear()
+        laptop.loopline("release", "2")
+        assert endpoint.seen == [{1: 100}, {1: 80, 2: 20}, {1: 50, 2: 50}, {2: 100}]
+    steps = [event["decision"]["step"]["number"] for event in record(laptop)["events"] if event["kind"] == "decided"]
+    assert steps == [1, 2]
+
+
+def test_under_way_when_the_time_is_up_and_gone_on_with_by_the_next_run(laptop):
+    with played(laptop) as endpoint:
+        endpoint.silent.set()
+        said = laptop.loopline("release", "2", "--wait", "1")
+        assert "flights version 2: under way" in said
+        assert endpoint.seen[-1] == {1: 80, 2: 20}
+        endpoint.silent.clear()
+        assert "flights version 2: promoted" in laptop.loopline("release", "2")
+        assert states(laptop)["canary[20]"] == "succeeded"
+    assert [event["kind"] for event in record(laptop)["events"]] == [
+        "shifted",
+        "decided",
+        "shifted",
+        "decided",
+        "ended",
+    ]
+
+
+def test_two_at_once_and_a_version_that_is_not_champion(laptop):
+    with played(laptop) as endpoint:
+        endpoint.silent.set()
+        process = laptop.start("release", "2")
+        try:
+            wait_until(lambda: {1: 80, 2: 20} in endpoint.seen, process)
+            said = laptop.loopline("release", "2", expect=1)
+            assert "error: another process carries out a release of flights here: let it end" in said
+        finally:
+            process.kill()
+            process.communicate()
+        said = laptop.loopline("release", "1", expect=1)
+        assert "version 1 of flights is not the champion (version 2 is), so it gets no traffic" in said
+        assert "canary" not in {name for name, state in states(laptop).items() if state == "succeeded"}
+
+
+def wait_until(happened, process):
+    end = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from components.contract.errors import LooplineError
-from components.deployment import inference_service, render, transitions
+from components.deployment import git_clone, inference_service, render, transitions
 from components.deployment.endpoint_file import GENERATION
 from components.deployment.git_clone import ATTEMPTS, Clone
 from components.deployment.git_target import RECORDS, GitTarget
@@ -269,3 +269,34 @@ def test_the_overlay_of_this_project(tmp_path, remote):
     assert found["metadata"]["annotations"].pop(GENERATION) == "1"
     assert found == wanted
     assert git(clone, "diff", "--name-only", "HEAD~1") == FILE
+
+
+def test_a_pod_clones_the_repository_that_is_named_by_its_address(remote, monkeypatch):
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{who}_NAME")
+        monkeypatch.delenv(f"GIT_{who}_EMAIL")
+    target = GitTarget(git_clone.cloned(remote.as_uri()), "prod", "flights")
+    record = World().releaser().begin("8")
+    target.store(record)
+    target.carry_out(transitions.next_action(record), record)
+    again = GitTarget(git_clone.cloned(remote.as_uri()), "prod", "flights")
+    assert again.record() == record
+    assert again.standing() == Standing("7", "8", 20)
+    assert git(remote, "log", "-1", "--format=%an", "main").strip() == "Loopline"
+
+
+def test_a_clone_at_a_path_is_left_where_it_is(clone):
+    assert git_clone.cloned(str(clone)) == clone
+
+
+def test_an_address_that_leads_nowhere(tmp_path):
+    with pytest.raises(LooplineError, match=r"`git clone` in .* failed"):
+        git_clone.cloned(f"file://{tmp_path}/none.git")
+
+
+def test_what_a_pod_pushes_with_is_in_no_argument(clone, monkeypatch):
+    monkeypatch.setenv(git_clone.USERNAME, "releaser")
+    monkeypatch.setenv(git_clone.TOKEN, "s3cret")
+    filled = git_clone.run(["git", "credential", "fill"], clone, "protocol=https\nhost=git.example.org\n\n")
+    assert "username=releaser\npassword=s3cret\n" in filled
+    assert "s3cret" not in git_clone.run(["git", "config", "--list"], clone)
