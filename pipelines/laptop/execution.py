@@ -54,7 +54,7 @@ class Request:
 
 def execute(request: Request) -> None:
     """Run the step in this process and leave with exit code 0 or 1; never returns."""
-    _die_with_parent()
+    end_with_parent()
     _redirect_output(Path(request.log))
     os.environ.update(request.environment)
     os.environ["TZ"] = "UTC"  # as in a container; Feast's SQLite store goes through local time
@@ -102,8 +102,8 @@ def _redirect_output(log: Path) -> None:
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
 
 
-def _die_with_parent() -> None:
-    """A step must not outlive a killed run: it would go on writing where the next run writes.
+def end_with_parent() -> None:
+    """End once the run has: what outlived a killed one would go on writing where the next run writes.
 
     The run of a forked step is not its parent but the fork server's, which lives on as long as one of its steps does.
     """

@@ -19,7 +19,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from pipelines.laptop.execution import Request, execute, write_request
+from pipelines.laptop.execution import Request, end_with_parent, execute, write_request
 
 # Only libraries; never our own code, which has to be imported afresh by each step.
 PRELOAD = (
@@ -76,7 +76,7 @@ class StepProcesses:
     def pool(self) -> ProcessPoolExecutor:
         """A process for functions that need heavy imports: a warm one, or a plain one where no step has run."""
         context = self._context if self._warming else multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context)
+        return ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent)
 
     def _warm_up(self) -> None:
         """Start the fork server, if it was not yet, without waiting for it."""
