@@ -79,7 +79,7 @@ def complete(pipeline: str, case: UseCase, places: Places, given: Mapping[str, s
     if "engine" in wanted and values["engine"] not in ENGINES:
         raise LooplineError(f"there is no engine '{values['engine']}'; there are {', '.join(ENGINES)}")
     if name == "release":
-        plan.known_target(values["target"])
+        plan.expect_place(plan.known_target(values["target"]), values["place"])
         plan.seconds(values["wait"])
     elif "target" in wanted and values["target"] not in TARGETS:
         raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")

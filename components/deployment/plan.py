@@ -78,3 +78,16 @@ def known_target(name: str) -> TargetName:
         if target == name:
             return target
     raise LooplineError(f"there is no target '{name}'; there are {', '.join(TARGETS)}")
+
+
+def expect_place(target: TargetName, place: str) -> None:
+    """Refuse a target that needs a place and has none.
+
+    Raises:
+        LooplineError: it has none.
+    """
+    if target != "cluster" and not place:
+        raise LooplineError(
+            f"target {target} needs a place: the folder of a running endpoint for local, a clone or the address of the "
+            "repository with the overlays for git"
+        )

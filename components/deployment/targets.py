@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from components.contract.errors import LooplineError
-from components.deployment.plan import Plan
+from components.deployment.plan import Plan, expect_place
 from components.deployment.target import Target
 
 
@@ -21,11 +21,7 @@ def target_of(plan: Plan, endpoint: str) -> Target:
         from components.deployment.cluster_target import ClusterTarget  # noqa: PLC0415 - each is heavy in its own way
 
         return ClusterTarget.connect(endpoint)
-    if not plan.place:
-        raise LooplineError(
-            f"target {plan.target} needs a place: the folder of a running endpoint for local, a clone or the address "
-            "of the repository with the overlays for git"
-        )
+    expect_place(plan.target, plan.place)
     if plan.target == "git":
         from components.deployment.git_clone import cloned  # noqa: PLC0415
         from components.deployment.git_target import GitTarget  # noqa: PLC0415

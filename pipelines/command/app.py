@@ -36,7 +36,9 @@ def loop(
 
 @app.command()
 def run(
-    pipeline: Annotated[str, typer.Argument(help="training, validation, batch_inference, materialisation or retrain.")],
+    pipeline: Annotated[
+        str, typer.Argument(help="training, validation, batch_inference, materialisation, retrain or release.")
+    ],
     usecase: UseCaseOption = DEFAULT_USECASE,
     param: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter as name=value.", metavar="K=V")
@@ -76,7 +78,9 @@ def compile_(
 
 @app.command()
 def submit(
-    pipeline: Annotated[str, typer.Argument(help="training, validation, batch_inference, materialisation or retrain.")],
+    pipeline: Annotated[
+        str, typer.Argument(help="training, validation, batch_inference, materialisation, retrain or release.")
+    ],
     usecase: UseCaseOption = DEFAULT_USECASE,
     param: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter as name=value.", metavar="K=V")

@@ -253,3 +253,10 @@ def test_a_release_is_of_whichever_version_is_champion_when_it_runs(kfp, cluster
     assert (values["version"], values["target"], values["owner"]) == ("champion", "cluster", "loopline-pipeline")
     assert values["log"] == "s3://loopline/predictions/flights/requests"
     assert 0 < int(values["wait"]) < placement.STAGES["deployment"].timeout.total_seconds()
+
+
+@pytest.mark.parametrize("target", ["local", "git"])
+def test_a_release_elsewhere_has_to_say_where(kfp, cluster, case, target):
+    with pytest.raises(LooplineError, match=f"target {target} needs a place"):
+        start(cluster, "release", case, {"target": target})
+    assert kfp.runs == []
