@@ -16,7 +16,8 @@ import yaml
 from components.contract.errors import LooplineError
 from components.contract.model import Model
 from components.deployment import endpoint_file, inference_service, model_store, render
-from components.deployment.git_clone import Clone, run
+from components.deployment.git_clone import Clone
+from components.deployment.git_command import run
 from components.deployment.inference_service import Standing
 from components.deployment.record import Record
 from components.deployment.target import expect_current, expect_next

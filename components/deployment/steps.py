@@ -6,9 +6,7 @@ act on the same generation of the record only one is heard.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -16,56 +14,15 @@ import yaml
 from components.contract import atomic
 from components.contract.errors import LooplineError
 from components.contract.model import Model
-from components.contract.usecase import UseCase, load
 from components.deployment import plan as plans
-from components.deployment.observed import Observed
 from components.deployment.page import page, section
 from components.deployment.plan import Found, Plan
 from components.deployment.record import Decided, Record
-from components.deployment.roll_out import RollOut
-from components.deployment.target import Target
-from components.deployment.targets import target_of
+from components.deployment.releasing import Releasing
 from components.deployment.teller import Teller
 from components.deployment.transitions import next_action
 
-# Seconds between two looks at a step: here, where the log is written each second, and elsewhere.
-LOCAL_PAUSE, PAUSE = 1.0, 15.0
 NOTHING = "nothing was due"
-
-
-@dataclass(frozen=True)
-class Releasing:
-    """A release as one step sees it.
-
-    Attributes:
-        plan: of the run.
-        teller: says what is decided.
-    """
-
-    plan: Plan
-    teller: Teller
-
-    @cached_property
-    def case(self) -> UseCase:
-        """The use case."""
-        return load(self.plan.usecase)
-
-    @cached_property
-    def target(self) -> Target:
-        """The endpoint."""
-        return target_of(self.plan, self.case.spec.name)
-
-    @cached_property
-    def releaser(self) -> RollOut:
-        """Whoever carries it out."""
-        return RollOut(
-            target=self.target,
-            spec=self.case.spec,
-            seen=Observed(self.case, self.plan.log).since,
-            owner=self.plan.owner,
-            told=self.teller.tell,
-            pause=LOCAL_PAUSE if self.plan.target == "local" else PAUSE,
-        )
 
 
 def render(asked: str, champion: str, since: str, wait: str, plan: Plan, model: str, service_file: str) -> Plan:

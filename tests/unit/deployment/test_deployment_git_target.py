@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from components.contract.errors import LooplineError
-from components.deployment import git_clone, inference_service, render, transitions
+from components.deployment import git_clone, git_command, inference_service, render, transitions
 from components.deployment.endpoint_file import GENERATION
 from components.deployment.git_clone import ATTEMPTS, Clone
 from components.deployment.git_target import RECORDS, GitTarget
@@ -295,8 +295,8 @@ def test_an_address_that_leads_nowhere(tmp_path):
 
 
 def test_what_a_pod_pushes_with_is_in_no_argument(clone, monkeypatch):
-    monkeypatch.setenv(git_clone.USERNAME, "releaser")
-    monkeypatch.setenv(git_clone.TOKEN, "s3cret")
-    filled = git_clone.run(["git", "credential", "fill"], clone, "protocol=https\nhost=git.example.org\n\n")
+    monkeypatch.setenv(git_command.USERNAME, "releaser")
+    monkeypatch.setenv(git_command.TOKEN, "s3cret")
+    filled = git_command.run(["git", "credential", "fill"], clone, "protocol=https\nhost=git.example.org\n\n")
     assert "username=releaser\npassword=s3cret\n" in filled
-    assert "s3cret" not in git_clone.run(["git", "config", "--list"], clone)
+    assert "s3cret" not in git_command.run(["git", "config", "--list"], clone)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.contract.errors import LooplineError
-from components.deployment import plan, steps
+from components.deployment import plan, releasing, steps
 from components.deployment.inference_service import Standing
 from components.deployment.plan import Plan
 from components.deployment.record import Record
@@ -44,14 +44,14 @@ class Played(World):
 @pytest.fixture
 def play(monkeypatch, tmp_path):
     """Have the steps act on a world; returns what names the calls of a DAG, in order."""
-    monkeypatch.setattr(steps, "load", lambda _: SimpleNamespace(spec=SPEC, package="usecases.flights"))
+    monkeypatch.setattr(releasing, "load", lambda _: SimpleNamespace(spec=SPEC, package="usecases.flights"))
     monkeypatch.setattr(steps.Model, "open", staticmethod(lambda path: path))
 
     def on(world):
-        monkeypatch.setattr(steps, "target_of", lambda *_: world)
-        monkeypatch.setattr(steps, "Observed", lambda *_: SimpleNamespace(since=world.seen))
+        monkeypatch.setattr(releasing, "target_of", lambda *_: world)
+        monkeypatch.setattr(releasing, "Observed", lambda *_: SimpleNamespace(since=world.seen))
         monkeypatch.setattr(
-            steps, "RollOut", lambda **given: world.releaser(given["owner"], told=given["told"], pause=15.0)
+            releasing, "RollOut", lambda **given: world.releaser(given["owner"], told=given["told"], pause=15.0)
         )
         return Dag(world, tmp_path)
 
