@@ -1,29 +1,29 @@
 """One version of a model behind an endpoint: from a question to an answer."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from components.contract.examples import Feature, request_features
-from components.contract.signature import TENSORS, Signature
+from components.contract.signature import Signature
 from components.contract.spec import UseCaseSpec
 from components.serving import features
 from components.serving.answer import Answer
 from components.serving.cache import Cache, row_digests
 from components.serving.features import Held, Key, Stored, View
 from components.serving.metrics import Metrics
+from components.serving.model_inputs import Inputs, Known, unfit
 from components.serving.predictor import Predictor
-from components.serving.question import Field, Question, fields
+from components.serving.question import Field, Question, fields, made_up
 from components.serving.refusal import RefusedError, store_away
-from components.serving.tensor import BYTES
 
 # A store that takes longer is taken for dead, and the question answered without it.
 STORE_SECONDS = 0.25
-DATATYPES = {"number": "FP32", "category": BYTES}
+# Rows that a version is tried with before it says that it is ready.
+WARM_UP = 50
 logger = logging.getLogger(__name__)
 
 
@@ -41,19 +41,6 @@ class OnlineStore(Protocol):
     async def read(self, views: Sequence[View], keys: Sequence[Sequence[Key]]) -> list[dict[Key, Held]]:
         """What it holds, for each view and each of its keys."""
         ...
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the model takes, by tensor and in its order, and the views that a part of it comes from."""
-
-    tensors: Mapping[str, tuple[Feature, ...]]
-    views: tuple[View, ...]
-
-    @property
-    def features(self) -> list[Feature]:
-        """All of them."""
-        return [feature for held in self.tensors.values() for feature in held]
 
 
 class ServedModel:
@@ -98,12 +85,17 @@ class ServedModel:
         views = store.views(known) if store else []
         self.fields: Mapping[str, Field] = fields(spec, [key for view in views for key in view.join_keys])
         self._inputs: Inputs | None = None
+        self._warming, self._is_warm = asyncio.Lock(), False
         self._store_works = True
 
     async def is_ready(self) -> bool:
-        """Whether it would answer now."""
+        """Whether it would answer now, and as fast as later."""
         try:
-            await self.inputs()
+            inputs = await self.inputs()
+            async with self._warming:
+                if not self._is_warm:
+                    await self._warm_up(inputs)
+                    self._is_warm = True
         except RefusedError:
             return False
         return await self._predictor.is_ready()
@@ -117,14 +109,14 @@ class ServedModel:
         if self._inputs is None:
             metadata = await self._predictor.metadata()
             if self.output not in {tensor.get("name") for tensor in metadata["outputs"]}:
-                raise self._unfit(f"gives no '{self.output}'")
+                raise unfit(f"gives no '{self.output}'")
             columns = await self._predictor.columns()
-            tensors = {str(t.get("name")): self._features(t, columns) for t in metadata["inputs"]}
+            tensors = Known(self._request, self._stored).tensors(metadata["inputs"], columns)
             chosen = [feature for held in tensors.values() for feature in held]
             views = tuple(self._store.views(chosen)) if self._store else ()
             for view in views:
                 if unknown := set(view.join_keys) - self.fields.keys():
-                    raise self._unfit(f"takes features joined on {', '.join(unknown)}, which is not asked with")
+                    raise unfit(f"takes features joined on {', '.join(unknown)}, which is not asked with")
             self._inputs = Inputs(tensors, views)
         return self._inputs
 
@@ -147,31 +139,21 @@ class ServedModel:
         self._metrics.scored(scores)
         return Answer(question.id, self.name, self.version, self.output, scores, stored.missing, stored.stale, digests)
 
-    def _features(self, tensor: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> tuple[Feature, ...]:
-        """The features that a tensor holds."""
-        name, datatype, shape = str(tensor.get("name")), tensor.get("datatype"), tensor.get("shape")
-        kind = next((kind for kind, known in TENSORS.items() if known == name), None)
-        if kind is None or datatype != DATATYPES[kind]:
-            known = ", ".join(f"{TENSORS[kind]} as {datatype}" for kind, datatype in DATATYPES.items())
-            raise self._unfit(f"takes '{name}' as {datatype}, and only {known} are known")
-        names = columns.get(name, ())
-        if not isinstance(shape, list) or shape[-1:] != [len(names)]:
-            raise self._unfit(f"takes '{name}' of shape {shape}, and names {len(names)} features for it")
-        return tuple(self._feature(feature, kind) for feature in names)
+    async def _warm_up(self, inputs: Inputs) -> None:
+        """Look made-up rows up and score them, uncounted: a version's first calls are slow, and no sign of its quality.
 
-    def _feature(self, name: str, kind: str) -> Feature:
-        if name in self._request:
-            if self._request[name].kind != kind:
-                raise self._unfit(f"takes '{name}' as a {kind}, and in usecase.yaml it is a {self._request[name].kind}")
-            return self._request[name]
-        if name not in self._stored:
-            raise self._unfit(f"takes '{name}', which neither usecase.yaml nor the feature store has")
-        return Feature(name, kind, self._stored[name])
-
-    def _unfit(self, what: str) -> RefusedError:
-        message = f"the predictor's model {what}; deploy it with the use case that it was trained with"
-        logger.error(message)
-        return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "unfit", message)
+        Raises:
+            RefusedError: the predictor is away, too slow or wrong.
+        """
+        row = made_up(self.fields)
+        keys = [[key for key in features.keys(view, row) if key is not None] for view in inputs.views]
+        nothing = {name: [[None]] * len(held) for name, held in inputs.tensors.items()}
+        for _ in range(WARM_UP):
+            if self._store and inputs.views:
+                with contextlib.suppress(Exception):  # it answers without its store too
+                    async with asyncio.timeout(STORE_SECONDS):
+                        await self._store.read(inputs.views, keys)
+            await self._predictor.scores(nothing, 1, self.output)
 
     async def _look_up(self, views: Sequence[View], question: Question) -> Stored:
         if not views or self._store is None:

@@ -23,7 +23,7 @@ from components.serving.limits import Admission
 from components.serving.metrics import Metrics
 from components.serving.question import fields
 from components.serving.refusal import predictor_away
-from components.serving.served_model import ServedModel
+from components.serving.served_model import WARM_UP, ServedModel
 
 JSON = {"content-type": "application/json"}
 
@@ -324,6 +324,27 @@ def test_a_model_of_another_use_case_is_never_ready(served: Served, predictor: P
     status, _, body = service.predict(instance())
     assert (status, body["kind"]) == (503, "unfit")
     assert says in body["error"]
+
+
+def test_before_it_is_ready_it_tries_made_up_rows_that_count_for_nothing(service: Service) -> None:
+    assert service("/v2/health/ready")[0] == 200
+    assert len(service.predictor.asked) == WARM_UP
+    assert service("/v2/health/ready")[0] == 200
+    assert len(service.predictor.asked) == WARM_UP, "once"
+    assert not service.log.rows
+    text = service("/metrics")[2].decode()
+    assert 'loopline_rows_total{model_name="trams",model_version="3"} 0.0' in text
+    assert "loopline_requests_total{" not in text
+
+
+def test_without_its_store_it_warms_up_and_without_its_predictor_it_does_not(served: Served) -> None:
+    assert Service(served, store=Store(OSError("gone")))("/v2/health/ready")[0] == 200
+    service = Service(served)
+    service.predictor.error = predictor_away("gone")
+    assert service("/v2/health/ready")[0] == 503
+    service.predictor.error = None
+    assert service("/v2/health/ready")[0] == 200
+    assert len(service.predictor.asked) == 1 + WARM_UP
 
 
 def test_a_model_that_takes_less_is_served(served: Served) -> None:
