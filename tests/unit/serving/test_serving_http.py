@@ -326,7 +326,8 @@ def test_a_model_of_another_use_case_is_never_ready(served: Served, predictor: P
     assert says in body["error"]
 
 
-def test_before_it_is_ready_it_tries_made_up_rows_that_count_for_nothing(service: Service) -> None:
+def test_before_it_is_ready_it_tries_made_up_rows_that_count_for_nothing(served: Served) -> None:
+    service = Service(served)
     assert service("/v2/health/ready")[0] == 200
     assert len(service.predictor.asked) == WARM_UP
     assert service("/v2/health/ready")[0] == 200
