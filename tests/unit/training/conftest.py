@@ -1,5 +1,7 @@
 """Small examples with a known rule, and a use case around them."""
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -42,6 +44,7 @@ FEATURES = [Feature("size", "number"), Feature("noise", "number"), Feature("kind
 @pytest.fixture
 def make_usecase(tmp_path, monkeypatch):
     """Write a use case package of a task, with other files if given, and return its name."""
+    made = []
 
     def make(task="binary_classification", name="learned", **files):
         folder = tmp_path / name
@@ -52,9 +55,13 @@ def make_usecase(tmp_path, monkeypatch):
         for file, text in files.items():
             (folder / f"{file}.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
+        made.append(name)
         return name
 
-    return make
+    yield make
+    # A module of a package that was imported would stand for the next test's package of that name.
+    for module in [module for module in sys.modules if module.partition(".")[0] in made]:
+        del sys.modules[module]
 
 
 def make_rows(rows=1200, seed=1, task="binary_classification"):
