@@ -34,7 +34,7 @@ setup: $(VENV)/ready ## create the environment from the lock (the other targets 
 run: setup-serving ## replay the flights use case: train, validate, predict, retrain, release; report in .loopline/report
 	@$(BIN)/loopline loop
 
-$(VENV)-triton/ready: pipelines/laptop/serving/triton.txt $(VENV)/ready
+$(VENV)-triton/ready: src/loopline/local/endpoint/triton.txt $(VENV)/ready
 	@echo "setting up $(VENV)-triton (Triton's server, half a minute, once)"
 	@rm -rf $(VENV)-triton && mkdir $(VENV)-triton
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)-triton --no-deps --require-hashes --requirement $< && touch $@ \

@@ -1,1 +1,1 @@
-"""The lifecycle stages, one folder and one image each; they meet only in `components.contract`."""
+"""The lifecycle stages, one folder and one image each; they meet only in `loopline.components.contract`."""

@@ -2,9 +2,9 @@
 
 from kfp import dsl
 
-from components.inference.component import predict, publish
-from components.registry.component import fetch_model
-from pipelines.examples import examples_of
+from loopline.components.inference.component import predict, publish
+from loopline.components.registry.component import fetch_model
+from loopline.pipelines.examples import examples_of
 
 batch_examples = examples_of("batch-examples")
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.data.component import ingest, validate_data
-from components.features.component import build_features, join_features
+from loopline.components.data.component import ingest, validate_data
+from loopline.components.features.component import build_features, join_features
 
 
 class History(NamedTuple):

@@ -2,8 +2,8 @@
 
 from kfp import dsl
 
-from components.features.component import check_skew, materialise
-from pipelines.examples import history_of
+from loopline.components.features.component import check_skew, materialise
+from loopline.pipelines.examples import history_of
 
 batch_history = history_of("batch-history")
 

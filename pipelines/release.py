@@ -2,8 +2,8 @@
 
 from kfp import dsl
 
-from components.deployment.component import analyse, canary, finish, render
-from components.registry.component import fetch_model, find_champion, give_back
+from loopline.components.deployment.component import analyse, canary, finish, render
+from loopline.components.registry.component import fetch_model, find_champion, give_back
 
 
 @dsl.pipeline(name="release")
@@ -24,7 +24,7 @@ def release(
     time is up, is gone on with by the next.
 
     Args:
-        usecase: package of the use case, for example usecases.flights.
+        usecase: package of the use case, for example loopline.usecases.flights.
         version: number of the champion, or champion for whichever that is.
         target: where the traffic is moved: local, git or cluster.
         place: folder of a running endpoint for local; a clone, or the address of a repository, for git.

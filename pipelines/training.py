@@ -2,10 +2,10 @@
 
 from kfp import dsl
 
-from components.registry.component import register
-from components.training.component import package, train
-from components.validation.component import evaluate
-from pipelines.examples import examples_of
+from loopline.components.registry.component import register
+from loopline.components.training.component import package, train
+from loopline.components.validation.component import evaluate
+from loopline.pipelines.examples import examples_of
 
 training_examples = examples_of("training-examples")
 evaluation_examples = examples_of("evaluation-examples")
@@ -27,7 +27,7 @@ def training(
     The model is packaged before it is evaluated: what is judged is what would ship.
 
     Args:
-        usecase: package of the use case, for example usecases.flights.
+        usecase: package of the use case, for example loopline.usecases.flights.
         start: first moment to train on.
         end: end of the training window, excluded.
         evaluate_start: first moment to evaluate on.

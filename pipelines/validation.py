@@ -2,9 +2,9 @@
 
 from kfp import dsl
 
-from components.registry.component import fetch_model, promote
-from components.validation.component import check_gates, evaluate, write_card
-from pipelines.examples import examples_of
+from loopline.components.registry.component import fetch_model, promote
+from loopline.components.validation.component import check_gates, evaluate, write_card
+from loopline.pipelines.examples import examples_of
 
 evaluation_examples = examples_of("evaluation-examples")
 

@@ -8,16 +8,16 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from components.contract import prediction_log as log
-from components.contract.release import ReleasePolicy
-from components.contract.window import Window
-from components.deployment import confidence
-from components.deployment.analyse import Decision, Step, analyse
-from components.deployment.checks import CHECKS
-from components.deployment.confidence import Means, Shares
-from components.deployment.evidence import Evidence, Tally, from_rows
-from components.deployment.reference import Reference
-from components.deployment.reference import from_rows as reference_from_rows
+from loopline.components.contract import prediction_log as log
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.window import Window
+from loopline.components.deployment import confidence
+from loopline.components.deployment.analyse import Decision, Step, analyse
+from loopline.components.deployment.checks import CHECKS
+from loopline.components.deployment.confidence import Means, Shares
+from loopline.components.deployment.evidence import Evidence, Tally, from_rows
+from loopline.components.deployment.reference import Reference
+from loopline.components.deployment.reference import from_rows as reference_from_rows
 
 STABLE, CANARY = "7", "8"
 # Both sides, how much worse the canary may be, and alpha; whether it is shown to be worse.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import onnx
 from onnx import TensorProto, helper
 
-from components.contract.examples import Feature
-from components.contract.signature import COLUMNS, TENSORS, Signature
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import COLUMNS, TENSORS, Signature
 
 
 def inputs_of(features: Sequence[Feature]) -> tuple[list[onnx.ValueInfoProto], list[onnx.NodeProto]]:

@@ -15,8 +15,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract import atomic, digest
-from components.contract.errors import CorruptArtifactError, LooplineError
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.io import atomic, digest
 
 FORMAT = "loopline.dataset/1"
 MANIFEST = "dataset.json"

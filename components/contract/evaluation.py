@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 FILE = "evaluation.json"
 SCORES = "scores.parquet"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.contract.spec import UseCaseSpec
+from loopline.components.contract.spec import UseCaseSpec
 
 TABLE = "examples"
 FEATURE_TIME = "feature_time"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 SETTINGS = "feature_store.yaml"
 REGISTRY = "registry.db"

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from components.contract import digest
-from components.contract.dataset import read_manifest
-from components.contract.errors import CorruptArtifactError
-from components.contract.signature import Signature
+from loopline.components.contract.dataset import read_manifest
+from loopline.components.contract.signature import Signature
+from loopline.components.errors import CorruptArtifactError
+from loopline.components.io import digest
 
 FORMAT = "loopline.model/2"
 MANIFEST = "model.json"

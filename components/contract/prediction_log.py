@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 TIME = "time"  # when it was answered
 VERSION = "model_version"  # of the model behind the pod that took it, also if it failed

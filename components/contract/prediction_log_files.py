@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.contract import prediction_log, storage
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP, identity_columns
-from components.contract.spec import UseCaseSpec
+from loopline.components.contract import prediction_log
+from loopline.components.contract.examples import TIMESTAMP, identity_columns
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
 
 REQUEST = "request_id"
 ROW = "row"  # of the request

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from components.contract.duration import parse_duration
-from components.contract.strict import Strict
+from loopline.components.contract.duration import parse_duration
+from loopline.components.io.strict import Strict
 
 # Of the JSON that says how a release went, for whoever acts on that.
 RECORD_FORMAT: Literal["loopline.release/1"] = "loopline.release/1"

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from components.contract.cron import parse_cron
-from components.contract.duration import parse_duration
-from components.contract.strict import Strict
+from loopline.components.contract.cron import parse_cron
+from loopline.components.contract.duration import parse_duration
+from loopline.components.io.strict import Strict
 
 
 def parse_offset(value: Any) -> timedelta:

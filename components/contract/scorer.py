@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.contract.errors import LooplineError
-from components.contract.model import Model
+from loopline.components.contract.model import Model
+from loopline.components.errors import LooplineError
 
 # Rows of one call of the graph: its intermediate results then fit the cache, and memory is bounded however many
 # rows are scored at once.

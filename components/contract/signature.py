@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
+from loopline.components.contract.examples import Feature
+from loopline.components.errors import LooplineError
 
 # What a missing category is called in the tensor; the graph gives it the id of an unseen one.
 MISSING_CATEGORY = ""

@@ -6,12 +6,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from components.contract.duration import parse_duration
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.contract.schedule import Schedules
-from components.contract.strict import Strict
-from components.contract.window import Window
+from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.schedule import Schedules
+from loopline.components.contract.window import Window
+from loopline.components.errors import LooplineError
+from loopline.components.io.strict import Strict
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]

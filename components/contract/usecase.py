@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
-from components.contract import digest
-from components.contract.errors import LooplineError
-from components.contract.spec import UseCaseSpec
-from components.contract.strict import read_yaml
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest
+from loopline.components.io.strict import read_yaml
 
 SPEC_FILE = "usecase.yaml"
 
@@ -97,6 +97,6 @@ def _folder(package: str) -> Path:
     if not locations:
         raise LooplineError(
             f"there is no use case '{package}': no Python package of that name can be imported from here; "
-            "give it as package.module, for example usecases.flights"
+            "give it as package.module, for example loopline.usecases.flights"
         )
     return Path(locations[0])

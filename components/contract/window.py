@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Self
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 
 def parse_time(value: str | date | datetime, zone: tzinfo = UTC) -> datetime:

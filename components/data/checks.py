@@ -9,9 +9,9 @@ import pandas as pd
 import pandera.pandas as pa_schema
 import pyarrow as pa
 
-from components.contract.spec import Column, Table
-from components.contract.window import Window, iso
-from components.data.coerce import ARROW_TYPES, coerce
+from loopline.components.contract.spec import Column, Table
+from loopline.components.contract.window import Window, iso
+from loopline.components.data.coerce import ARROW_TYPES, coerce
 
 # Positions of the broken rows by reason, reasons in the order of the columns in usecase.yaml.
 Failures = Mapping[str, npt.NDArray[np.int64]]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.examples import TIMESTAMP
+from loopline.components.contract.examples import TIMESTAMP
 
 ARROW_TYPES: Mapping[str, pa.DataType] = {
     "string": pa.string(),

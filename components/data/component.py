@@ -8,12 +8,12 @@ def ingest(usecase: str, start: str, end: str, raw: dsl.Output[dsl.Dataset]) -> 
     """Load the raw tables of a window, and of the lookback before it.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         start: first moment of the window; without a zone, in the use case's timezone.
         end: end of the window, excluded.
         raw: the tables as the source gives them, in the types of usecase.yaml.
     """
-    from components.data.ingest import ingest
+    from loopline.components.data.ingest import ingest
 
     dataset = ingest(usecase, start, end, raw.path)
     raw.metadata.update(digest=dataset.digest, rows=dataset.facts["rows"])
@@ -31,15 +31,15 @@ def validate_data(
     """Keep the rows that are as usecase.yaml says; refuse a batch that is too bad, stale, or of an unlikely size.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         raw: the tables as ingested.
         data: the good rows.
         quarantine: the bad rows, each with its reasons. Written also when the batch is refused.
         profile: a page that describes every column. Written also when the batch is refused.
         metrics: rows and share of quarantined rows of each table.
     """
-    from components.data.refusal import kept_on_refusal
-    from components.data.validate import validate_data
+    from loopline.components.data.refusal import kept_on_refusal
+    from loopline.components.data.validate import validate_data
 
     with kept_on_refusal(quarantine, profile):
         validated = validate_data(usecase, raw.path, data.path, quarantine.path, profile.path)

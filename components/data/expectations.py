@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.spec import Table
-from components.contract.window import Window, iso
+from loopline.components.contract.spec import Table
+from loopline.components.contract.window import Window, iso
 
 
 def broken_expectations(

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract import dataset
-from components.contract.errors import LooplineError
-from components.contract.spec import Table
-from components.contract.usecase import UseCase, load
-from components.contract.window import Window, iso
-from components.data.coerce import coerce
+from loopline.components.contract import dataset
+from loopline.components.contract.spec import Table
+from loopline.components.contract.usecase import UseCase, load
+from loopline.components.contract.window import Window, iso
+from loopline.components.data.coerce import coerce
+from loopline.components.errors import LooplineError
 
 
 def ingest(usecase: str, start: str, end: str, path: Path | str) -> dataset.Dataset:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.contract.spec import QUARANTINE_REASON
+from loopline.components.contract.spec import QUARANTINE_REASON
 
 SAMPLE_ROWS = 20
 BAR_WIDTH, BAR_HEIGHT = 9, 28

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.spec import Table
-from components.contract.window import iso
+from loopline.components.contract.spec import Table
+from loopline.components.contract.window import iso
 
 BINS = 16
 TOP_VALUES = 8

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from components.contract import storage
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
 
 
 class Artifact(Protocol):

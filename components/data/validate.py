@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.contract import atomic, dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.spec import QUARANTINE_REASON, Table
-from components.contract.usecase import load
-from components.contract.window import Window, parse_time
-from components.data.checks import Failures, any_failure, check_rows
-from components.data.expectations import broken_expectations
-from components.data.page import render_page
-from components.data.profile import profile_table
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.spec import QUARANTINE_REASON, Table
+from loopline.components.contract.usecase import load
+from loopline.components.contract.window import Window, parse_time
+from loopline.components.data.checks import Failures, any_failure, check_rows
+from loopline.components.data.expectations import broken_expectations
+from loopline.components.data.page import render_page
+from loopline.components.data.profile import profile_table
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
 
 
 @dataclass(frozen=True)

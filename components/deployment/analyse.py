@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from components.contract.release import ReleasePolicy
-from components.contract.strict import Strict
-from components.deployment.checks import Check, hold
-from components.deployment.evidence import LATE, Evidence, Tally
-from components.deployment.reference import Reference
-from components.deployment.wording import in_words
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment.checks import Check, hold
+from loopline.components.deployment.evidence import LATE, Evidence, Tally
+from loopline.components.deployment.reference import Reference
+from loopline.components.deployment.wording import in_words
+from loopline.components.io.strict import Strict
 
 Outcome = Literal["advance", "wait", "roll back"]
 Ruling = tuple[Outcome, str]  # and the reason

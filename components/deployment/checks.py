@@ -5,11 +5,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from components.contract.release import Bound, ReleasePolicy
-from components.contract.strict import Strict
-from components.deployment.confidence import Floats, Means, Shares, difference
-from components.deployment.evidence import Evidence, Tally
-from components.deployment.reference import Reference
+from loopline.components.contract.release import Bound, ReleasePolicy
+from loopline.components.deployment.confidence import Floats, Means, Shares, difference
+from loopline.components.deployment.evidence import Evidence, Tally
+from loopline.components.deployment.reference import Reference
+from loopline.components.io.strict import Strict
 
 Name = Literal["errors", "latency", "scores", "quality"]
 # worse: shown to be worse than its bound. fine: shown not to be worse than bound and margin. open: neither yet.

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.contract.errors import LooplineError
-from components.contract.kubernetes_api import PATIENCE, Access, CustomObjects
-from components.deployment.inference_service import VERSION
+from loopline.components.deployment.inference_service import VERSION
+from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_api import PATIENCE, Access, CustomObjects
 
 GROUP, API_VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 MANAGER = "loopline-release"

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from components.contract.errors import LooplineError
-from components.contract.kubernetes_api import Access
-from components.contract.model import Model
-from components.deployment import endpoint_file, inference_service, model_store, pod_health, render
-from components.deployment.cluster_api import RECORD, ChangedError, ClusterApi
-from components.deployment.inference_service import Standing
-from components.deployment.record import Record
-from components.deployment.target import CanaryFailedError, StaleActionError, expect_current, expect_next
-from components.deployment.transitions import LEASE, Action
+from loopline.components.contract.model import Model
+from loopline.components.deployment import endpoint_file, inference_service, model_store, pod_health, render
+from loopline.components.deployment.cluster_api import RECORD, ChangedError, ClusterApi
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.target import CanaryFailedError, StaleActionError, expect_current, expect_next
+from loopline.components.deployment.transitions import LEASE, Action
+from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_api import Access
 
 ROLE = "Role loopline-releases of manifests/serving"
 ABSENT = "install KServe as manifests/upstream says"

@@ -22,7 +22,7 @@ def render(
     """Check all that can be checked, and begin the release, or find the one that is under way.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         version: number, or champion for whichever that is; then a release that is under way comes first.
         champion: number of the champion.
         since: moment since which it is champion.
@@ -39,8 +39,8 @@ def render(
     Returns:
         percent of the traffic in each step that is left.
     """
-    from components.deployment import steps
-    from components.deployment.plan import Plan, known_target
+    from loopline.components.deployment import steps
+    from loopline.components.deployment.plan import Plan, known_target
 
     found = steps.render(
         asked=version,
@@ -67,8 +67,8 @@ def canary(percent: str, plan: dsl.Input[dsl.Artifact]) -> str:
     Returns:
         what was done.
     """
-    from components.deployment import steps
-    from components.deployment.plan import Plan
+    from loopline.components.deployment import steps
+    from loopline.components.deployment.plan import Plan
 
     done = steps.canary(Plan.read(plan.path))
     print(f"progress: at the turn of {percent}%: {done}")
@@ -87,8 +87,8 @@ def analyse(percent: str, plan: dsl.Input[dsl.Artifact], decision: dsl.Output[ds
     Returns:
         advance, wait, roll back, or that nothing was due.
     """
-    from components.deployment import steps
-    from components.deployment.plan import Plan
+    from loopline.components.deployment import steps
+    from loopline.components.deployment.plan import Plan
 
     outcome = steps.analyse(Plan.read(plan.path), decision.path)
     print(f"progress: at the turn of {percent}%: {outcome}")
@@ -115,8 +115,8 @@ def finish(
     Returns:
         promoted, rolled back, under way, or serves already.
     """
-    from components.deployment import steps
-    from components.deployment.plan import Plan
+    from loopline.components.deployment import steps
+    from loopline.components.deployment.plan import Plan
 
     print(f"the steps came to: {', '.join(decisions)}")
     outcome, numbers = steps.finish(Plan.read(plan.path), record.path, page.path)

@@ -9,11 +9,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.contract.strict import Strict
-from components.deployment.evidence import Tally
-from components.deployment.reference import LatencyReference, Reference, ScoreReference, expect_enough
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment.evidence import Tally
+from loopline.components.deployment.reference import LatencyReference, Reference, ScoreReference, expect_enough
+from loopline.components.errors import LooplineError
+from loopline.components.io.strict import Strict
 
 
 class Histogram(Strict):

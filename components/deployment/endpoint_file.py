@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from components.deployment.inference_service import PERCENT, STABLE, VERSION
+from loopline.components.deployment.inference_service import PERCENT, STABLE, VERSION
 
 # The highest generation of a release that was carried out here.
 GENERATION = "loopline.dev/release-generation"

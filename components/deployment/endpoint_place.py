@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from components.contract import atomic, digest
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic, digest
 
 ATTEMPTS = 20
 

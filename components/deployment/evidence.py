@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AwareDatetime, Field, model_validator
 
-from components.contract import prediction_log as log
-from components.contract.spec import Task
-from components.contract.strict import Strict
-from components.contract.window import Window
-from components.deployment.confidence import Floats
-from components.deployment.reference import Reference, losses
+from loopline.components.contract import prediction_log as log
+from loopline.components.contract.spec import Task
+from loopline.components.contract.window import Window
+from loopline.components.deployment.confidence import Floats
+from loopline.components.deployment.reference import Reference, losses
+from loopline.components.io.strict import Strict
 
 # Logs are written and metrics collected so late at most.
 LATE = timedelta(minutes=5)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.contract.errors import LooplineError
-from components.deployment.git_command import run
+from loopline.components.deployment.git_command import run
+from loopline.components.errors import LooplineError
 
 ATTEMPTS = 10
 # Whose name is on commits from a clone that was made for one step.

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 SECONDS = 120
 # What a pod pushes with, over https; Git asks a helper for it, so that it is in no argument.

@@ -13,15 +13,15 @@ from typing import Any
 
 import yaml
 
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.deployment import endpoint_file, inference_service, model_store, render
-from components.deployment.git_clone import Clone
-from components.deployment.git_command import run
-from components.deployment.inference_service import Standing
-from components.deployment.record import Record
-from components.deployment.target import expect_current, expect_next
-from components.deployment.transitions import Action
+from loopline.components.contract.model import Model
+from loopline.components.deployment import endpoint_file, inference_service, model_store, render
+from loopline.components.deployment.git_clone import Clone
+from loopline.components.deployment.git_command import run
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.target import expect_current, expect_next
+from loopline.components.deployment.transitions import Action
+from loopline.components.errors import LooplineError
 
 RECORDS = "loopline-releases"  # the branch
 

@@ -7,7 +7,7 @@ what it would ignore is refused here.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 Mode = Literal["Standard", "Knative"]
 Object = Mapping[str, Any]

@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.deployment import local_service
-from components.deployment.endpoint_place import Place, Status
-from components.deployment.local_service import Share
+from loopline.components.contract.model import Model
+from loopline.components.deployment import local_service
+from loopline.components.deployment.endpoint_place import Place, Status
+from loopline.components.deployment.local_service import Share
+from loopline.components.errors import LooplineError
 
 READY_SECONDS = 180.0
 POLL = 0.01

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.deployment.inference_service import VERSION
+from loopline.components.deployment.inference_service import VERSION
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.deployment import local_service
-from components.deployment.inference_service import Standing
-from components.deployment.local_endpoint import LocalEndpoint
-from components.deployment.record import Record
-from components.deployment.record_file import RecordFile
-from components.deployment.target import CanaryFailedError, expect_current
-from components.deployment.transitions import Action
+from loopline.components.contract.model import Model
+from loopline.components.deployment import local_service
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.local_endpoint import LocalEndpoint
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.record_file import RecordFile
+from loopline.components.deployment.target import CanaryFailedError, expect_current
+from loopline.components.deployment.transitions import Action
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
 
 FOLDER = "release"
 UNREADY_SECONDS = 5.0

@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from components.contract import digest, storage
-from components.contract.errors import LooplineError
-from components.contract.model import Model
+from loopline.components.contract.model import Model
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest, storage
 
 
 def supply(model: Model, uri: str) -> None:

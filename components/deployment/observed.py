@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract import prediction_labels, prediction_log_files
-from components.contract.usecase import UseCase
-from components.contract.window import Window
+from loopline.components.contract import prediction_log_files
+from loopline.components.contract.usecase import UseCase
+from loopline.components.contract.window import Window
+from loopline.components.deployment import prediction_labels
 
 _AHEAD = timedelta(days=7)
 

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from components.deployment.analyse import Decision
-from components.deployment.checks import Check
-from components.deployment.record import Decided, Record, Shifted, Stopped
-from components.deployment.transitions import next_action
-from components.deployment.wording import span, value
+from loopline.components.deployment.analyse import Decision
+from loopline.components.deployment.checks import Check
+from loopline.components.deployment.record import Decided, Record, Shifted, Stopped
+from loopline.components.deployment.transitions import next_action
+from loopline.components.deployment.wording import span, value
 
 VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "not told yet", "unjudged": "nothing to compare"}
 

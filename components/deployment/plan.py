@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
-from components.contract.strict import Strict
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.components.io.strict import Strict
 
 TargetName = Literal["local", "git", "cluster"]
 TARGETS: tuple[TargetName, ...] = ("local", "git", "cluster")

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from components.contract.release import RECORD_FORMAT, ReleasePolicy
-from components.contract.spec import Task
-from components.contract.strict import Strict
-from components.deployment.analyse import Decision, Step
-from components.deployment.reference import Reference
+from loopline.components.contract.release import RECORD_FORMAT, ReleasePolicy
+from loopline.components.contract.spec import Task
+from loopline.components.deployment.analyse import Decision, Step
+from loopline.components.deployment.reference import Reference
+from loopline.components.io.strict import Strict
 
 
 class Shifted(Strict):

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
-from components.deployment.record import Record
+from loopline.components.deployment.record import Record
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
 
 FILE = "release.json"
 ENDED = "ended"

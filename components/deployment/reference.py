@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from components.contract import prediction_log as log
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.contract.spec import Task
-from components.contract.strict import Strict
-from components.deployment.confidence import Floats
+from loopline.components.contract import prediction_log as log
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.spec import Task
+from loopline.components.deployment.confidence import Floats
+from loopline.components.errors import LooplineError
+from loopline.components.io.strict import Strict
 
 # Fewer requests than this say too little about a quantile.
 LEAST = 100

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from components.contract.usecase import UseCase, load
-from components.deployment.observed import Observed
-from components.deployment.plan import Plan
-from components.deployment.roll_out import RollOut
-from components.deployment.target import Target
-from components.deployment.targets import target_of
-from components.deployment.teller import Teller
+from loopline.components.contract.usecase import UseCase, load
+from loopline.components.deployment.observed import Observed
+from loopline.components.deployment.plan import Plan
+from loopline.components.deployment.roll_out import RollOut
+from loopline.components.deployment.target import Target
+from loopline.components.deployment.targets import target_of
+from loopline.components.deployment.teller import Teller
 
 # Seconds between two looks at a step: here, where the log is written each second, and elsewhere.
 LOCAL_PAUSE, PAUSE = 1.0, 15.0

@@ -14,7 +14,7 @@ What KServe would refuse or ignore is refused here, see `inference_service`.
 import copy
 from typing import Any
 
-from components.deployment.inference_service import (
+from loopline.components.deployment.inference_service import (
     ALL,
     MIN_REPLICAS,
     PERCENT,
@@ -29,8 +29,8 @@ from components.deployment.inference_service import (
     standing,
     version_of,
 )
-from components.deployment.record import Record
-from components.deployment.transitions import Action
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.transitions import Action
 
 # The container that a predictor's model is served in. KServe names it so itself, and its schema demands it of a canary.
 CONTAINER = "kserve-container"

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from components.contract.errors import LooplineError
-from components.contract.spec import UseCaseSpec
-from components.contract.window import Window
-from components.deployment import transitions
-from components.deployment.analyse import Decision, Step, analyse
-from components.deployment.evidence import Evidence, from_rows
-from components.deployment.record import Record
-from components.deployment.reference import from_rows as reference_from_rows
-from components.deployment.target import CanaryFailedError, StaleActionError, Target
-from components.deployment.transitions import KINDS, LEASE, Action, Kind
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.window import Window
+from loopline.components.deployment import transitions
+from loopline.components.deployment.analyse import Decision, Step, analyse
+from loopline.components.deployment.evidence import Evidence, from_rows
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.reference import from_rows as reference_from_rows
+from loopline.components.deployment.target import CanaryFailedError, StaleActionError, Target
+from loopline.components.deployment.transitions import KINDS, LEASE, Action, Kind
+from loopline.components.errors import LooplineError
 
 # How far back the stable's requests tell what is usual.
 USUAL = timedelta(days=7)

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import yaml
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.deployment import plan as plans
-from components.deployment.page import page, section
-from components.deployment.plan import Found, Plan
-from components.deployment.record import Decided, Record
-from components.deployment.releasing import Releasing
-from components.deployment.teller import Teller
-from components.deployment.transitions import next_action
+from loopline.components.contract.model import Model
+from loopline.components.deployment import plan as plans
+from loopline.components.deployment.page import page, section
+from loopline.components.deployment.plan import Found, Plan
+from loopline.components.deployment.record import Decided, Record
+from loopline.components.deployment.releasing import Releasing
+from loopline.components.deployment.teller import Teller
+from loopline.components.deployment.transitions import next_action
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
 
 NOTHING = "nothing was due"
 

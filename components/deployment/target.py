@@ -3,11 +3,11 @@
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.deployment.inference_service import Standing
-from components.deployment.record import Record
-from components.deployment.transitions import Action
+from loopline.components.contract.model import Model
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.transitions import Action
+from loopline.components.errors import LooplineError
 
 
 class CanaryFailedError(LooplineError):

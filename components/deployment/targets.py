@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from components.contract.errors import LooplineError
-from components.deployment.plan import Plan, expect_place
-from components.deployment.target import Target
+from loopline.components.deployment.plan import Plan, expect_place
+from loopline.components.deployment.target import Target
+from loopline.components.errors import LooplineError
 
 
 def target_of(plan: Plan, endpoint: str) -> Target:
@@ -18,18 +18,18 @@ def target_of(plan: Plan, endpoint: str) -> Target:
         LooplineError: there is no such endpoint, clone or cluster.
     """
     if plan.target == "cluster":
-        from components.deployment.cluster_target import ClusterTarget  # noqa: PLC0415 - each is heavy in its own way
+        from loopline.components.deployment.cluster_target import ClusterTarget  # noqa: PLC0415 - each is heavy in its own way
 
         return ClusterTarget.connect(endpoint)
     expect_place(plan.target, plan.place)
     if plan.target == "git":
-        from components.deployment.git_clone import cloned  # noqa: PLC0415
-        from components.deployment.git_target import GitTarget  # noqa: PLC0415
+        from loopline.components.deployment.git_clone import cloned  # noqa: PLC0415
+        from loopline.components.deployment.git_target import GitTarget  # noqa: PLC0415
 
         return GitTarget(cloned(plan.place), plan.overlay, endpoint)
-    from components.deployment.endpoint_place import Place  # noqa: PLC0415
-    from components.deployment.local_endpoint import LocalEndpoint  # noqa: PLC0415
-    from components.deployment.local_target import LocalTarget  # noqa: PLC0415
+    from loopline.components.deployment.endpoint_place import Place  # noqa: PLC0415
+    from loopline.components.deployment.local_endpoint import LocalEndpoint  # noqa: PLC0415
+    from loopline.components.deployment.local_target import LocalTarget  # noqa: PLC0415
 
     running = LocalEndpoint(Place(Path(plan.place)), endpoint)
     if running.status() is None:

@@ -1,6 +1,6 @@
 """Says what is decided while a release goes on."""
 
-from components.deployment.analyse import Decision
+from loopline.components.deployment.analyse import Decision
 
 # What the laptop's command shows for good of what a step prints; elsewhere it is a line in the log.
 TOLD = "told: "

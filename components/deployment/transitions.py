@@ -14,13 +14,13 @@ slept through its lease changes nothing (a fencing token).
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.contract.spec import Task
-from components.contract.strict import Strict
-from components.deployment.analyse import Decision, Step
-from components.deployment.record import Decided, Ended, Event, Record, Shifted, Stopped
-from components.deployment.reference import Reference
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.spec import Task
+from loopline.components.deployment.analyse import Decision, Step
+from loopline.components.deployment.record import Decided, Ended, Event, Record, Shifted, Stopped
+from loopline.components.deployment.reference import Reference
+from loopline.components.errors import LooplineError
+from loopline.components.io.strict import Strict
 
 Kind = Literal["shift", "analyse", "promote", "roll back", "nothing"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -1,6 +1,6 @@
 """Checks of a release in words and numbers for people."""
 
-from components.deployment.checks import Check
+from loopline.components.deployment.checks import Check
 
 _SUBJECTS = {
     "errors": "failed requests",

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.features.connection import connect, name
-from components.features.history import History
+from loopline.components.features.connection import connect, name
+from loopline.components.features.history import History
 
 # More rows than a file can have: (event timestamp, place) packs into one 128-bit number, which sorts fastest.
 PLACES = 2**62

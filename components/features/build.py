@@ -8,13 +8,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
-from components.contract.usecase import load
-from components.features.connection import connect, first_line, name, text
-from components.features.definitions import StoredView, stored_views, view_versions
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import TIMESTAMP
+from loopline.components.contract.usecase import load
+from loopline.components.errors import LooplineError
+from loopline.components.features.connection import connect, first_line, name, text
+from loopline.components.features.definitions import StoredView, stored_views, view_versions
 
 WORKERS = 4
 

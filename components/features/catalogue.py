@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from components.contract.window import iso
-from components.features.place import for_reading
-from components.features.repository import open_repository
+from loopline.components.contract.window import iso
+from loopline.components.features.place import for_reading
+from loopline.components.features.repository import open_repository
 
 
 def views(project: str, store: Path | str) -> list[dict[str, Any]]:

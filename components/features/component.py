@@ -8,11 +8,11 @@ def build_features(usecase: str, data: dsl.Input[dsl.Dataset], history: dsl.Outp
     """Compute the history of every stored feature view with the SQL of features.py.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         data: the validated tables.
         history: one table per feature view: join keys, event timestamp, features.
     """
-    from components.features.build import build_features
+    from loopline.components.features.build import build_features
 
     dataset = build_features(usecase, data.path, history.path)
     history.metadata.update(digest=dataset.digest, rows={name: dataset.rows(name) for name in dataset.tables})
@@ -30,14 +30,14 @@ def join_features(
     """Give every entity row of a window its features as they were known when it would have been asked about.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         start: first moment of the window; without a zone, in the use case's timezone.
         end: end of the window, excluded.
         data: the validated tables.
         history: the history of the feature views.
         examples: one row per entity: its columns, the moment of the question, the label, the stored features.
     """
-    from components.features.join import join_features
+    from loopline.components.features.join import join_features
 
     dataset = join_features(usecase, start, end, data.path, history.path, examples.path)
     examples.metadata.update(digest=dataset.digest, rows=dataset.facts["rows"], labelled=dataset.facts["labelled"])
@@ -50,14 +50,14 @@ def materialise(
     """Bring the online store up to a moment: only what is new, never beyond it, never back.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         end: the moment; what became known at it is included.
         store: folder of the Feast repository: definitions, registry, online store.
         history: the history of the feature views.
         receipt: what was written, by view.
     """
-    from components.contract.digest import of_value
-    from components.features.materialise import materialise
+    from loopline.components.features.materialise import materialise
+    from loopline.components.io.digest import of_value
 
     written = materialise(usecase, end, store, history.path, receipt.path)
     receipt.metadata.update(
@@ -79,7 +79,7 @@ def check_skew(
     """Fail unless the online store answers what the offline store says for the same moment.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         end: the moment that was materialised.
         store: folder of the Feast repository.
         data: the validated tables, whose keys are asked for.
@@ -88,7 +88,7 @@ def check_skew(
         report: counts by view.
         metrics: the same counts, summed.
     """
-    from components.features.skew import check_skew
+    from loopline.components.features.skew import check_skew
 
     results = check_skew(usecase, end, store, data.path, history.path, report.path)
     report.metadata["receipt"] = receipt.metadata.get("digest", "")

@@ -11,10 +11,10 @@ from feast import Entity, FeatureView, FileSource
 from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.types import from_feast_to_pyarrow_type
 
-from components.contract import digest
-from components.contract.errors import LooplineError
-from components.contract.examples import FEATURE_TIME, LABEL, TIMESTAMP, Feature
-from components.contract.usecase import UseCase
+from loopline.components.contract.examples import FEATURE_TIME, LABEL, TIMESTAMP, Feature
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest
 
 
 @dataclass(frozen=True)

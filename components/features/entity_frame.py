@@ -3,8 +3,8 @@
 import pandas as pd
 import pyarrow as pa
 
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
+from loopline.components.contract.examples import TIMESTAMP
+from loopline.components.errors import LooplineError
 
 EVENT_TIMESTAMP = "event_timestamp"
 

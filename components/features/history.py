@@ -13,8 +13,8 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from components.contract.errors import LooplineError
-from components.features.connection import connect, first_line, name, text
+from loopline.components.errors import LooplineError
+from loopline.components.features.connection import connect, first_line, name, text
 
 
 @dataclass(frozen=True)

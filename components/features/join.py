@@ -6,16 +6,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import FEATURE_TIME, LABEL, TABLE, TIMESTAMP, Feature, facts, request_features
-from components.contract.spec import UseCaseSpec
-from components.contract.usecase import load
-from components.contract.window import Window, iso
-from components.features.definitions import StoredView, stored_views, view_versions
-from components.features.entity_frame import EVENT_TIMESTAMP
-from components.features.repository import point_in_time
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import (
+    FEATURE_TIME,
+    LABEL,
+    TABLE,
+    TIMESTAMP,
+    Feature,
+    facts,
+    request_features,
+)
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.usecase import load
+from loopline.components.contract.window import Window, iso
+from loopline.components.errors import LooplineError
+from loopline.components.features.definitions import StoredView, stored_views, view_versions
+from loopline.components.features.entity_frame import EVENT_TIMESTAMP
+from loopline.components.features.repository import point_in_time
 
 
 def join_features(

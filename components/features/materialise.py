@@ -10,17 +10,17 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 from feast import FeatureStore, FeatureView
 
-from components.contract import atomic
-from components.contract.dataset import Dataset
-from components.contract.feature_store import REGISTRY
-from components.contract.usecase import load
-from components.contract.window import iso, parse_time
-from components.features import history as histories
-from components.features import online
-from components.features.definitions import StoredView, stored_views, view_versions
-from components.features.history import History
-from components.features.place import for_writing
-from components.features.repository import create, define, open_repository
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.feature_store import REGISTRY
+from loopline.components.contract.usecase import load
+from loopline.components.contract.window import iso, parse_time
+from loopline.components.features import history as histories
+from loopline.components.features import online
+from loopline.components.features.definitions import StoredView, stored_views, view_versions
+from loopline.components.features.history import History
+from loopline.components.features.place import for_writing
+from loopline.components.features.repository import create, define, open_repository
+from loopline.components.io import atomic
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 

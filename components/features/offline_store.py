@@ -3,7 +3,7 @@
 Named in a Feast configuration through Feast's own extension point::
 
     offline_store:
-      type: components.features.offline_store.AsofOfflineStore
+      type: loopline.components.features.offline_store.AsofOfflineStore
 
 What a row is given follows Feast: the value with the latest event timestamp that is not after the row's own, ties
 broken by the latest created timestamp, none if it is older than the view's ttl (an age equal to the ttl still
@@ -30,18 +30,18 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from feast.saved_dataset import SavedDatasetStorage
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
-from components.features import entity_frame, history
-from components.features.asof import Lookup, as_of
-from components.features.history import History
+from loopline.components.errors import LooplineError
+from loopline.components.features import entity_frame, history
+from loopline.components.features.asof import Lookup, as_of
+from loopline.components.features.history import History
+from loopline.components.io import atomic
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     """Configuration: there is nothing to set."""
 
-    type: Literal["components.features.offline_store.AsofOfflineStore"] = (
-        "components.features.offline_store.AsofOfflineStore"
+    type: Literal["loopline.components.features.offline_store.AsofOfflineStore"] = (
+        "loopline.components.features.offline_store.AsofOfflineStore"
     )
 
 

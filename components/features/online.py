@@ -16,7 +16,7 @@ from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.type_map import python_values_to_proto_values
 
-from components.features.definitions import StoredView
+from loopline.components.features.definitions import StoredView
 
 # Keys per request: below SQLite's limit on variables in a statement.
 BATCH = 1000

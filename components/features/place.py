@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.contract import lease, pointer, storage
-from components.contract.errors import LooplineError
-from components.contract.feature_store import ADDRESS, PASSWORD, REGISTRY, SETTINGS
+from loopline.components.contract.feature_store import ADDRESS, PASSWORD, REGISTRY, SETTINGS
+from loopline.components.errors import LooplineError
+from loopline.components.features import lease
+from loopline.components.io import conditional_put, storage
 
 LEASE = ".lease"
 
@@ -32,7 +33,7 @@ def for_reading(store: Path | str) -> Iterator[Path]:
             yield folder
         return
     _expect_online_store(store)
-    found = pointer.read(f"{store}/{REGISTRY}")
+    found = conditional_put.read(f"{store}/{REGISTRY}")
     if found is None:
         raise LooplineError(f"there is no feature store in {store} yet: materialise first")
     with TemporaryDirectory(prefix="loopline-store-") as name, _online_store_explained():
@@ -63,14 +64,14 @@ def for_writing(store: Path | str) -> Iterator[Path]:
     registry = f"{store}/{REGISTRY}"
     with lease.held(f"{store}/{LEASE}") as expect_held, TemporaryDirectory(prefix="loopline-store-") as name:
         folder = Path(name)
-        content, tag = pointer.read(registry) or (b"", None)
+        content, tag = conditional_put.read(registry) or (b"", None)
         if tag:
             (folder / REGISTRY).write_bytes(content)
         with _online_store_explained():
             yield folder
         expect_held()
         storage.put(folder / SETTINGS, f"{store}/{SETTINGS}")
-        if not pointer.replace(registry, (folder / REGISTRY).read_bytes(), tag):
+        if not conditional_put.replace(registry, (folder / REGISTRY).read_bytes(), tag):
             raise LooplineError(f"somebody else has changed {registry} in the meantime; run again, which completes it")
 
 

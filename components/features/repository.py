@@ -17,14 +17,14 @@ import pyarrow as pa
 import yaml
 from feast import FeatureStore, RepoConfig
 
-from components.contract import atomic
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.feature_store import REGISTRY, SETTINGS, settings
-from components.features.definitions import StoredView
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.feature_store import REGISTRY, SETTINGS, settings
+from loopline.components.errors import LooplineError
+from loopline.components.features.definitions import StoredView
+from loopline.components.io import atomic
 
 HISTORY = "history"
-OFFLINE_STORE = "components.features.offline_store.AsofOfflineStore"
+OFFLINE_STORE = "loopline.components.features.offline_store.AsofOfflineStore"
 
 
 def create(folder: Path, project: str) -> None:

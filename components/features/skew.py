@@ -11,20 +11,20 @@ import numpy as np
 import pyarrow as pa
 from feast import FeatureStore
 
-from components.contract import atomic
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
-from components.contract.spec import UseCaseSpec
-from components.contract.usecase import load
-from components.contract.window import Window, iso, parse_time
-from components.features import online
-from components.features.definitions import StoredView, stored_views
-from components.features.entity_frame import EVENT_TIMESTAMP
-from components.features.join import askable, entity_rows
-from components.features.online import Answer
-from components.features.place import for_reading
-from components.features.repository import open_repository, point_in_time
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import TIMESTAMP
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.usecase import load
+from loopline.components.contract.window import Window, iso, parse_time
+from loopline.components.errors import LooplineError
+from loopline.components.features import online
+from loopline.components.features.definitions import StoredView, stored_views
+from loopline.components.features.entity_frame import EVENT_TIMESTAMP
+from loopline.components.features.join import askable, entity_rows
+from loopline.components.features.online import Answer
+from loopline.components.features.place import for_reading
+from loopline.components.features.repository import open_repository, point_in_time
+from loopline.components.io import atomic
 
 # Keys that are compared per view, spread evenly over all keys of the window.
 SAMPLE = 500

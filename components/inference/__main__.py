@@ -5,17 +5,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components.contract import storage
-from components.contract.errors import LooplineError
-from components.inference.spark_application import ARGUMENTS, failure_of
-from components.inference.spark_job import predict_on
+from loopline.components.errors import LooplineError
+from loopline.components.inference.spark_application import ARGUMENTS, failure_of
+from loopline.components.inference.spark_job import predict_on
+from loopline.components.io import storage
 
 
 def main() -> None:
-    """Read the arguments that `components.inference.spark_application` gives, and predict."""
+    """Read the arguments that `loopline.components.inference.spark_application` gives, and predict."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only in the image of Spark
 
-    parser = argparse.ArgumentParser(prog="components.inference")
+    parser = argparse.ArgumentParser(prog="loopline.components.inference")
     for name in ARGUMENTS:
         parser.add_argument(f"--{name}", required=True)
     given = parser.parse_args()

@@ -17,7 +17,7 @@ def predict(
     """Score every example of a window; rows without a usable score are set aside with a reason.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         model: the packaged model.
         version: its version in the registry, written into each row.
         engine: local, to score in this step, or spark, to do so on the nodes of a SparkApplication.
@@ -28,9 +28,9 @@ def predict(
     """
     import time
 
-    from components.inference.artifact import Artifact
-    from components.inference.engine import predict_with
-    from components.inference.predictions import COUNTS
+    from loopline.components.inference.artifact import Artifact
+    from loopline.components.inference.engine import predict_with
+    from loopline.components.inference.predictions import COUNTS
 
     began = time.perf_counter()
     predicted = predict_with(
@@ -56,7 +56,7 @@ def plan_shards(shards: str) -> list[str]:
     Args:
         shards: how many.
     """
-    from components.inference.shards import plan
+    from loopline.components.inference.shards import plan
 
     return plan(shards)
 
@@ -73,14 +73,14 @@ def score_shard(
     """Score a contiguous part of the examples of a window.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         model: the packaged model.
         version: its version in the registry, written into each row.
         examples: all the examples of the window.
         shard: which of them, such as 2/3.
         part: one row per example of the shard, with its score or the reason why it has none.
     """
-    from components.inference.shards import score_shard
+    from loopline.components.inference.shards import score_shard
 
     scored = score_shard(usecase, model.path, version, examples.path, shard, part.path)
     part.metadata.update(digest=scored.digest, rows=scored.rows("scored"))
@@ -101,8 +101,8 @@ def merge_shards(
         predictions: one row per example with its score, and the rows that got none.
         metrics: rows in, out and quarantined.
     """
-    from components.inference.predictions import COUNTS
-    from components.inference.shards import merge
+    from loopline.components.inference.predictions import COUNTS
+    from loopline.components.inference.shards import merge
 
     merged = merge([part.path for part in parts], quarantine.path, predictions.path)
     counts = {name: merged.facts[name] for name in COUNTS}
@@ -123,7 +123,7 @@ def publish(
     """Publish the predictions of a window by date, in place of the former ones of these dates, all at once.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         start: first moment of the window, the beginning of a day; without a zone, in the use case's timezone.
         end: end of the window, excluded, the beginning of a day.
         destination: folder or s3:// prefix to publish under; readers find the predictions through current in it.
@@ -132,8 +132,8 @@ def publish(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.inference.publish import publish
+    from loopline.components.inference.publish import publish
+    from loopline.components.io import digest
 
     published = publish(usecase, start, end, destination, predictions.path, receipt.path)
     receipt.metadata.update(digest=digest.of_file(Path(receipt.path)), rows=published["rows"])

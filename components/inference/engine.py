@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.inference.artifact import Artifact
+from loopline.components.contract.dataset import Dataset
+from loopline.components.errors import LooplineError
+from loopline.components.inference.artifact import Artifact
 
 ENGINES = ("local", "spark")
 
@@ -24,12 +24,12 @@ def predict_with(
         LooplineError: there is no such engine, or the prediction could not be made.
     """
     if engine == "local":
-        from components.inference.predict import predict  # noqa: PLC0415
+        from loopline.components.inference.predict import predict  # noqa: PLC0415
 
         predict(usecase, model.path, version, examples.path, quarantine.path, predictions_path)
         return Dataset.open(predictions_path, verify=False)
     if engine == "spark":
-        from components.inference.spark_application import predict_on_spark  # noqa: PLC0415
+        from loopline.components.inference.spark_application import predict_on_spark  # noqa: PLC0415
 
         return predict_on_spark(usecase, version, model, examples, quarantine, predictions_path)
     raise LooplineError(f"there is no engine '{engine}'; there are {', '.join(ENGINES)}")

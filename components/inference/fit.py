@@ -1,11 +1,11 @@
 """Whether a model and examples belong together; asked before the first row is scored."""
 
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import FEATURE_TIME, TABLE, features_of, identity_columns
-from components.contract.signature import Signature
-from components.contract.spec import UseCaseSpec
-from components.inference.scoring import scored_columns
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import FEATURE_TIME, TABLE, features_of, identity_columns
+from loopline.components.contract.signature import Signature
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.errors import LooplineError
+from loopline.components.inference.scoring import scored_columns
 
 
 def expect_fit(signature: Signature, examples: Dataset, spec: UseCaseSpec) -> None:

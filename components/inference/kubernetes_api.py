@@ -1,6 +1,6 @@
 """SparkApplications in the Kubernetes API, and what a step is told when it may not have them."""
 
-from components.contract.kubernetes_api import Access, CustomObjects
+from loopline.components.io.kubernetes_api import Access, CustomObjects
 
 GROUP, VERSION, PLURAL = "sparkoperator.k8s.io", "v1beta2", "sparkapplications"
 ROLE = "Role loopline-batches of manifests/batch"

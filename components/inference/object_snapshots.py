@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from components.contract import pointer, storage
-from components.contract.errors import LooplineError
-from components.inference.snapshots import FOLDER, contents
+from loopline.components.errors import LooplineError
+from loopline.components.inference.snapshots import FOLDER, contents
+from loopline.components.io import conditional_put, storage
 
 POINTER = "current.json"
 FORMAT = "loopline.snapshot/1"
@@ -98,7 +98,7 @@ class ObjectSnapshots:
         )
 
     def _read(self) -> tuple[Shown | None, str | None]:
-        found = pointer.read(self.link)
+        found = conditional_put.read(self.link)
         if found is None:
             return None, None
         content, tag = found
@@ -127,7 +127,7 @@ class ObjectSnapshots:
     def _show(self, coming: Shown, tag: str | None) -> bool:
         """Turn readers to a snapshot; False if somebody else has turned them in between."""
         content = json.dumps({"format": FORMAT, **asdict(coming)}, indent=1)
-        return pointer.replace(self.link, content.encode(), tag)
+        return conditional_put.replace(self.link, content.encode(), tag)
 
     def _is_shown(self, shown: Shown, partitions: Collection[str], fresh: Mapping[str, Mapping[str, str]]) -> bool:
         """Whether readers see just this in the given partitions, and its objects are still there."""

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.contract.dataset import ROW_GROUP
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
-from components.contract.window import Window, parse_time
+from loopline.components.contract.dataset import ROW_GROUP
+from loopline.components.contract.examples import TIMESTAMP
+from loopline.components.contract.window import Window, parse_time
+from loopline.components.errors import LooplineError
 
 FILE = "part-0.parquet"
 _TICK = timedelta(microseconds=1)

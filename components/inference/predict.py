@@ -8,15 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract.dataset import Dataset
-from components.contract.examples import FEATURE_TIME, TABLE, identity_columns
-from components.contract.model import Model
-from components.contract.spec import UseCaseSpec
-from components.contract.usecase import load
-from components.inference import predictions
-from components.inference.fit import expect_fit
-from components.inference.predictions import COUNTS, lineage
-from components.inference.scoring import scoring
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import FEATURE_TIME, TABLE, identity_columns
+from loopline.components.contract.model import Model
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.usecase import load
+from loopline.components.inference import predictions
+from loopline.components.inference.fit import expect_fit
+from loopline.components.inference.predictions import COUNTS, lineage
+from loopline.components.inference.scoring import scoring
 
 # Read, scored and written at a time. A few batches are in memory at once, with all their features.
 BATCH_ROWS = 16_384

@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.contract import dataset
-from components.contract.dataset import ROW_GROUP, Dataset
-from components.contract.examples import identity_columns
-from components.contract.model import Model
-from components.contract.spec import UseCaseSpec
-from components.contract.window import parse_time
-from components.inference.quarantine import nothing, refused_in_window, set_aside
-from components.inference.scoring import split
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import ROW_GROUP, Dataset
+from loopline.components.contract.examples import identity_columns
+from loopline.components.contract.model import Model
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.window import parse_time
+from loopline.components.inference.quarantine import nothing, refused_in_window, set_aside
+from loopline.components.inference.scoring import split
 
 PREDICTIONS = "predictions"
 QUARANTINE = "quarantine"
@@ -48,7 +48,7 @@ def write(
 
     Args:
         path: the folder to make.
-        scored: every row of the window in order, as `components.inference.scoring` gives them.
+        scored: every row of the window in order, as `loopline.components.inference.scoring` gives them.
         rows: how many they are.
         refused: what data validation quarantined.
         spec: the use case.

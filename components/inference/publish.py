@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.contract import atomic
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.storage import filesystem, is_remote
-from components.contract.usecase import load
-from components.contract.window import Window
-from components.inference.object_snapshots import ObjectSnapshots
-from components.inference.partitions import LocalDays, write_by_day
-from components.inference.snapshots import Snapshots
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.usecase import load
+from loopline.components.contract.window import Window
+from loopline.components.errors import LooplineError
+from loopline.components.inference.object_snapshots import ObjectSnapshots
+from loopline.components.inference.partitions import LocalDays, write_by_day
+from loopline.components.inference.snapshots import Snapshots
+from loopline.components.io import atomic
+from loopline.components.io.storage import filesystem, is_remote
 
 TABLE = "predictions"
 PARTITION = "date"

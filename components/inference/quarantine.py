@@ -7,11 +7,11 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP, identity_columns
-from components.contract.spec import UseCaseSpec
-from components.contract.window import parse_time
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import TIMESTAMP, identity_columns
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.window import parse_time
+from loopline.components.errors import LooplineError
 
 REASON = "reason"
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.examples import FEATURE_TIME
-from components.contract.model import Model
-from components.contract.scorer import Scorer
-from components.inference.quarantine import REASON
+from loopline.components.contract.examples import FEATURE_TIME
+from loopline.components.contract.model import Model
+from loopline.components.contract.scorer import Scorer
+from loopline.components.inference.quarantine import REASON
 
 MODEL_VERSION = "model_version"
 NOT_FINITE = "the model's score is not a finite number"

@@ -13,17 +13,17 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import TABLE, identity_columns
-from components.contract.model import Model
-from components.contract.usecase import load
-from components.inference import predictions
-from components.inference.fit import expect_fit
-from components.inference.predict import BATCH_ROWS, columns_to_read, read
-from components.inference.predictions import in_groups, lineage
-from components.inference.scoring import scoring
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import TABLE, identity_columns
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import load
+from loopline.components.errors import LooplineError
+from loopline.components.inference import predictions
+from loopline.components.inference.fit import expect_fit
+from loopline.components.inference.predict import BATCH_ROWS, columns_to_read, read
+from loopline.components.inference.predictions import in_groups, lineage
+from loopline.components.inference.scoring import scoring
 
 SCORED = "scored"
 MOST = 1000

@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contract import atomic, digest
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic, digest
 
 CURRENT = "current"
 FOLDER = "snapshots"

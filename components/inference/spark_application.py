@@ -15,15 +15,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from components.contract import dataset, digest, storage
-from components.contract.dataset import Dataset
-from components.contract.duration import parse_duration
-from components.contract.errors import LooplineError
-from components.contract.kubernetes_api import CustomObjects, UnreachableError
-from components.contract.model import Model
-from components.contract.usecase import load
-from components.inference.artifact import Artifact
-from components.inference.kubernetes_api import spark_applications
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import load
+from loopline.components.errors import LooplineError
+from loopline.components.inference.artifact import Artifact
+from loopline.components.inference.kubernetes_api import spark_applications
+from loopline.components.io import digest, storage
+from loopline.components.io.kubernetes_api import CustomObjects, UnreachableError
 
 TEMPLATE = "loopline-batch"
 # Of the template: how long a job may take from its creation on.

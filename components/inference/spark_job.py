@@ -17,16 +17,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract import dataset, digest, model, storage
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.examples import TABLE
-from components.contract.model import Model
-from components.contract.usecase import load
-from components.inference import shards
-from components.inference.fit import expect_fit
-from components.inference.predictions import lineage
-from components.inference.shards import MOST, Shard
+from loopline.components.contract import dataset, model
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import TABLE
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import load
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.inference import shards
+from loopline.components.inference.fit import expect_fit
+from loopline.components.inference.predictions import lineage
+from loopline.components.inference.shards import MOST, Shard
+from loopline.components.io import digest, storage
 
 # Rows of a task, unless there are fewer than one task for each core: some seconds of work, all that a lost node costs.
 ROWS_PER_TASK = 2_000_000

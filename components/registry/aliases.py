@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from components.contract.errors import LooplineError
-from components.registry import ledger
-from components.registry.client import MISSING, put, tolerating
-from components.registry.versions import read_aliases
+from loopline.components.errors import LooplineError
+from loopline.components.registry import ledger
+from loopline.components.registry.client import MISSING, put, tolerating
+from loopline.components.registry.versions import read_aliases
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from components.contract import mlflow_database as database
-from components.contract.errors import LooplineError
-from components.registry import aliases, ledger
-from components.registry.client import opened
+from loopline.components.errors import LooplineError
+from loopline.components.io import mlflow_database as database
+from loopline.components.registry import aliases, ledger
+from loopline.components.registry.client import opened
 
 
 class Champion(NamedTuple):

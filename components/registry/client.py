@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from components.contract import atomic
-from components.contract import mlflow_database as database
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.components.io import mlflow_database as database
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository

@@ -14,7 +14,7 @@ def register(
     """Register a model once per content and point an alias to it.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
         alias: candidate or challenger.
         model: the packaged model.
@@ -23,7 +23,7 @@ def register(
     Returns:
         the number of the version.
     """
-    from components.registry.register import register
+    from loopline.components.registry.register import register
 
     return str(register(usecase, registry, alias, model.path, evaluation.path))
 
@@ -33,12 +33,12 @@ def fetch_model(usecase: str, registry: str, version: str, model: dsl.Output[dsl
     """Copy a registered model out of the registry and check its digest.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
         version: number or alias.
         model: the model as it was registered.
     """
-    from components.registry.fetch import fetch_model
+    from loopline.components.registry.fetch import fetch_model
 
     fetched = fetch_model(usecase, registry, version, model.path)
     model.metadata.update(digest=fetched.digest, name=fetched.name, framework="onnx")
@@ -56,7 +56,7 @@ def promote(
     """Make a version the champion, unless the champion changed since that was decided.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
         version: number or alias.
         expected_champion: number of the champion it was compared with; empty if there was none; any for whoever it is.
@@ -68,8 +68,8 @@ def promote(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.registry.promote import promote
+    from loopline.components.io import digest
+    from loopline.components.registry.promote import promote
 
     outcome = promote(usecase, registry, version, expected_champion, verdict.path, receipt.path)
     receipt.metadata.update(digest=digest.of_file(Path(receipt.path)), outcome=outcome)
@@ -81,7 +81,7 @@ def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPa
     """Name the champion, if it is the version that is asked for: no other gets traffic.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
         version: number, or champion for whichever that is.
         since: the moment since which it is champion.
@@ -91,9 +91,9 @@ def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPa
     """
     from pathlib import Path
 
-    from components.contract import atomic
-    from components.contract.usecase import load
-    from components.registry.champion import find_champion
+    from loopline.components.contract.usecase import load
+    from loopline.components.io import atomic
+    from loopline.components.registry.champion import find_champion
 
     champion = find_champion(load(usecase).spec.name, registry, version)
     atomic.write_text(Path(since), champion.since.isoformat())
@@ -105,7 +105,7 @@ def give_back(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> s
     """Make the version champion again that a release went back to, unless the champion changed in the meantime.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
         record: of the release.
 
@@ -114,10 +114,10 @@ def give_back(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> s
     """
     from pathlib import Path
 
-    from components.contract.dataset import read_manifest
-    from components.contract.release import RECORD_FORMAT
-    from components.contract.usecase import load
-    from components.registry.rollback import give_back
+    from loopline.components.contract.dataset import read_manifest
+    from loopline.components.contract.release import RECORD_FORMAT
+    from loopline.components.contract.usecase import load
+    from loopline.components.registry.rollback import give_back
 
     released = read_manifest(Path(record.path), RECORD_FORMAT, ("stable", "canary"))
     name, version, stable = load(usecase).spec.name, int(released["canary"]), int(released["stable"])

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from components.contract import atomic
-from components.contract import mlflow_database as database
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.model import Model
-from components.contract.usecase import load
-from components.registry import files, versions
-from components.registry.aliases import CHAMPION, PREVIOUS, champion, settle
-from components.registry.client import opened
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import load
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.io import atomic
+from loopline.components.io import mlflow_database as database
+from loopline.components.registry import files, versions
+from loopline.components.registry.aliases import CHAMPION, PREVIOUS, champion, settle
+from loopline.components.registry.client import opened
 
 
 def fetch_model(usecase: str, registry: str, version: str, path: Path | str) -> Model:

@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.contract import mlflow_database as database
-from components.contract.model import Model
-from components.registry import client as mlflow
-from components.registry.versions import DIGEST
+from loopline.components.contract.model import Model
+from loopline.components.io import mlflow_database as database
+from loopline.components.registry import client as mlflow
+from loopline.components.registry.versions import DIGEST
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

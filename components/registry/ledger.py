@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
-from components.contract.errors import LooplineError
-from components.registry.client import CONTENDED, EXISTS, tolerating
-from components.registry.versions import moment, search
+from loopline.components.errors import LooplineError
+from loopline.components.registry.client import CONTENDED, EXISTS, tolerating
+from loopline.components.registry.versions import moment, search
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

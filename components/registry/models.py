@@ -1,8 +1,8 @@
 """What a registry holds: its versions, and how they came to be champion."""
 
-from components.contract import mlflow_database as database
-from components.registry import aliases, ledger, versions
-from components.registry.client import opened
+from loopline.components.io import mlflow_database as database
+from loopline.components.registry import aliases, ledger, versions
+from loopline.components.registry.client import opened
 
 
 def models(name: str, registry: str) -> list[versions.Version]:

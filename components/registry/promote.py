@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Verdict, read
-from components.contract.usecase import load
-from components.registry import aliases, ledger, versions
-from components.registry.client import opened
+from loopline.components.contract.evaluation import Verdict, read
+from loopline.components.contract.usecase import load
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.components.registry import aliases, ledger, versions
+from loopline.components.registry.client import opened
 
 FORMAT = "loopline.promotion/1"
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Evaluation, read
-from components.contract.model import Model
-from components.contract.usecase import load
-from components.registry import files, versions
-from components.registry.aliases import APPLICANTS
-from components.registry.client import EXISTS, opened, put, tolerating
+from loopline.components.contract.evaluation import Evaluation, read
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import load
+from loopline.components.errors import LooplineError
+from loopline.components.registry import files, versions
+from loopline.components.registry.aliases import APPLICANTS
+from loopline.components.registry.client import EXISTS, opened, put, tolerating
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -1,8 +1,8 @@
 """Going back to the previous champion."""
 
-from components.contract.errors import LooplineError
-from components.registry import aliases, ledger
-from components.registry.client import opened
+from loopline.components.errors import LooplineError
+from loopline.components.registry import aliases, ledger
+from loopline.components.registry.client import opened
 
 
 def rollback(name: str, registry: str) -> ledger.Standing:

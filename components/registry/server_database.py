@@ -1,6 +1,6 @@
 """The database of the MLflow server on a cluster, made ready before the server starts.
 
-Run as ``python -m components.registry.server_database`` with the server's own settings in the environment:
+Run as ``python -m loopline.components.registry.server_database`` with the server's own settings in the environment:
 ``MLFLOW_AUTH_CONFIG_PATH``, the administrator's and the pipelines' account, and PG* for PostgreSQL. It does nothing
 the second time, and of several that start at once one works while the others wait.
 """
@@ -17,7 +17,7 @@ from mlflow.server.auth.config import read_auth_config
 from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.db.utils import _safe_initialize_tables, _upgrade_db
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 # Any number, the same for every replica: PostgreSQL's lock on "making the tables".
 LOCK = 7_021_013

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Evaluation, Metrics
-from components.contract.model import Model
-from components.registry.client import MISSING, tolerating
+from loopline.components.contract.evaluation import Evaluation, Metrics
+from loopline.components.contract.model import Model
+from loopline.components.errors import LooplineError
+from loopline.components.registry.client import MISSING, tolerating
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -10,12 +10,20 @@ from typing import Any
 
 import orjson
 
-from components.serving import openapi, v1, v2
-from components.serving.body import BINARY, JSON, JSON_LENGTH, Disconnected, Receive, expect_media_type, read_body
-from components.serving.handler import Handler
-from components.serving.metrics import Metrics
-from components.serving.question import Question
-from components.serving.refusal import AGAIN, RefusedError, unknown
+from loopline.components.serving import openapi, v1, v2
+from loopline.components.serving.body import (
+    BINARY,
+    JSON,
+    JSON_LENGTH,
+    Disconnected,
+    Receive,
+    expect_media_type,
+    read_body,
+)
+from loopline.components.serving.handler import Handler
+from loopline.components.serving.metrics import Metrics
+from loopline.components.serving.question import Question
+from loopline.components.serving.refusal import AGAIN, RefusedError, unknown
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -9,7 +9,7 @@ LOOPBACK = "127.0.0.1"
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m components.serving.service",
+        prog="python -m loopline.components.serving.service",
         description="The transformer: looks up stored features, asks the predictor, answers, keeps the prediction log.",
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -12,13 +12,13 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
     add_GRPCInferenceServiceServicer_to_server,
 )
 
-from components.serving import openapi, v2
-from components.serving.answer import Answer
-from components.serving.handler import Handler
-from components.serving.question import Question
-from components.serving.refusal import RefusedError, invalid, unknown
-from components.serving.served_model import ServedModel
-from components.serving.tensor import BYTES, Tensor
+from loopline.components.serving import openapi, v2
+from loopline.components.serving.answer import Answer
+from loopline.components.serving.handler import Handler
+from loopline.components.serving.question import Question
+from loopline.components.serving.refusal import RefusedError, invalid, unknown
+from loopline.components.serving.served_model import ServedModel
+from loopline.components.serving.tensor import BYTES, Tensor
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from components.contract.examples import identity_columns
-from components.serving.answer import Answer
-from components.serving.limits import Admission
-from components.serving.metrics import Metrics
-from components.serving.prediction_log import PredictionLog
-from components.serving.question import Question
-from components.serving.refusal import RefusedError, internal
-from components.serving.served_model import ServedModel
+from loopline.components.contract.examples import identity_columns
+from loopline.components.serving.answer import Answer
+from loopline.components.serving.limits import Admission
+from loopline.components.serving.metrics import Metrics
+from loopline.components.serving.prediction_log import PredictionLog
+from loopline.components.serving.question import Question
+from loopline.components.serving.refusal import RefusedError, internal
+from loopline.components.serving.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 

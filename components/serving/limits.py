@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from components.serving.refusal import overloaded
+from loopline.components.serving.refusal import overloaded
 
 
 class Admission:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from components.contract.examples import Feature
-from components.contract.signature import TENSORS
-from components.serving.features import View
-from components.serving.refusal import RefusedError
-from components.serving.tensor import BYTES
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import TENSORS
+from loopline.components.serving.features import View
+from loopline.components.serving.refusal import RefusedError
+from loopline.components.serving.tensor import BYTES
 
 DATATYPES = {"number": "FP32", "category": BYTES}
 logger = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
 
-from components.contract import storage
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
-from components.contract.feature_store import ADDRESS, REGISTRY, settings
-from components.serving.features import Held, Key, View
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.feature_store import ADDRESS, REGISTRY, settings
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
+from loopline.components.serving.features import Held, Key, View
 
 # Keys per statement: below SQLite's limit on variables.
 BATCH = 1000

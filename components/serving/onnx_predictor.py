@@ -17,10 +17,10 @@ from kserve.errors import InvalidInput
 from kserve.model_server import app
 from kserve.protocol.rest.server import RESTServer
 
-from components.contract.errors import LooplineError
-from components.contract.signature import COLUMNS
-from components.serving import structured_log
-from components.serving.arguments import LOOPBACK
+from loopline.components.contract.signature import COLUMNS
+from loopline.components.errors import LooplineError
+from loopline.components.serving import structured_log
+from loopline.components.serving.arguments import LOOPBACK
 
 _DATATYPES = {"tensor(float)": "FP32", "tensor(string)": "BYTES", "tensor(int64)": "INT64", "tensor(double)": "FP64"}
 
@@ -132,7 +132,7 @@ def newest(folder: Path) -> Path:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m components.serving.onnx_predictor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m loopline.components.serving.onnx_predictor", description=__doc__)
     parser.add_argument("--model_name", required=True)
     parser.add_argument("--model_dir", type=Path, required=True, help="the model repository")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen at; 0.0.0.0 in a pod")

@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract import prediction_log, storage
-from components.contract.prediction_log_files import file_of
+from loopline.components.contract import prediction_log
+from loopline.components.contract.prediction_log_files import file_of
+from loopline.components.io import storage
 
 # Rows that wait for the thread at most: some tens of megabytes.
 WAITING_ROWS = 100_000

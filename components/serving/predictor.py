@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from components.contract.signature import COLUMNS, MISSING_CATEGORY, TENSORS
-from components.serving.connection import Pool, Response
-from components.serving.refusal import RefusedError, predictor_away, predictor_slow, predictor_wrong
-from components.serving.tensor import BYTES, from_bytes, to_bytes
+from loopline.components.contract.signature import COLUMNS, MISSING_CATEGORY, TENSORS
+from loopline.components.serving.connection import Pool, Response
+from loopline.components.serving.refusal import RefusedError, predictor_away, predictor_slow, predictor_wrong
+from loopline.components.serving.tensor import BYTES, from_bytes, to_bytes
 
 JSON_LENGTH = "inference-header-content-length"
 # Readiness has to be known sooner than a probe gives up.

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from components.contract.errors import LooplineError
-from components.contract.examples import identity_columns
-from components.contract.spec import UseCaseSpec
-from components.contract.window import parse_time
-from components.serving.refusal import invalid, too_large
+from loopline.components.contract.examples import identity_columns
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.window import parse_time
+from loopline.components.errors import LooplineError
+from loopline.components.serving.refusal import invalid, too_large
 
 # Rows of one request: Triton's largest batch.
 MAX_ROWS = 1024

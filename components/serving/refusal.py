@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 # The same question may be answered after a second.
 AGAIN = {"retry-after": "1"}

@@ -7,18 +7,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from components.contract.examples import Feature, request_features
-from components.contract.signature import Signature
-from components.contract.spec import UseCaseSpec
-from components.serving import features
-from components.serving.answer import Answer
-from components.serving.cache import Cache, row_digests
-from components.serving.features import Held, Key, Stored, View
-from components.serving.metrics import Metrics
-from components.serving.model_inputs import Inputs, Known, unfit
-from components.serving.predictor import Predictor
-from components.serving.question import Field, Question, fields, made_up
-from components.serving.refusal import RefusedError, store_away
+from loopline.components.contract.examples import Feature, request_features
+from loopline.components.contract.signature import Signature
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.serving import features
+from loopline.components.serving.answer import Answer
+from loopline.components.serving.cache import Cache, row_digests
+from loopline.components.serving.features import Held, Key, Stored, View
+from loopline.components.serving.metrics import Metrics
+from loopline.components.serving.model_inputs import Inputs, Known, unfit
+from loopline.components.serving.predictor import Predictor
+from loopline.components.serving.question import Field, Question, fields, made_up
+from loopline.components.serving.refusal import RefusedError, store_away
 
 # A store that takes longer is taken for dead, and the question answered without it.
 STORE_SECONDS = 0.25
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class OnlineStore(Protocol):
-    """Where stored features are looked up: `components.serving.online.Online`."""
+    """Where stored features are looked up: `loopline.components.serving.online.Online`."""
 
     def features(self) -> dict[str, str]:
         """Every stored feature, with its view."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from components.serving.answer import Answer
-from components.serving.question import Field, Question, check, expect_rows, unknown_column
-from components.serving.refusal import invalid, malformed
+from loopline.components.serving.answer import Answer
+from loopline.components.serving.question import Field, Question, check, expect_rows, unknown_column
+from loopline.components.serving.refusal import invalid, malformed
 
 
 def read(body: bytes, fields: Mapping[str, Field], request_id: str | None) -> Question:

@@ -1,4 +1,4 @@
-"""``torchrun -m components.training``: one process of a training that several share, on one machine or a GPU pool.
+"""``torchrun -m loopline.components.training``: one process of a training that several share.
 
 Examples, weights and checkpoint may lie in an object store: the first process of each node fetches the examples for
 all of them, and the leader of the world puts the weights.
@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contract import dataset, storage
-from components.contract.errors import LooplineError
-from components.training.train import train
-from components.training.world import World
+from loopline.components.contract import dataset
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
+from loopline.components.training.train import train
+from loopline.components.training.world import World
 
 
 def main() -> None:
     """Read the arguments and train."""
-    parser = argparse.ArgumentParser(prog="components.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="loopline.components.training", description=__doc__)
     parser.add_argument("--usecase", required=True, help="package of the use case")
     parser.add_argument("--examples", required=True, help="examples artifact, as path or URI")
     parser.add_argument("--weights", required=True, help="weights artifact to make, as path or URI")

@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from components.contract import storage
-from components.training.fit import Progress
+from loopline.components.io import storage
+from loopline.components.training.fit import Progress
 
 FILE = "checkpoint.safetensors"
 _TRAINER = "trainer."

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from components.contract.errors import LooplineError
-from components.contract.examples import LABEL, Feature
-from components.contract.signature import TENSORS, Signature
+from loopline.components.contract.examples import LABEL, Feature
+from loopline.components.contract.signature import TENSORS, Signature
+from loopline.components.errors import LooplineError
 
 # The id of a category that training has not seen, and of a missing one.
 UNKNOWN = 0

@@ -24,8 +24,8 @@ def train(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.training.target import train_at
+    from loopline.components.io import digest
+    from loopline.components.training.target import train_at
 
     for name, value in train_at(target, usecase, examples.path, weights.path, tracking).items():
         metrics.log_metric(name, value)
@@ -47,7 +47,7 @@ def package(
         examples: rows that prove that the graph answers like the torch module.
         model: ONNX, safetensors, signature and Triton repository.
     """
-    from components.training.package import package
+    from loopline.components.training.package import package
 
     packaged = package(usecase, weights.path, examples.path, model.path)
     model.metadata.update(digest=packaged.digest, name=packaged.name, framework="onnx")

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from components.contract.spec import ModelSpec
-from components.training.columns import TrainingRows
-from components.training.trainer import Build, Trainer, loss_of
-from components.training.world import World
+from loopline.components.contract.spec import ModelSpec
+from loopline.components.training.columns import TrainingRows
+from loopline.components.training.trainer import Build, Trainer, loss_of
+from loopline.components.training.world import World
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.contract.errors import LooplineError
-from components.contract.kubernetes_api import PATIENCE, Access, CustomObjects
-from components.training.trainjob import GROUP, NODES, RUNTIME, VERSION
+from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_api import PATIENCE, Access, CustomObjects
+from loopline.components.training.trainjob import GROUP, NODES, RUNTIME, VERSION
 
 LOG_LINES = 200
 # Why a container does not start that will not go away by waiting.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from components.contract.spec import ModelSpec
+from loopline.components.contract.spec import ModelSpec
 
 # The outermost quantiles of the encoding: values beyond them are as good as at them.
 EXTREMES = (0.001, 0.999)

@@ -12,12 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from components.contract import atomic, storage, usecase
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.kubernetes_api import UnreachableError
-from components.training import trainjob, weights
-from components.training.kubernetes_api import TrainJobs
+from loopline.components.contract import usecase
+from loopline.components.contract.dataset import Dataset
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic, storage
+from loopline.components.io.kubernetes_api import UnreachableError
+from loopline.components.training import trainjob, weights
+from loopline.components.training.kubernetes_api import TrainJobs
 
 # Seconds between two looks at a job.
 POLL = 5.0

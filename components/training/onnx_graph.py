@@ -10,10 +10,10 @@ import torch
 from onnx import TensorProto, compose, helper
 from torch import Tensor
 
-from components.contract.examples import Feature
-from components.contract.signature import COLUMNS, TENSORS, Signature
-from components.training.columns import UNKNOWN, Columns
-from components.training.network import Predictor
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import COLUMNS, TENSORS, Signature
+from loopline.components.training.columns import UNKNOWN, Columns
+from loopline.components.training.network import Predictor
 
 OPSET = 18
 ML_OPSET = 4

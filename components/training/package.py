@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from components.contract import atomic, examples, usecase
-from components.contract import model as model_artifact
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.scorer import Scorer
-from components.contract.signature import Signature
-from components.training import triton, weights
-from components.training.onnx_graph import to_onnx
+from loopline.components.contract import examples, usecase
+from loopline.components.contract import model as model_artifact
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.scorer import Scorer
+from loopline.components.contract.signature import Signature
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.components.training import triton, weights
+from loopline.components.training.onnx_graph import to_onnx
 
 TOLERANCE = 1e-5
 PROOF_ROWS = 4096

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 TARGETS = ("pod", "trainjob")
 
@@ -17,11 +17,11 @@ def train_at(
         LooplineError: there is no such target, or the training could not be done.
     """
     if target == "pod":
-        from components.training.train import train  # noqa: PLC0415 - torch, which only this process needs then
+        from loopline.components.training.train import train  # noqa: PLC0415 - torch, which only this process needs then
 
         return train(package, examples_path, weights_path, tracking)
     if target == "trainjob":
-        from components.training.nodes import train_on_nodes  # noqa: PLC0415
+        from loopline.components.training.nodes import train_on_nodes  # noqa: PLC0415
 
         return train_on_nodes(package, examples_path, weights_path, tracking, shared_store())
     raise LooplineError(f"there is no training target '{target}'; there are {', '.join(TARGETS)}")

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.contract import mlflow_database
-from components.contract.spec import UseCaseSpec
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.io import mlflow_database
 
 
 def track(

@@ -9,17 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from components.contract import digest, examples, usecase
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.usecase import UseCase
-from components.training import weights
-from components.training.checkpoint import Checkpoint
-from components.training.columns import Columns, TrainingRows, labelled_in_time_order, labels_of
-from components.training.fit import Progress, best_epoch, fit
-from components.training.network import Predictor
-from components.training.tracking import track
-from components.training.world import World
+from loopline.components.contract import examples, usecase
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest
+from loopline.components.training import weights
+from loopline.components.training.checkpoint import Checkpoint
+from loopline.components.training.columns import Columns, TrainingRows, labelled_in_time_order, labels_of
+from loopline.components.training.fit import Progress, best_epoch, fit
+from loopline.components.training.network import Predictor
+from loopline.components.training.tracking import track
+from loopline.components.training.world import World
 
 # Fewer rows than this cannot be told from noise, and leave nothing to hold out.
 FEWEST_ROWS = 50

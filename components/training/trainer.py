@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
-from components.contract.errors import LooplineError
-from components.contract.spec import ModelSpec
-from components.training.columns import UNKNOWN, TrainingRows
-from components.training.world import World
+from loopline.components.contract.spec import ModelSpec
+from loopline.components.errors import LooplineError
+from loopline.components.training.columns import UNKNOWN, TrainingRows
+from loopline.components.training.world import World
 
 Build = Callable[[], nn.Module]
 SCORING_BATCH = 16_384

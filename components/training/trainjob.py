@@ -12,11 +12,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from components import contract
-from components.contract import digest
-from components.contract.duration import parse_duration
-from components.contract.errors import LooplineError
-from components.contract.usecase import UseCase
+from loopline.components import contract
+from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest
 
 GROUP = "trainer.kubeflow.org"
 VERSION = "v1alpha1"
@@ -61,7 +61,7 @@ def manifest(name: str, runtime: Mapping[str, Any], arguments: Sequence[str]) ->
     Args:
         name: its name.
         runtime: the TrainingRuntime that it runs on.
-        arguments: of ``python -m components.training``.
+        arguments: of ``python -m loopline.components.training``.
 
     Raises:
         LooplineError: the runtime does not say how long a job may take.

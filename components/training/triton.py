@@ -5,7 +5,7 @@ Format: https://github.com/triton-inference-server/server/blob/main/docs/user_gu
 
 import json
 
-from components.contract.signature import COLUMNS, TENSORS, Signature
+from loopline.components.contract.signature import COLUMNS, TENSORS, Signature
 
 MAX_BATCH = 1024
 # Two instances: while one computes, the other takes in the next batch.

@@ -16,13 +16,13 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from components.contract import atomic
-from components.contract.dataset import read_manifest
-from components.contract.examples import Feature
-from components.contract.spec import ModelSpec
-from components.contract.usecase import UseCase
-from components.training.columns import Columns
-from components.training.network import Ensemble, Predictor
+from loopline.components.contract.dataset import read_manifest
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.spec import ModelSpec
+from loopline.components.contract.usecase import UseCase
+from loopline.components.io import atomic
+from loopline.components.training.columns import Columns
+from loopline.components.training.network import Ensemble, Predictor
 
 FORMAT = "loopline.weights/1"
 MANIFEST = "network.json"

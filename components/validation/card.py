@@ -5,16 +5,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from components.contract import atomic
-from components.contract import usecase as contract_usecase
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Evaluation, Footprint, Slice, Verdict, read
-from components.contract.model import Model
-from components.contract.spec import UseCaseSpec
-from components.validation.gates import table as gate_table
-from components.validation.metrics import leading
-from components.validation.statements import FILE, Statements
-from components.validation.wording import name, number, share, short, span
+from loopline.components.contract import usecase as contract_usecase
+from loopline.components.contract.evaluation import Evaluation, Footprint, Slice, Verdict, read
+from loopline.components.contract.model import Model
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.components.validation.gates import table as gate_table
+from loopline.components.validation.metrics import leading
+from loopline.components.validation.statements import FILE, Statements
+from loopline.components.validation.wording import name, number, share, short, span
 
 Lines = list[str]
 

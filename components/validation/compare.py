@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from components.contract import atomic, digest
-from components.contract import usecase as contract_usecase
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.evaluation import LOWER_IS_BETTER, SCORE, SCORES, Comparison, Evaluation, read
-from components.contract.examples import LABEL
-from components.contract.spec import Retrain
-from components.validation.metrics import METRICS, STATISTICS, Floats, statistic
-from components.validation.wording import name, number, short
+from loopline.components.contract import usecase as contract_usecase
+from loopline.components.contract.evaluation import LOWER_IS_BETTER, SCORE, SCORES, Comparison, Evaluation, read
+from loopline.components.contract.examples import LABEL
+from loopline.components.contract.spec import Retrain
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.io import atomic, digest
+from loopline.components.validation.metrics import METRICS, STATISTICS, Floats, statistic
+from loopline.components.validation.wording import name, number, short
 
 SEED = 2013
 

@@ -17,7 +17,7 @@ def evaluate(
     """Measure a model on labelled examples.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         model: the packaged model.
         examples: rows with labels and the model's features.
         evaluation: metrics, curves, slices and scenarios, with the score of every labelled row.
@@ -28,9 +28,9 @@ def evaluate(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.validation.evaluate import evaluate
-    from components.validation.report import write_report
+    from loopline.components.io import digest
+    from loopline.components.validation.evaluate import evaluate
+    from loopline.components.validation.report import write_report
 
     found = evaluate(usecase, model.path, examples.path, evaluation.path, footprint.path)
     write_report(usecase, evaluation.path, footprint.path, report.path)
@@ -55,7 +55,7 @@ def check_gates(
     """Hold a model against the gates of its use case. A failed gate is an answer, not an error.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         evaluation: the model's evaluation.
         footprint: the model's footprint.
         verdict: each gate with its number, and the reason.
@@ -66,8 +66,8 @@ def check_gates(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.validation import gates
+    from loopline.components.io import digest
+    from loopline.components.validation import gates
 
     found = gates.check_gates(usecase, evaluation.path, footprint.path, verdict.path)
     gates.write_summary(found, summary.path)
@@ -86,7 +86,7 @@ def compare(
     """Decide whether a challenger is better than the champion on the same rows.
 
     Args:
-        usecase: package of the use case, such as usecases.flights.
+        usecase: package of the use case, such as loopline.usecases.flights.
         champion: evaluation of the model in use.
         challenger: evaluation of the model that would replace it.
         comparison: the gain with its interval, and the reason.
@@ -97,8 +97,8 @@ def compare(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.validation import compare as stage
+    from loopline.components.io import digest
+    from loopline.components.validation import compare as stage
 
     found = stage.compare(usecase, champion.path, challenger.path, comparison.path)
     stage.write_summary(found, summary.path)
@@ -127,8 +127,8 @@ def write_card(
     """
     from pathlib import Path
 
-    from components.contract import digest
-    from components.validation.card import write_card
+    from loopline.components.io import digest
+    from loopline.components.validation.card import write_card
 
     write_card(usecase, model.path, evaluation.path, footprint.path, verdict.path, card.path)
     card.metadata["digest"] = digest.of_tree(Path(card.path))

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from components.contract.evaluation import Curves
-from components.validation.metrics import Counts, Floats, Ranking, calibration
+from loopline.components.contract.evaluation import Curves
+from loopline.components.validation.metrics import Counts, Floats, Ranking, calibration
 
 POINTS = 200
 

@@ -10,20 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.contract import atomic, digest
-from components.contract import usecase as contract_usecase
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.evaluation import FILE, SCORE, SCORES, Evaluation, Metrics, ScenarioResult
-from components.contract.examples import LABEL, TABLE, features_of, identity_columns
-from components.contract.model import Model
-from components.contract.scorer import Scorer
-from components.contract.spec import UseCaseSpec
-from components.validation.curves import curves
-from components.validation.footprint import footprint
-from components.validation.metrics import Floats, measure
-from components.validation.robustness import disturbed
-from components.validation.slices import slices
+from loopline.components.contract import usecase as contract_usecase
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.evaluation import FILE, SCORE, SCORES, Evaluation, Metrics, ScenarioResult
+from loopline.components.contract.examples import LABEL, TABLE, features_of, identity_columns
+from loopline.components.contract.model import Model
+from loopline.components.contract.scorer import Scorer
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic, digest
+from loopline.components.validation.curves import curves
+from loopline.components.validation.footprint import footprint
+from loopline.components.validation.metrics import Floats, measure
+from loopline.components.validation.robustness import disturbed
+from loopline.components.validation.slices import slices
 
 BATCH = 16_384
 

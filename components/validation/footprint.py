@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from components.contract.evaluation import Footprint
-from components.contract.model import Model
-from components.contract.scorer import Scorer
+from loopline.components.contract.evaluation import Footprint
+from loopline.components.contract.model import Model
+from loopline.components.contract.scorer import Scorer
 
 METRICS = ("model_bytes", "parameters", "latency_p50_ms", "latency_p99_ms", "rows_per_second")
 WARM_UP = 50

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.contract import atomic
-from components.contract import usecase as contract_usecase
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
-from components.contract.spec import Gate
-from components.validation import footprint as running
-from components.validation.metrics import METRICS
-from components.validation.wording import apart, short
+from loopline.components.contract import usecase as contract_usecase
+from loopline.components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
+from loopline.components.contract.spec import Gate
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.components.validation import footprint as running
+from loopline.components.validation.metrics import METRICS
+from loopline.components.validation.wording import apart, short
 
 
 def check_gates(

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.contract.errors import LooplineError
-from components.contract.evaluation import CalibrationBin, Metrics
+from loopline.components.contract.evaluation import CalibrationBin, Metrics
+from loopline.components.errors import LooplineError
 
 Floats = npt.NDArray[np.float64]
 # A metric of some rows as a function of their weights, float64 [rows]; NaN where it is not defined.

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from components.contract.evaluation import Comparison, Evaluation, Slice
-from components.validation.canvas import COLOURS, DASHES, INK, MUTED, plot
-from components.validation.metrics import Floats
-from components.validation.wording import name, number
+from loopline.components.contract.evaluation import Comparison, Evaluation, Slice
+from loopline.components.validation.canvas import COLOURS, DASHES, INK, MUTED, plot
+from loopline.components.validation.metrics import Floats
+from loopline.components.validation.wording import name, number
 
 
 def roc(evaluations: Mapping[str, Evaluation]) -> str:

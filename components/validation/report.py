@@ -8,13 +8,13 @@ from string import Template
 import numpy as np
 from pyarrow.parquet import ParquetFile
 
-from components.contract import atomic
-from components.contract import usecase as contract_usecase
-from components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint, Metrics, Slice, read
-from components.contract.examples import LABEL
-from components.validation import plots
-from components.validation.metrics import METRICS, Floats, leading
-from components.validation.wording import name, number, share, short, span
+from loopline.components.contract import usecase as contract_usecase
+from loopline.components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint, Metrics, Slice, read
+from loopline.components.contract.examples import LABEL
+from loopline.components.io import atomic
+from loopline.components.validation import plots
+from loopline.components.validation.metrics import METRICS, Floats, leading
+from loopline.components.validation.wording import name, number, share, short, span
 
 TEMPLATE = Path(__file__).with_name("report.html")
 

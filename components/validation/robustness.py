@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
-from components.contract.spec import Scenario
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.spec import Scenario
+from loopline.components.errors import LooplineError
 
 
 def disturbed(rows: pa.Table, scenario: Scenario, features: Sequence[Feature]) -> pa.Table:

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.contract.evaluation import Slice
-from components.validation.metrics import Floats, measure
+from loopline.components.contract.evaluation import Slice
+from loopline.components.validation.metrics import Floats, measure
 
 # A column with more values than this is shown by its largest ones.
 LARGEST = 50

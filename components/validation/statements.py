@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 FILE = "card.md"
 # One ``- Item: text`` per line of the file; other lines are comments.

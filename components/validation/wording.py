@@ -2,7 +2,7 @@
 
 from zoneinfo import ZoneInfo
 
-from components.contract.window import parse_time
+from loopline.components.contract.window import parse_time
 
 NAMES = {
     "auc": "AUC",

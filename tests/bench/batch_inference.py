@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 
-from components.contract import dataset, model
-from components.contract.examples import FEATURE_TIME, TABLE, TIMESTAMP, Feature, facts
-from components.contract.signature import Signature
-from components.inference.predict import BATCH_ROWS, predict
+from loopline.components.contract import dataset, model
+from loopline.components.contract.examples import FEATURE_TIME, TABLE, TIMESTAMP, Feature, facts
+from loopline.components.contract.signature import Signature
+from loopline.components.inference.predict import BATCH_ROWS, predict
 from tests.graph_inputs import inputs_of
 
-USECASE = "usecases.flights"
+USECASE = "loopline.usecases.flights"
 IDENTITY = ["carrier", "flight", "origin", "sched_dep"]
 CATEGORIES = {
     "carrier": [f"C{i}" for i in range(16)],
@@ -39,7 +39,7 @@ REPEATS = 3
 
 PREDICT_AND_TELL_PEAK = """
 import sys
-from components.inference.predict import predict
+from loopline.components.inference.predict import predict
 predict(*sys.argv[1:])
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(int(status["VmHWM"].split()[0]) / 1024)

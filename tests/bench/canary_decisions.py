@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.contract.release import ReleasePolicy
-from components.deployment.analyse import analyse
-from components.deployment.confidence import Means
-from components.deployment.reference import Reference
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment.analyse import analyse
+from loopline.components.deployment.confidence import Means
+from loopline.components.deployment.reference import Reference
 from tests.canary_traffic import (
     BAD,
     BEGIN,

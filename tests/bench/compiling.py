@@ -7,15 +7,15 @@ import tempfile
 import time
 from typing import Any
 
-from pipelines import compiler
+from loopline import project
 
 TURNS = 3
 _KFP = """
 import sys
 from kfp.compiler import Compiler
 from pipelines import compiler
-for name in compiler.PIPELINES:
-    Compiler().compile(compiler.load(name), f"{sys.argv[1]}/{name}.yaml")
+for name in ir.PIPELINES:
+    Compiler().compile(ir.load(name), f"{sys.argv[1]}/{name}.yaml")
 """
 
 
@@ -24,7 +24,7 @@ def measure() -> list[dict[str, Any]]:
     ours, theirs = [], []
     for _ in range(TURNS):
         with tempfile.TemporaryDirectory() as folder:
-            loopline = ["-m", "pipelines.command.app", "compile", "--output", folder, "--manifests", folder]
+            loopline = ["-m", "loopline.cli.app", "compile", "--output", folder, "--manifests", folder]
             ours.append(_seconds(loopline))
             theirs.append(_seconds(["-c", _KFP, folder]))
     mine, peer = statistics.median(ours), statistics.median(theirs)
@@ -41,5 +41,5 @@ def measure() -> list[dict[str, Any]]:
 
 def _seconds(arguments: list[str]) -> float:
     begun = time.monotonic()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=compiler.PROJECT)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=project.ROOT)
     return time.monotonic() - begun

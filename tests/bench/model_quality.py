@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from components.contract.dataset import Dataset
-from components.contract.evaluation import Evaluation, read
-from components.contract.examples import LABEL, TABLE, features_of
-from components.data.ingest import ingest
-from components.data.validate import validate_data
-from components.features.build import build_features
-from components.features.join import join_features
-from components.training.package import package
-from components.training.train import train
-from components.validation.evaluate import evaluate
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.evaluation import Evaluation, read
+from loopline.components.contract.examples import LABEL, TABLE, features_of
+from loopline.components.data.ingest import ingest
+from loopline.components.data.validate import validate_data
+from loopline.components.features.build import build_features
+from loopline.components.features.join import join_features
+from loopline.components.training.package import package
+from loopline.components.training.train import train
+from loopline.components.validation.evaluate import evaluate
 
-USECASE = "usecases.flights"
+USECASE = "loopline.usecases.flights"
 TRAIN = ("2013-01-01", "2013-05-01")
 TESTS = {
     "May": ("2013-05-01", "2013-06-01"),

@@ -40,7 +40,7 @@ def measure() -> list[dict[str, Any]]:
         folder = Path(name)
         rows = _write_history(folder)
         some = rows.slice(0, SOME_ROWS)
-        ours = _open(folder, "components.features.offline_store.AsofOfflineStore")
+        ours = _open(folder, "loopline.components.features.offline_store.AsofOfflineStore")
         feast = _open(folder, "duckdb")
         frame = some.to_pandas()
         return [

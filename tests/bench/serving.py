@@ -22,16 +22,16 @@ from typing import Any
 import psutil
 import pyarrow.dataset
 
-from components.contract import usecase
-from components.contract.model import Model
-from pipelines.command import serving
-from pipelines.laptop.home import Home
-from pipelines.laptop.serving.endpoint import Endpoint
-from pipelines.laptop.serving.process import free_ports
-from pipelines.laptop.serving.replay import inputs, questions
+from loopline.cli import serving
+from loopline.components.contract import usecase
+from loopline.components.contract.model import Model
+from loopline.local.endpoint.endpoint import Endpoint
+from loopline.local.endpoint.process import free_ports
+from loopline.local.endpoint.replay import inputs, questions
+from loopline.local.home import Home
 from tests.bench import http_load
 
-USECASE = "usecases.flights"
+USECASE = "loopline.usecases.flights"
 CASE = usecase.load(USECASE)
 PREDICT = f"/v1/models/{CASE.spec.name}:predict"
 REQUESTS = {1: 1500, 16: 4000}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.contract.dataset import Dataset
-from components.inference.predict import predict
-from components.inference.spark_job import predict_on
+from loopline.components.contract.dataset import Dataset
+from loopline.components.inference.predict import predict
+from loopline.components.inference.spark_job import predict_on
 from tests.spark.session import lacking, start
 from tests.spark.weather_window import USECASE, make
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from kfp import components, local
 
-from pipelines import compiler
-from pipelines.laptop.engine import Engine
-from pipelines.laptop.home import Home
+from loopline.images import code
+from loopline.local.engine import Engine
+from loopline.local.home import Home
 from tests.bench.probe_pipeline import probe
 
 USECASE = "tests.usecases.temperature"
@@ -62,7 +62,7 @@ def _ours(engine: Engine, turn: str) -> float:
 
 def _theirs(folder: Path, turn: str) -> float:
     ir = folder / "probe.yaml"
-    compiler.compile_to(probe, ir, compiler.code_tags())
+    ir.compile_to(probe, ir, code.code_tags())
     with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "theirs"))
         pipeline = components.load_component_from_file(str(ir))

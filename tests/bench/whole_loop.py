@@ -19,7 +19,7 @@ def measure() -> list[dict[str, Any]]:
 def _timed(name: str, home: str) -> dict[str, Any]:
     begun = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "pipelines.command.app", "loop"],
+        [sys.executable, "-m", "loopline.cli.app", "loop"],
         check=True,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "LOOPLINE_HOME": home},

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 from tests.cluster import kubernetes
 from tests.cluster.secrets import random_secrets
 from tests.manifests.findings import CLUSTER_SCOPED

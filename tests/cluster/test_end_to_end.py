@@ -31,7 +31,7 @@ def submitted(namespace: str, pipeline: str) -> dict[str, Any]:
     spec = schedule["spec"]["workflowSpec"]
     [template] = [template for template in spec["templates"] if template["name"] == spec["entrypoint"]]
     template["container"]["args"] = [
-        "submit", pipeline, "--usecase", "usecases.flights", "--version", version, "--follow",
+        "submit", pipeline, "--usecase", "loopline.usecases.flights", "--version", version, "--follow",
     ]  # fmt: skip
     name = f"test-{pipeline}"
     kubernetes.apply(

@@ -9,11 +9,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from components.contract import usecase
-from pipelines.compiler import PROJECT
-from pipelines.images import catalogue
-from pipelines.images.builder import Builder
-from pipelines.images.building import build_images
+from loopline.components.contract import usecase
+from loopline.images import catalogue
+from loopline.images.builder import Builder
+from loopline.images.building import build_images
+from loopline.project import ROOT as PROJECT
 
 # A program that brings up an engine (`up`) and prints what to export (`env`), for machines without one.
 STARTER = Path(os.environ.get("LOOPLINE_CONTAINER_ENGINE", PROJECT.parent / "shared" / "tools" / "container-engine"))
@@ -57,14 +57,14 @@ def builder(engine):
 @pytest.fixture(scope="session")
 def built(builder):
     """All images of this code by name, built now unless they are there."""
-    case = usecase.load("usecases.flights")
+    case = usecase.load("loopline.usecases.flights")
     return {image.image.name: image for image in build_images(builder, catalogue.chosen([]), case, print)}
 
 
 def loopline(*arguments, home=None, cwd=PROJECT, expect=0):
     """The command as people call it: what it prints, or its error if it is expected to fail."""
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.command.app", *arguments],
+        [sys.executable, "-m", "loopline.cli.app", *arguments],
         cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **({"LOOPLINE_HOME": str(home)} if home else {})},
         capture_output=True,

@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from components.contract import usecase
-from pipelines import compiler
-from pipelines.compiler import PROJECT, STAGES
-from pipelines.images import catalogue
-from pipelines.images.building import INTERFACE_LABEL
-from pipelines.images.sbom import write_sbom
+from loopline import project
+from loopline.components.contract import usecase
+from loopline.images import catalogue, code
+from loopline.images.building import INTERFACE_LABEL
+from loopline.images.catalogue import STAGES
+from loopline.images.sbom import write_sbom
+from loopline.project import ROOT as PROJECT
 from tests.containers.conftest import loopline
 
 MEGABYTES = {"data": 600, "deployment": 700, "features": 600, "inference": 600, "training": 1600}
@@ -22,16 +23,52 @@ WANTED = {"deployment": {"git"}}
 NAMES = sorted({*STAGES, "serving", "pipelines", "spark"})
 # Imports the code of a stage, and what it needs.
 IMPORTS = {
-    "data": "components.data.ingest, components.data.validate, usecases.flights.source",
-    "features": "components.features.join, components.features.materialise, components.features.skew",
-    "training": "components.training.train, components.training.package",
-    "validation": "components.validation.evaluate, components.validation.gates, components.validation.card",
-    "registry": "components.registry.register, components.registry.promote, mlflow.server.auth",
-    "inference": "components.inference.predict, components.inference.publish",
-    "deployment": "components.deployment.steps, components.deployment.git_target, kubernetes, usecases.flights.source",
-    "serving": "components.serving.grpc_service, components.serving.online, components.serving.onnx_predictor",
-    "pipelines": "pipelines.command.app, pipelines.training, kfp, hera",
-    "spark": "pyspark, components.inference.scoring",
+    "data": (
+        "loopline.components.data.ingest",
+        "loopline.components.data.validate",
+        "loopline.usecases.flights.source",
+    ),
+    "features": (
+        "loopline.components.features.join",
+        "loopline.components.features.materialise",
+        "loopline.components.features.skew",
+    ),
+    "training": (
+        "loopline.components.training.train",
+        "loopline.components.training.package",
+    ),
+    "validation": (
+        "loopline.components.validation.evaluate",
+        "loopline.components.validation.gates",
+        "loopline.components.validation.card",
+    ),
+    "registry": (
+        "loopline.components.registry.register",
+        "loopline.components.registry.promote",
+        "mlflow.server.auth",
+    ),
+    "inference": (
+        "loopline.components.inference.predict",
+        "loopline.components.inference.publish",
+    ),
+    "deployment": (
+        "loopline.components.deployment.steps",
+        "loopline.components.deployment.git_target",
+        "kubernetes",
+        "loopline.usecases.flights.source",
+    ),
+    "serving": (
+        "loopline.components.serving.grpc_service",
+        "loopline.components.serving.online",
+        "loopline.components.serving.onnx_predictor",
+    ),
+    "pipelines": (
+        "loopline.cli.app",
+        "loopline.pipelines.training",
+        "kfp",
+        "hera",
+    ),
+    "spark": ("pyspark", "loopline.components.inference.scoring"),
 }
 
 
@@ -64,7 +101,9 @@ def test_sizes_stay_within_their_limits(built, name):
 @pytest.mark.parametrize("user", ["", "12345:12345"], ids=["own user", "another user"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_image_works_as_any_user_with_a_read_only_root(engine, built, name, user):
-    program = f"import os, {IMPORTS[name]}; open('/tmp/x', 'w').close(); print('user', os.getuid(), os.getcwd())"
+    program = (
+        f"import os, {', '.join(IMPORTS[name])}; open('/tmp/x', 'w').close(); print('user', os.getuid(), os.getcwd())"
+    )
     said = run(engine, built[name].reference, ["python3", "-c", program], **({"user": user} if user else {}))
     assert f"user {user.partition(':')[0] or 65532} /opt/loopline" in said
 
@@ -88,9 +127,9 @@ def test_torch_is_in_the_training_image_alone(engine, built, name):
 @pytest.mark.parametrize("stage", STAGES)
 def test_labels_and_revision_say_what_is_inside(engine, built, stage):
     image = engine.images.get(built[stage].reference)
-    assert image.labels[INTERFACE_LABEL] == compiler.interface_digest(stage)
+    assert image.labels[INTERFACE_LABEL] == code.interface_digest(stage)
     assert image.labels["org.opencontainers.image.licenses"] == "Apache-2.0"
-    assert image.labels["org.opencontainers.image.version"] == compiler.project_version()
+    assert image.labels["org.opencontainers.image.version"] == project.version()
     assert image.labels["org.opencontainers.image.title"] == f"loopline-{stage}"
     tag = built[stage].reference.partition(":")[2]
     assert f"LOOPLINE_REVISION={tag}" in image.attrs["Config"]["Env"]

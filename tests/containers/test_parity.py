@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import digest
+from loopline.components.io import digest
 from tests.containers.conftest import WINDOWS, loopline
 
 MEASURED = re.compile(r"latency|rows_per_second")

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 PROGRAM = shutil.which("docker-registry") or shutil.which("registry")
 

@@ -8,20 +8,22 @@ import sys
 import pytest
 import yaml
 
-from pipelines import compiler
-from pipelines.cluster import objects
+from loopline import project
+from loopline.cluster import objects
+from loopline.compiler import pipeline_ir
+from loopline.images import catalogue
 
-FOLDER = compiler.PROJECT / "manifests" / "pipelines"
+FOLDER = project.ROOT / "manifests" / "pipelines"
 RENDER = (
     "import json, sys; sys.modules['kubernetes_validate'] = None\n"  # not needed, and slow to import
-    "from pipelines import compiler; from pipelines.cluster import objects\n"
-    "print(json.dumps(objects.rendered(objects.cases_in(compiler.PROJECT / 'usecases', []))))"
+    "from pipelines import compiler; from loopline.cluster import objects\n"
+    "print(json.dumps(objects.rendered(objects.cases_in(project.ROOT / 'usecases', []))))"
 )
 
 
 @pytest.fixture(scope="module")
 def rendered():
-    return objects.rendered(objects.cases_in(compiler.PROJECT / "usecases", []))
+    return objects.rendered(objects.cases_in(project.ROOT / "usecases", []))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def committed():
 
 def test_compiles_to_what_is_committed(rendered, request):
     if request.config.getoption("--rewrite"):
-        objects.write(FOLDER, objects.cases_in(compiler.PROJECT / "usecases", []))
+        objects.write(FOLDER, objects.cases_in(project.ROOT / "usecases", []))
     there = {path.name: path.read_text() for path in FOLDER.glob("*.yaml") if path.name != objects.SETTINGS}
     assert sorted(there) == sorted(rendered), "run `make compile`"
     for name, text in rendered.items():
@@ -49,9 +51,9 @@ def test_same_bytes_under_another_hash_seed_zone_and_folder(tmp_path):
             [sys.executable, "-W", "ignore", "-c", RENDER],
             stdout=subprocess.PIPE,
             cwd=folder,
-            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "PYTHONPATH": str(compiler.PROJECT)},
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "PYTHONPATH": str(project.ROOT)},
         )
-        for seed, zone, folder in (("1", "UTC", compiler.PROJECT), ("2", "Asia/Tokyo", tmp_path))
+        for seed, zone, folder in (("1", "UTC", project.ROOT), ("2", "Asia/Tokyo", tmp_path))
     ]
     texts = [process.communicate()[0] for process in started]
     assert len(texts[0]) > 10_000
@@ -60,13 +62,13 @@ def test_same_bytes_under_another_hash_seed_zone_and_folder(tmp_path):
 
 def test_every_step_runs_our_image_and_installs_nothing(committed):
     versions = [document for document in committed if document["kind"] == "PipelineVersion"]
-    assert len(versions) == len(compiler.PIPELINES)
+    assert len(versions) == len(pipeline_ir.PIPELINES)
     for version in versions:
         for executor in version["spec"]["pipelineSpec"]["deploymentSpec"]["executors"].values():
             container = executor["container"]
             stage, _, tag = container["image"].removeprefix("loopline-").partition(":")
-            assert stage in compiler.STAGES
-            assert tag == compiler.project_version()
+            assert stage in catalogue.STAGES
+            assert tag == project.version()
             assert "pip install" not in " ".join(container["command"])
 
 
@@ -106,7 +108,7 @@ def test_what_stands_for_nothing_any_more_is_deleted(tmp_path):
 def test_what_other_libraries_do_to_yaml_does_not_matter(rendered):
     import hera.workflows  # noqa: F401 - it changes how everybody's texts are written
 
-    assert objects.rendered(objects.cases_in(compiler.PROJECT / "usecases", [])) == rendered
+    assert objects.rendered(objects.cases_in(project.ROOT / "usecases", [])) == rendered
 
 
 def test_an_unchanged_file_is_left_alone(tmp_path):

@@ -5,10 +5,10 @@ import shutil
 import onnx
 from onnx import TensorProto, helper
 
-from components.contract.evaluation import FILE, Evaluation, Verdict
-from components.contract.model import seal
-from components.registry.promote import promote
-from components.registry.register import register
+from loopline.components.contract.evaluation import FILE, Evaluation, Verdict
+from loopline.components.contract.model import seal
+from loopline.components.registry.promote import promote
+from loopline.components.registry.register import register
 
 OUTPUT, HONEST, NUMBERS = "prediction", "honest", "numbers"
 

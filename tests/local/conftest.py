@@ -27,7 +27,7 @@ class Laptop:
     def start(self, *arguments):
         """Start the command in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pipelines.command.app", *arguments],
+            [sys.executable, "-m", "loopline.cli.app", *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

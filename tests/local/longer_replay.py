@@ -6,7 +6,7 @@ import sys
 
 import yaml
 
-from components.contract import usecase
+from loopline.components.contract import usecase
 
 PACKAGE = "temperature_of_a_year"
 SMALL = "tests.usecases.temperature"

@@ -14,7 +14,7 @@ def branch(usecase: str, item: str, made: dsl.Output[dsl.Artifact]) -> None:
     """Write the item down; fail if it is called bad."""
     from pathlib import Path
 
-    from components.contract.errors import LooplineError
+    from loopline.components.errors import LooplineError
 
     if item == "bad":
         raise LooplineError("this item is bad")

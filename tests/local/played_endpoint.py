@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contract import digest, prediction_log, prediction_log_files
-from components.deployment import local_service
-from components.deployment.endpoint_place import Status, VersionStatus
+from loopline.components.contract import prediction_log, prediction_log_files
+from loopline.components.deployment import local_service
+from loopline.components.deployment.endpoint_place import Status, VersionStatus
+from loopline.components.io import digest
 
 REQUESTS = 400  # of each version in a tick, whatever its share
 TICK = 0.2

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from components.contract import usecase
+from loopline.components.contract import usecase
 from tests.local.conftest import USECASE
 
 

@@ -7,12 +7,13 @@ import time
 import psutil
 import pytest
 
-from components.contract import atomic, usecase
-from components.registry.models import models
-from pipelines import compiler, parameters
-from pipelines.laptop.engine import Engine
-from pipelines.laptop.home import Home
-from pipelines.laptop.records import find_run
+from loopline.compiler import parameters, pipeline_ir
+from loopline.components.contract import usecase
+from loopline.components.io import atomic
+from loopline.components.registry.models import models
+from loopline.local.engine import Engine
+from loopline.local.home import Home
+from loopline.local.records import find_run
 from tests.local.conftest import USECASE
 
 
@@ -40,7 +41,7 @@ class Killer:
 def is_step(process):
     """A cold step, or one forked from the fork server."""
     command = " ".join(process.cmdline())
-    return "pipelines.laptop.execution" in command or ("forkserver" in command and process.parent().pid != os.getpid())
+    return "loopline.local.execution" in command or ("forkserver" in command and process.parent().pid != os.getpid())
 
 
 def test_killed_once_in_every_step(fresh):
@@ -48,7 +49,7 @@ def test_killed_once_in_every_step(fresh):
     values = parameters.complete("training", case, home, {})
     engine = Engine(home, killer)
     for _ in range(30):
-        run = engine.run(compiler.load("training"), USECASE, values)
+        run = engine.run(pipeline_ir.load("training"), USECASE, values)
         if run.state == "succeeded":
             break
         assert "was killed by signal 9" in run.error

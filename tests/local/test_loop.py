@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from components.contract import usecase
-from components.registry.models import models
-from pipelines import compiler
-from pipelines.laptop.home import Home
+from loopline.components.contract import usecase
+from loopline.components.registry.models import models
+from loopline.images import code
+from loopline.local.home import Home
 from tests.local.conftest import USECASE
 
 
@@ -129,6 +129,6 @@ def test_lineage_goes_back_to_data_code_and_run(looped):
     uri = Path(looped.step("training", "training-examples/join-features")["outputs"]["examples"]["uri"])
     examples = json.loads((uri / "dataset.json").read_text())
     assert first.lineage["examples"] == examples["digest"]
-    assert first.lineage["code"] == compiler.code_tags(usecase.load(USECASE))["training"]
+    assert first.lineage["code"] == code.code_tags(usecase.load(USECASE))["training"]
     assert first.lineage["tracking_run"]
     assert "last_reading" in first.lineage["feature_views"]

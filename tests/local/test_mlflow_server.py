@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 from tests.manifests.render import PROJECT, kubectl, named, render
 
 Objects = list[dict[str, Any]]
@@ -211,7 +211,7 @@ def test_another_name_for_the_server_is_refused(server: Server) -> None:
     ],
 )
 def test_bad_accounts_are_one_sentence(tmp_path: Path, change: dict[str, str], said: str) -> None:
-    from components.registry.server_database import accounts, prepare
+    from loopline.components.registry.server_database import accounts, prepare
 
     with pytest.raises(LooplineError, match=said):
         prepare(f"sqlite:///{tmp_path}/mlflow.db", accounts({**ACCOUNTS, **change}))
@@ -220,7 +220,7 @@ def test_bad_accounts_are_one_sentence(tmp_path: Path, change: dict[str, str], s
 def test_a_restart_takes_a_new_password_over(tmp_path: Path) -> None:
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
-    from components.registry.server_database import accounts, prepare
+    from loopline.components.registry.server_database import accounts, prepare
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     store = SqlAlchemyStore()
@@ -271,7 +271,7 @@ def test_replicas_that_start_together_make_one_database_in_postgresql(tmp_path: 
         **postgres,
         "MLFLOW_AUTH_CONFIG_PATH": str(PROJECT / "manifests/registry/basic_auth.ini"),
     }
-    command = [sys.executable, "-m", "components.registry.server_database"]
+    command = [sys.executable, "-m", "loopline.components.registry.server_database"]
     together = [subprocess.Popen(command, env=given, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in together:
         _, said = process.communicate(timeout=PATIENCE)

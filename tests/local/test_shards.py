@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from pipelines.laptop.engine import Engine
-from pipelines.laptop.home import Home
+from loopline.local.engine import Engine
+from loopline.local.home import Home
 from tests.local.conftest import USECASE
 from tests.local.looping_pipeline import looping
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
 from tests.manifests import schemas
 from tests.manifests.render import PROJECT
 

@@ -83,7 +83,7 @@ def test_the_train_step_is_told_the_same_pool(pooled: Objects) -> None:
 
 
 def test_the_settings_with_a_pool_are_read_by_the_command(pooled: Objects, tmp_path: Path) -> None:
-    from pipelines.cluster.settings import Cluster
+    from loopline.cluster.settings import Cluster
 
     for name, content in named(pooled, "ConfigMap", "loopline-cluster")["data"].items():
         (tmp_path / name).write_text(content)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.contract import digest
+from loopline.components.io import digest
 from tests.manifests.render import render
 
 Objects = list[dict[str, Any]]

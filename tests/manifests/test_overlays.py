@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.contract import digest
+from loopline.components.io import digest
 from tests.manifests import findings, render
 from tests.manifests.pods import Pod, pods_of
 from tests.manifests.render import OVERLAYS, PROJECT, named

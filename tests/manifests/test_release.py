@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.deployment import inference_service, render
+from loopline.components.deployment import inference_service, render
 from tests.manifests.render import OVERLAYS, named
 from tests.manifests.render import render as kustomized
 from tests.manifests.schemas import problems

@@ -10,16 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.contract import dataset, examples, storage
-from components.contract import model as models
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.model import Model
-from components.contract.usecase import load
-from components.inference.predict import columns_to_read, predict
-from components.inference.publish import publish
-from components.inference.scoring import scoring
-from components.inference.spark_job import predict_on
+from loopline.components.contract import dataset, examples
+from loopline.components.contract import model as models
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import load
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.inference.predict import columns_to_read, predict
+from loopline.components.inference.publish import publish
+from loopline.components.inference.scoring import scoring
+from loopline.components.inference.spark_job import predict_on
+from loopline.components.io import storage
 from tests.spark.weather_window import USECASE, Window, make
 
 ROWS_PER_TASK = 700

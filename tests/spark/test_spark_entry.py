@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from components.contract import dataset, storage
-from components.contract.dataset import Dataset
-from components.inference.predict import predict
-from components.inference.spark_application import ARGUMENTS, failure_of
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.inference.predict import predict
+from loopline.components.inference.spark_application import ARGUMENTS, failure_of
+from loopline.components.io import storage
 from tests.spark.session import PROJECT, PYSPARK, lacking
 from tests.spark.weather_window import USECASE, make
 

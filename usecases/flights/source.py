@@ -12,8 +12,8 @@ import duckdb
 import pyarrow as pa
 from pyarrow import csv
 
-from components.contract import digest
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest
 
 # Destinations that airports.csv does not list: all of them keep Atlantic time.
 UNLISTED_ZONE = "America/Puerto_Rico"

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from components.contract import usecase
-from components.contract.model import Model
-from components.contract.signature import MISSING_CATEGORY, TENSORS
-from components.serving import features, question
-from components.serving.online import Online
+from loopline.components.contract import usecase
+from loopline.components.contract.model import Model
+from loopline.components.contract.signature import MISSING_CATEGORY, TENSORS
+from loopline.components.serving import features, question
+from loopline.components.serving.online import Online
 
 
 class Lookup:

@@ -4,9 +4,9 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper
 
-from components.contract.examples import Feature
-from components.contract.model import seal
-from components.contract.signature import Signature
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.model import seal
+from loopline.components.contract.signature import Signature
 
 
 def model(folder, task, name="temperature", steepness=1.0):

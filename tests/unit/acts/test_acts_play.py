@@ -5,18 +5,18 @@ from types import SimpleNamespace
 import pytest
 from packaged import model
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from components.deployment.inference_service import Standing
-from components.registry import rollback
-from pipelines.acts import play
-from pipelines.acts.act import Version
-from pipelines.acts.play import CUT, OWNER, Play, was_stopped
-from pipelines.laptop.home import Home
+from loopline.components.contract import usecase
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.errors import LooplineError
+from loopline.components.registry import rollback
+from loopline.demo import demo as play
+from loopline.demo.demo import CUT, OWNER, Play, was_stopped
+from loopline.demo.step import Version
+from loopline.local.home import Home
 from tests.canary_traffic import BAD, CANARY, STABLE
 from tests.unit.deployment.released_endpoint import Killed, World
 
-CASE = usecase.load("usecases.flights")
+CASE = usecase.load("loopline.usecases.flights")
 TASK = CASE.spec.task
 SPOILED_STABLE, SPOILED_CANARY = "907", "908"
 MISCALIBRATED = BAD["miscalibrated by 0.1"]

@@ -5,14 +5,15 @@ import dataclasses
 import pytest
 from packaged import model
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines.acts import kept, releases, stage
-from pipelines.acts.act import Act, Version
-from pipelines.acts.releases import Releases
-from pipelines.command import serving
-from pipelines.laptop.home import Home
-from pipelines.laptop.serving.endpoint import Endpoint
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.demo import endpoint as stage
+from loopline.demo import releases, saved
+from loopline.demo.releases import Releases
+from loopline.demo.step import Act, Version
+from loopline.local.endpoint import background
+from loopline.local.endpoint.endpoint import Endpoint
+from loopline.local.home import Home
 from tests.canary_traffic import CANARY
 from tests.unit.deployment.released_endpoint import World
 
@@ -43,17 +44,17 @@ def played():
 
 @pytest.fixture
 def file(acts, champion):
-    return kept.place(acts.home, CASE.spec, champion.model, None)
+    return saved.place(acts.home, CASE.spec, champion.model, None)
 
 
 def test_a_release_that_was_made_is_not_made_again(acts, champion, told, played, file):
-    kept.write(file, [played])
+    saved.write(file, [played])
     assert acts.hold(champion, None) == [played]
     assert told == ["release: kept: promoted by an earlier loop"]
 
 
 def test_unless_nothing_is_to_be_reused(acts, champion, played, file):
-    kept.write(file, [played])
+    saved.write(file, [played])
     with pytest.raises(LooplineError, match="it has 792 events"):
         dataclasses.replace(acts, reuse=False).hold(champion, None)
 
@@ -62,17 +63,17 @@ def test_unless_nothing_is_to_be_reused(acts, champion, played, file):
 def test_what_cannot_be_read_was_not_kept(file, text):
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    assert kept.read(file) is None
+    assert saved.read(file) is None
 
 
 def test_another_model_or_policy_is_another_release(acts, champion, tmp_path):
     other = model(tmp_path / "other", "binary_classification")
     bolder = CASE.spec.model_copy(update={"release": CASE.spec.release.model_copy(update={"steps": (50,)})})
     places = {
-        kept.place(acts.home, CASE.spec, champion.model, None),
-        kept.place(acts.home, CASE.spec, champion.model, other),
-        kept.place(acts.home, CASE.spec, other, None),
-        kept.place(acts.home, bolder, champion.model, None),
+        saved.place(acts.home, CASE.spec, champion.model, None),
+        saved.place(acts.home, CASE.spec, champion.model, other),
+        saved.place(acts.home, CASE.spec, other, None),
+        saved.place(acts.home, bolder, champion.model, None),
     }
     assert len(places) == 4
 
@@ -96,7 +97,7 @@ def test_where_nothing_can_be_served_the_reason_is_told(acts, champion, monkeypa
         raise LooplineError("Envoy is not installed on this machine")
 
     monkeypatch.setattr(releases, "FEWEST_EVENTS", 1)
-    monkeypatch.setattr(serving, "start", fails)
+    monkeypatch.setattr(background, "start", fails)
     half = Endpoint(acts.home, CASE).place.model(1).with_name("v1.partial-12345678")
     half.mkdir(parents=True)
     with pytest.raises(LooplineError, match="Envoy is not installed"):

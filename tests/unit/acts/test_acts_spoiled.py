@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 from packaged import model
 
-from components.contract.scorer import Scorer
-from pipelines.laptop.spoiled import spoil
+from loopline.components.contract.scorer import Scorer
+from loopline.demo.degraded import spoil
 
 
 def scores(packaged, numbers):

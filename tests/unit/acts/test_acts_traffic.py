@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import pytest
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines.acts import traffic
-from pipelines.acts.traffic import Traffic, events
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.demo import traffic
+from loopline.demo.traffic import Traffic, events
 
 CASE = usecase.load("tests.usecases.temperature")
 

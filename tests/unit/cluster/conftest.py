@@ -5,9 +5,9 @@ import copy
 import pytest
 import yaml
 
-from components.contract import usecase
-from pipelines.cluster import objects
-from pipelines.cluster.settings import Cluster
+from loopline.cluster import objects
+from loopline.cluster.settings import Cluster
+from loopline.components.contract import usecase
 from tests.unit.cluster.fake_http import FakeHttp
 from tests.unit.cluster.fake_kfp import FakeKfp, Running
 
@@ -24,7 +24,7 @@ def _nothing_of_this_machine(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def case():
-    return usecase.load("usecases.flights")
+    return usecase.load("loopline.usecases.flights")
 
 
 @pytest.fixture(scope="session")

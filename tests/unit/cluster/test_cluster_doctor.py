@@ -12,19 +12,18 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from components.contract.errors import LooplineError
-from pipelines import compiler, placement
-from pipelines.cluster import doctor
-from pipelines.cluster.gpu_pool import gpu_pool
-from pipelines.cluster.kube import Kube
-from pipelines.cluster.needs import IMAGE_LABEL, images
-from pipelines.cluster.server import Server
-from pipelines.cluster.settings import Cluster
-from pipelines.command.app import app
-from pipelines.finding import Finding, HiddenError
-from pipelines.images import catalogue
-from pipelines.images.builder import Builder
-from pipelines.laptop import machine
+from loopline.checks import Finding, HiddenError
+from loopline.cli.app import app
+from loopline.cluster import doctor, placement
+from loopline.cluster.gpu_pool import gpu_pool
+from loopline.cluster.kube import Kube
+from loopline.cluster.needs import IMAGE_LABEL, images
+from loopline.cluster.server import Server
+from loopline.cluster.settings import Cluster
+from loopline.components.errors import LooplineError
+from loopline.images import catalogue, code
+from loopline.images.builder import Builder
+from loopline.local import machine
 from tests.unit.cluster.fake_http import FakeHttp
 
 NAMESPACE = "/api/v1/namespaces/loopline"
@@ -70,9 +69,9 @@ def kubernetes(tmp_path, monkeypatch, compiled):
 def registry():
     """An image registry that holds every stage's image of this code."""
     with FakeHttp() as fake:
-        for stage in compiler.STAGES:
+        for stage in catalogue.STAGES:
             name = f"/v2/acme/loopline-{stage}"
-            labels = {IMAGE_LABEL: compiler.interface_digest(stage)}
+            labels = {IMAGE_LABEL: code.interface_digest(stage)}
             fake.answers[f"{name}/manifests/0.1.0"] = {"manifests": [{"digest": "sha256:1"}]}
             fake.answers[f"{name}/manifests/sha256:1"] = {"config": {"digest": "sha256:2"}}
             fake.answers[f"{name}/blobs/sha256:2"] = {"config": {"Labels": labels}}
@@ -262,7 +261,7 @@ def command(monkeypatch):
 
     def called(*arguments):
         output = io.StringIO()
-        monkeypatch.setattr("pipelines.command.app.console", Console(file=output, width=160))
+        monkeypatch.setattr("loopline.cli.app.console", Console(file=output, width=160))
         result = CliRunner().invoke(app, arguments)
         return result, " ".join(output.getvalue().split())
 
@@ -316,8 +315,8 @@ def test_no_engine_no_java_no_kubectl(monkeypatch):
 
 def test_images_that_are_not_built(monkeypatch):
     built = set()
-    monkeypatch.setattr("pipelines.images.builder.Builder.find", lambda: Builder("podman"))
-    monkeypatch.setattr("pipelines.images.builder.Builder.has", lambda self, reference: reference in built)
+    monkeypatch.setattr("loopline.images.builder.Builder.find", lambda: Builder("podman"))
+    monkeypatch.setattr("loopline.images.builder.Builder.has", lambda self, reference: reference in built)
     assert "of this code are not built (loopline-" in machine._images().sentence
     built.update(catalogue.reference(image) for image in catalogue.chosen([]))
     assert machine._images().state == "good"
@@ -349,7 +348,7 @@ def test_a_local_build_of_a_locked_version_is_that_version(monkeypatch):
 
 def test_other_commands_do_not_pay_for_kfp():
     script = (
-        "import sys, pipelines.command.app\n"
+        "import sys, loopline.cli.app\n"
         "print([name for name in ('kfp', 'kfp_server_api', 'kubernetes') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -359,5 +358,5 @@ def test_other_commands_do_not_pay_for_kfp():
 def test_compiled_annotations_are_of_this_code(compiled):
     for version in compiled.values():
         for key, value in version["metadata"]["annotations"].items():
-            assert value == compiler.interface_digest(key.rpartition("-")[2])
+            assert value == code.interface_digest(key.rpartition("-")[2])
     assert copy.deepcopy(compiled) == compiled

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from pipelines.cluster import pushed
+from loopline.cluster import pushed
 from tests.unit.cluster.fake_http import FakeHttp
 
 REGISTRY = shutil.which("docker-registry")

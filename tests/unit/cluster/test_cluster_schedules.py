@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.contract.errors import LooplineError
-from components.contract.schedule import Schedule, Schedules, Timetable
-from components.contract.usecase import UseCase
-from pipelines import compiler, parameters
-from pipelines.cluster import objects, schedules
+from loopline import project
+from loopline.cluster import objects, schedules
+from loopline.compiler import parameters, pipeline_ir
+from loopline.components.contract.schedule import Schedule, Schedules, Timetable
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.images import catalogue
 
-MANIFESTS = compiler.PROJECT / "manifests" / "pipelines"
-VERSIONS = {name: f"{name.replace('_', '-')}-0123456789ab" for name in compiler.PIPELINES}
-KUBECTL = shutil.which("kubectl", path=str(compiler.PROJECT / ".venv" / "bin")) or shutil.which("kubectl")
+MANIFESTS = project.ROOT / "manifests" / "pipelines"
+VERSIONS = {name: f"{name.replace('_', '-')}-0123456789ab" for name in pipeline_ir.PIPELINES}
+KUBECTL = shutil.which("kubectl", path=str(project.ROOT / ".venv" / "bin")) or shutil.which("kubectl")
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def test_a_scheduled_run_is_a_submission_at_its_moment(workflows):
     (template,) = spec["templates"]
     assert spec["entrypoint"] == template["name"]
     assert [*template["container"]["command"], *template["container"]["args"]] == [
-        *("loopline", "submit", "batch-inference", "--usecase", "usecases.flights"),
+        *("loopline", "submit", "batch-inference", "--usecase", "loopline.usecases.flights"),
         *("--version", "{{workflow.parameters.version}}", "--at", "{{workflow.scheduledTime}}", "--follow"),
     ]
     assert spec["arguments"]["parameters"] == [{"name": "version", "value": VERSIONS["batch_inference"]}]
@@ -82,7 +84,7 @@ def test_a_name_that_argo_would_refuse(case):
 
 def test_two_use_cases_of_one_name(tmp_path, monkeypatch):
     for name in ("first_copy", "second_copy"):
-        shutil.copytree(compiler.PROJECT / "usecases" / "flights", tmp_path / name)
+        shutil.copytree(project.ROOT / "usecases" / "flights", tmp_path / name)
         (tmp_path / name / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(LooplineError, match="more than one use case is named flights"):
@@ -95,7 +97,7 @@ def test_an_overlay_reaches_every_image_name_and_version(tmp_path):
     shutil.copytree(MANIFESTS, tmp_path / "pipelines")
     overlay = tmp_path / "overlay"
     overlay.mkdir()
-    images = [f"loopline-{name}" for name in (*compiler.STAGES, "pipelines")]
+    images = [f"loopline-{name}" for name in (*catalogue.STAGES, "pipelines")]
     suffix = {
         "apiVersion": "builtin",
         "kind": "PrefixSuffixTransformer",

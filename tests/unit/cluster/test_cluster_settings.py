@@ -2,11 +2,11 @@
 
 import pytest
 
-from components.contract.errors import LooplineError
-from pipelines import compiler
-from pipelines.cluster.settings import Cluster
+from loopline import project
+from loopline.cluster.settings import Cluster
+from loopline.components.errors import LooplineError
 
-COMMITTED = compiler.PROJECT / "manifests" / "pipelines" / "cluster.yaml"
+COMMITTED = project.ROOT / "manifests" / "pipelines" / "cluster.yaml"
 
 
 def test_as_committed_they_are_the_inside_of_a_cluster(monkeypatch):

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.contract.window import parse_time
-from pipelines import placement
-from pipelines.cluster.server import Server, UnavailableError
-from pipelines.cluster.settings import Cluster
-from pipelines.cluster.submit import submit
+from loopline.cluster import placement
+from loopline.cluster.server import Server, UnavailableError
+from loopline.cluster.settings import Cluster
+from loopline.cluster.submit import submit
+from loopline.components.contract.window import parse_time
+from loopline.components.errors import LooplineError
 
 MOMENT = parse_time("2013-06-15T08:00:00Z")
 
@@ -35,7 +35,7 @@ def test_a_run_gets_every_parameter_of_its_pipeline(kfp, cluster, case):
     assert run.service_account == "loopline-pipeline"
     values = run.runtime_config.parameters
     assert set(values) == set(Server(cluster).version("batch-inference").parameters)
-    assert values["usecase"] == "usecases.flights"
+    assert values["usecase"] == "loopline.usecases.flights"
     assert values["version"] == "7"  # what champion stands for now
     assert (values["start"], values["end"]) == ("2013-06-01", "2013-06-02")
     assert values["registry"] == cluster.registry

@@ -7,10 +7,10 @@ import kfp_server_api as kfp_api
 import pytest
 from rich.console import Console
 
-from components.contract.errors import LooplineError
-from pipelines.cluster import progress
-from pipelines.cluster.server import Server, UnavailableError
-from pipelines.command import submitting
+from loopline.cli import submitting
+from loopline.cluster import progress
+from loopline.cluster.server import Server, UnavailableError
+from loopline.components.errors import LooplineError
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,8 +6,10 @@ import pytest
 from google.protobuf import json_format
 from kfp import dsl, kubernetes
 
-from components.contract.errors import LooplineError
-from pipelines import compiler, placement
+from loopline.cluster import placement
+from loopline.compiler import pipeline_ir
+from loopline.components.errors import LooplineError
+from loopline.images import catalogue
 
 
 @dsl.component(base_image="loopline-training", install_kfp_package=False)
@@ -21,7 +23,7 @@ def ingest(usecase: str) -> None:
 
 
 def our_own(pipeline):
-    return placement.placed(compiler.ir_of(pipeline))
+    return placement.placed(pipeline_ir.ir_of(pipeline))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_platform_configuration_is_that_of_kfp_kubernetes(by_kfp, by_us):
 
 
 def test_the_pipeline_is_that_of_kfp(by_kfp, by_us):
-    theirs, ours = copy.deepcopy(compiler.ir_of(by_kfp)), copy.deepcopy(by_us[0])
+    theirs, ours = copy.deepcopy(pipeline_ir.ir_of(by_kfp)), copy.deepcopy(by_us[0])
     task = theirs["root"]["dag"]["tasks"]["train"]
     assert task["inputs"]["parameters"].pop("accelerator_count")  # kfp leaves it there, and nothing reads it
     del task["retryPolicy"]["backoffMaxDuration"]  # kfp writes its default
@@ -78,9 +80,9 @@ def test_the_pipeline_is_that_of_kfp(by_kfp, by_us):
     assert ours == theirs
 
 
-@pytest.mark.parametrize("name", compiler.PIPELINES)
+@pytest.mark.parametrize("name", pipeline_ir.PIPELINES)
 def test_every_pod_has_bounds_labels_and_a_user(name):
-    ir, platform = our_own(compiler.load(name))
+    ir, platform = our_own(pipeline_ir.load(name))
     pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(pods) == set(ir["deploymentSpec"]["executors"])
     for label, pod in pods.items():
@@ -88,14 +90,14 @@ def test_every_pod_has_bounds_labels_and_a_user(name):
         assert {"resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit"} <= set(
             resources
         )
-        assert pod["podMetadata"]["labels"]["app.kubernetes.io/component"] in compiler.STAGES
+        assert pod["podMetadata"]["labels"]["app.kubernetes.io/component"] in catalogue.STAGES
         assert pod["securityContext"] == {"runAsUser": "65532", "runAsGroup": "65532", "runAsNonRoot": True}
         assert int(pod["activeDeadlineSeconds"]) > 0
 
 
-@pytest.mark.parametrize("name", compiler.PIPELINES)
+@pytest.mark.parametrize("name", pipeline_ir.PIPELINES)
 def test_kfps_cache_is_off_on_a_cluster_and_a_laptop_keeps_its_own(name):
-    ir = compiler.ir_of(compiler.load(name))
+    ir = pipeline_ir.ir_of(pipeline_ir.load(name))
     assert _caching(ir) == {"True"}
     assert _caching(placement.placed(ir)[0]) == {"None"}
 
@@ -105,23 +107,23 @@ def _caching(ir):
 
 
 def test_the_ir_of_a_laptop_is_not_touched(tmp_path):
-    pipeline = compiler.load("training")
-    before = compiler.ir_of(pipeline)
+    pipeline = pipeline_ir.load("training")
+    before = pipeline_ir.ir_of(pipeline)
     placement.placed(before)
-    assert before == compiler.ir_of(pipeline)
-    laptop = compiler.compile_to(pipeline, tmp_path / "training.yaml", dict.fromkeys(compiler.STAGES, "tag"))
+    assert before == pipeline_ir.ir_of(pipeline)
+    laptop = pipeline_ir.compile_to(pipeline, tmp_path / "training.yaml", dict.fromkeys(catalogue.STAGES, "tag"))
     assert not set(placement.GPU_PARAMETERS) & set(laptop["root"]["inputDefinitions"]["parameters"])
     assert "resources" not in laptop["deploymentSpec"]["executors"]["exec-train"]["container"]
 
 
 def test_only_what_talks_to_others_is_tried_again():
-    ir, _ = our_own(compiler.load("retrain"))
+    ir, _ = our_own(pipeline_ir.load("retrain"))
     tried = {placement._step_of(ir, task) for task in placement._tasks(ir) if "retryPolicy" in task}
     assert tried == {"ingest", "train", "fetch-model", "register", "promote"}
 
 
 def test_secrets_go_to_those_who_need_them():
-    _, platform = our_own(compiler.load("training"))
+    _, platform = our_own(pipeline_ir.load("training"))
     pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     held = {label: {secret["secretName"] for secret in pod.get("secretAsEnv", [])} for label, pod in pods.items()}
     assert held["exec-evaluate"] == set()
@@ -153,7 +155,7 @@ def test_an_image_that_nothing_is_said_about():
     ],
 )
 def test_stage_of_an_image(image, stage):
-    assert compiler.stage_of(image) == stage
+    assert catalogue.stage_of(image) == stage
 
 
 def test_training_in_a_nested_pipeline_cannot_be_placed():

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contract import atomic
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
 
 FULL = Path("/dev/full")  # a device on which every write fails for want of space, as the kernel says it
 needs_full = pytest.mark.skipif(not FULL.is_char_device(), reason="this system has no /dev/full")
@@ -55,7 +55,7 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path: Path, stop: 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from components.contract import atomic
+from loopline.components.contract import atomic
 with getattr(atomic, sys.argv[1])(Path(sys.argv[2])) as partial:
     (partial / "file" if partial.is_dir() else partial).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

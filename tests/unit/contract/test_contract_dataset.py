@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.errors import CorruptArtifactError, LooplineError
 
 TABLE = pa.table({"key": ["a", "b", None], "value": [1, None, 3]})
 FACTS = {"window": ["2024-01-01", "2024-01-02"], "rows": {"t": 3}}
@@ -125,7 +125,7 @@ def test_edited_facts_are_detected(written: Dataset) -> None:
 
 
 def test_a_swapped_table_with_a_forged_digest_is_detected(written: Dataset) -> None:
-    from components.contract import digest
+    from loopline.components.io import digest
 
     pq.write_table(TABLE.slice(1), written.file("t"))
     forged = {**written.tables, "t": {**written.tables["t"], "digest": digest.of_file(written.file("t"))}}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import evaluation
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Footprint, GateResult, Verdict
+from loopline.components.contract import evaluation
+from loopline.components.contract.evaluation import Footprint, GateResult, Verdict
+from loopline.components.errors import LooplineError
 
 VERDICT = Verdict(
     model="sha256:1",

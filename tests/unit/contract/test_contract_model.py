@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import model
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.examples import Feature
-from components.contract.model import Model, seal
-from components.contract.signature import Signature
+from loopline.components.contract import model
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.model import Model, seal
+from loopline.components.contract.signature import Signature
+from loopline.components.errors import CorruptArtifactError, LooplineError
 
 SIGNATURE = Signature((Feature("carrier", "category"), Feature("distance", "number")), "probability")
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.contract.cron import parse_cron
-from components.contract.schedule import Schedule
-from components.contract.window import parse_time
+from loopline.components.contract.cron import parse_cron
+from loopline.components.contract.schedule import Schedule
+from loopline.components.contract.window import parse_time
 
 NEW_YORK = ZoneInfo("America/New_York")
 

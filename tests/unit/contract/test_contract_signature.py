@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
-from components.contract.signature import Signature
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import Signature
+from loopline.components.errors import LooplineError
 
 NUMBER, CATEGORY = Feature("x", "number"), Feature("c", "category")
 

@@ -9,16 +9,16 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.contract.errors import LooplineError
-from components.contract.spec import UseCaseSpec
-from components.contract.usecase import load, read_spec
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.contract.usecase import load, read_spec
+from loopline.components.errors import LooplineError
 
 Raw = dict[str, Any]
 
 
 @pytest.fixture
 def raw() -> Raw:
-    flights = Path(load("usecases.flights").folder) / "usecase.yaml"
+    flights = Path(load("loopline.usecases.flights").folder) / "usecase.yaml"
     document: Raw = yaml.safe_load(flights.read_text())
     return document
 

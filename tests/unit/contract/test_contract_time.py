@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract.duration import parse_duration
-from components.contract.errors import LooplineError
-from components.contract.window import Window, iso, parse_time
+from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.window import Window, iso, parse_time
+from loopline.components.errors import LooplineError
 
 NEW_YORK = ZoneInfo("America/New_York")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.contract.usecase import load
+from loopline.components.contract.usecase import load
+from loopline.components.errors import LooplineError
 
 
 @pytest.fixture
@@ -16,16 +16,16 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     folder = tmp_path / name
     folder.mkdir()
     (folder / "__init__.py").touch()
-    (folder / "usecase.yaml").write_text((load("usecases.flights").folder / "usecase.yaml").read_text())
+    (folder / "usecase.yaml").write_text((load("loopline.usecases.flights").folder / "usecase.yaml").read_text())
     monkeypatch.syspath_prepend(tmp_path)
     return name
 
 
 def test_flights_loads_without_importing_its_modules() -> None:
     loaded = set(sys.modules)
-    case = load("usecases.flights")
-    assert (case.package, case.folder.name, case.spec.name) == ("usecases.flights", "flights", "flights")
-    assert not {"usecases.flights.source", "usecases.flights.features"} & (set(sys.modules) - loaded)
+    case = load("loopline.usecases.flights")
+    assert (case.package, case.folder.name, case.spec.name) == ("loopline.usecases.flights", "flights", "flights")
+    assert not {"loopline.usecases.flights.source", "loopline.usecases.flights.features"} & (set(sys.modules) - loaded)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_flights_loads_without_importing_its_modules() -> None:
         "./usecases/flights",
         "usecases/flights",
         "..",
-        "usecases.flights.source",
+        "loopline.usecases.flights.source",
     ],
 )
 def test_there_is_no_such_use_case(package: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.data.coerce import ARROW_TYPES, coerce
+from loopline.components.data.coerce import ARROW_TYPES, coerce
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from data_shop import END, START, Shop, orders
 
-from components.contract import storage
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
 
 
 def test_components_set_digest_rows_and_metrics(shop: Shop, tmp_path: Path) -> None:
     from kfp import dsl
 
-    from components.contract.dataset import Dataset
-    from components.data import component
+    from loopline.components.contract.dataset import Dataset
+    from loopline.components.data import component
 
     frame = orders()
     frame.loc[[30, 31], "shop"] = "west"
@@ -43,8 +43,8 @@ def test_a_refused_batch_leaves_its_quarantine_where_the_pod_is_not(
     from kfp import dsl
     from kfp.dsl.types import artifact_types
 
-    from components.contract.dataset import Dataset
-    from components.data import component
+    from loopline.components.contract.dataset import Dataset
+    from loopline.components.data import component
 
     monkeypatch.setattr(artifact_types, "_S3_LOCAL_MOUNT_PREFIX", f"{tmp_path}/s3/")
     frame = orders()

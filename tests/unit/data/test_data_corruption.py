@@ -14,9 +14,9 @@ from data_shop import END, START, Shop, make_shop, orders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract.dataset import Dataset
-from components.data.ingest import ingest
-from components.data.validate import validate_data
+from loopline.components.contract.dataset import Dataset
+from loopline.components.data.ingest import ingest
+from loopline.components.data.validate import validate_data
 
 Row = dict[str, Any]
 

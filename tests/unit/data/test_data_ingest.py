@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from data_shop import END, START, Shop, orders, shops
 
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.data.ingest import ingest
+from loopline.components.contract.dataset import Dataset
+from loopline.components.data.ingest import ingest
+from loopline.components.errors import LooplineError
 
 
 def load(shop: Shop, tmp_path: Path, start: str = START, end: str = END) -> Dataset:
@@ -76,7 +76,7 @@ def test_pandas_frames_are_taken_as_they_come(shop: Shop, tmp_path: Path) -> Non
 
 
 def test_flights_of_three_days(tmp_path: Path) -> None:
-    raw = ingest("usecases.flights", "2013-02-05", "2013-02-08", tmp_path / "raw")
+    raw = ingest("loopline.usecases.flights", "2013-02-05", "2013-02-08", tmp_path / "raw")
     assert raw.rows("flights") == 4475, "five days, lookback included"
     assert raw.facts["window"] == ["2013-02-05T05:00:00", "2013-02-08T05:00:00"], "midnight in New York"
     assert raw.read("flights", ["distance"]).schema.field("distance").type == pa.float64()
@@ -165,7 +165,7 @@ def test_a_truncated_parquet_file(shop: Shop, tmp_path: Path) -> None:
 def test_whatever_the_source_does_wrong_is_one_sentence(shop: Shop, tmp_path: Path, body: str, message: str) -> None:
     shop.source(
         f"def tables(start, end):\n    return {body}\n"
-        "import io, zipfile, zlib\nfrom pyarrow import csv\nfrom components.contract.errors import LooplineError\n"
+        "import io, zipfile, zlib\nfrom pyarrow import csv\nfrom loopline.components.errors import LooplineError\n"
         "def raise_(error):\n    raise error\n"
     )
     with pytest.raises(LooplineError) as error:

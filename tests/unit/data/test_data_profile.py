@@ -11,12 +11,12 @@ from data_shop import END, START, Shop, orders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract.spec import Column, Table
-from components.data.coerce import ARROW_TYPES
-from components.data.ingest import ingest
-from components.data.page import render_page
-from components.data.profile import BINS, profile_table
-from components.data.validate import validate_data
+from loopline.components.contract.spec import Column, Table
+from loopline.components.data.coerce import ARROW_TYPES
+from loopline.components.data.ingest import ingest
+from loopline.components.data.page import render_page
+from loopline.components.data.profile import BINS, profile_table
+from loopline.components.data.validate import validate_data
 
 
 def profile(values: list[Any], kind: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from data_shop import END, START, Shop, orders, shops
 
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.data.ingest import ingest
-from components.data.validate import Validated, validate_data
+from loopline.components.contract.dataset import Dataset
+from loopline.components.data.ingest import ingest
+from loopline.components.data.validate import Validated, validate_data
+from loopline.components.errors import CorruptArtifactError, LooplineError
 
 
 def run(shop: Shop, folder: Path) -> Validated:
@@ -236,9 +236,13 @@ def test_a_corrupt_raw_dataset_is_not_validated(shop: Shop, tmp_path: Path) -> N
 
 
 def test_flights_of_three_days_are_clean(tmp_path: Path) -> None:
-    ingest("usecases.flights", "2013-02-05", "2013-02-08", tmp_path / "raw")
+    ingest("loopline.usecases.flights", "2013-02-05", "2013-02-08", tmp_path / "raw")
     validated = validate_data(
-        "usecases.flights", tmp_path / "raw", tmp_path / "data", tmp_path / "quarantine", tmp_path / "profile.html"
+        "loopline.usecases.flights",
+        tmp_path / "raw",
+        tmp_path / "data",
+        tmp_path / "quarantine",
+        tmp_path / "profile.html",
     )
     assert validated.data.rows("flights") == 4475
     assert validated.data.facts["rows_quarantined"] == {"flights": 0, "weather": 0, "planes": 0}

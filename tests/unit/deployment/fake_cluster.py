@@ -6,8 +6,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from components.deployment import inference_service
-from components.deployment.inference_service import VERSION
+from loopline.components.deployment import inference_service
+from loopline.components.deployment.inference_service import VERSION
 
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/loopline/inferenceservices/"
 CONFIG_MAPS = "/api/v1/namespaces/loopline/configmaps"

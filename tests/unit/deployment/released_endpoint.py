@@ -5,16 +5,16 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.deployment.inference_service import Standing
-from components.deployment.roll_out import RollOut
-from components.deployment.target import StaleActionError
+from loopline.components.contract import usecase
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.roll_out import RollOut
+from loopline.components.deployment.target import StaleActionError
+from loopline.components.errors import LooplineError
 from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, rows
 
 POLICY = ReleasePolicy(steps=(20, 50), requests=(200, 1_000))
-SPEC = usecase.load("usecases.flights").spec.model_copy(update={"release": POLICY})
+SPEC = usecase.load("loopline.usecases.flights").spec.model_copy(update={"release": POLICY})
 
 
 class Killed(BaseException):

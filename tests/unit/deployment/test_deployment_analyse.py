@@ -6,10 +6,10 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from components.contract.release import ReleasePolicy
-from components.contract.window import Window
-from components.deployment.analyse import analyse
-from components.deployment.evidence import Evidence, Tally, from_rows
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.window import Window
+from loopline.components.deployment.analyse import analyse
+from loopline.components.deployment.evidence import Evidence, Tally, from_rows
 from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE, Behaviour, evidence_of, rows, step, usual
 
 POLICY = ReleasePolicy(requests=(500, 8_000))

@@ -3,12 +3,12 @@
 import pytest
 from kubernetes import client
 
-from components.contract.errors import LooplineError
-from components.contract.kubernetes_api import Access
-from components.deployment import cluster_target, transitions
-from components.deployment.cluster_target import ClusterTarget
-from components.deployment.inference_service import Standing
-from components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment import cluster_target, transitions
+from loopline.components.deployment.cluster_target import ClusterTarget
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_api import Access
 from tests.unit.deployment.fake_cluster import FakeCluster
 from tests.unit.deployment.released_endpoint import Killed, World
 from tests.unit.deployment.test_deployment_render import service

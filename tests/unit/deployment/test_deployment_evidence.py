@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.contract import prediction_log as log
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.contract.window import Window
-from components.deployment import counters
-from components.deployment.counters import Counters, Histogram
-from components.deployment.evidence import Tally, from_rows
-from components.deployment.reference import Reference
-from components.deployment.reference import from_rows as reference_from_rows
+from loopline.components.contract import prediction_log as log
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.window import Window
+from loopline.components.deployment import counters
+from loopline.components.deployment.counters import Counters, Histogram
+from loopline.components.deployment.evidence import Tally, from_rows
+from loopline.components.deployment.reference import Reference
+from loopline.components.deployment.reference import from_rows as reference_from_rows
+from loopline.components.errors import LooplineError
 from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, Behaviour, evidence_of, rows, usual
 
 POLICY = ReleasePolicy()

@@ -5,13 +5,13 @@ import subprocess
 import pytest
 import yaml
 
-from components.contract.errors import LooplineError
-from components.deployment import git_clone, git_command, inference_service, render, transitions
-from components.deployment.endpoint_file import GENERATION
-from components.deployment.git_clone import ATTEMPTS, Clone
-from components.deployment.git_target import RECORDS, GitTarget
-from components.deployment.inference_service import Standing
-from components.deployment.target import StaleActionError
+from loopline.components.deployment import git_clone, git_command, inference_service, render, transitions
+from loopline.components.deployment.endpoint_file import GENERATION
+from loopline.components.deployment.git_clone import ATTEMPTS, Clone
+from loopline.components.deployment.git_target import RECORDS, GitTarget
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.target import StaleActionError
+from loopline.components.errors import LooplineError
 from tests.manifests.render import clean_copy, kubectl
 from tests.unit.deployment.released_endpoint import SPEC, Killed, World
 from tests.unit.deployment.test_deployment_render import service

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.deployment import local_target, transitions
-from components.deployment.inference_service import Standing
-from components.deployment.local_target import LocalTarget
-from components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment import local_target, transitions
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.local_target import LocalTarget
+from loopline.components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.errors import LooplineError
 from tests.unit.deployment.released_endpoint import World
 
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.deployment import model_store, render
+from loopline.components.deployment import model_store, render
+from loopline.components.errors import LooplineError
 from tests.unit.deployment.test_deployment_render import service
 
 

@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.contract import prediction_log, prediction_log_files, usecase
-from components.contract.errors import LooplineError
-from components.deployment.observed import Observed
+from loopline.components.contract import prediction_log, prediction_log_files, usecase
+from loopline.components.deployment.observed import Observed
+from loopline.components.errors import LooplineError
 
 CASE = usecase.load("tests.usecases.temperature")
 ASKED = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from components.contract.release import ReleasePolicy
-from components.deployment import transitions as states
-from components.deployment.analyse import analyse
-from components.deployment.page import page
-from components.deployment.transitions import next_action
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment import transitions as states
+from loopline.components.deployment.analyse import analyse
+from loopline.components.deployment.page import page
+from loopline.components.deployment.transitions import next_action
 from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE, evidence_of, rows, usual
 
 POLICY = ReleasePolicy(steps=(5, 50))

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.contract.usecase import load, read_spec
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.contract.usecase import load, read_spec
+from loopline.components.errors import LooplineError
 
 
 @pytest.fixture
 def read(tmp_path):
-    document = yaml.safe_load((Path(load("usecases.flights").folder) / "usecase.yaml").read_text())
+    document = yaml.safe_load((Path(load("loopline.usecases.flights").folder) / "usecase.yaml").read_text())
 
     def with_release(release):
         path = tmp_path / "usecase.yaml"

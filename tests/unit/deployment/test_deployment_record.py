@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract.errors import LooplineError
-from components.contract.release import ReleasePolicy
-from components.deployment import transitions as states
-from components.deployment.analyse import Decision
-from components.deployment.page import page
-from components.deployment.record import Ended, Record
-from components.deployment.record_file import RecordFile
-from components.deployment.transitions import Action, next_action
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment import transitions as states
+from loopline.components.deployment.analyse import Decision
+from loopline.components.deployment.page import page
+from loopline.components.deployment.record import Ended, Record
+from loopline.components.deployment.record_file import RecordFile
+from loopline.components.deployment.transitions import Action, next_action
+from loopline.components.errors import LooplineError
 from tests.canary_traffic import BEGIN, CANARY, STABLE, usual
 
 POLICY = ReleasePolicy(steps=(5, 50))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract.errors import LooplineError
-from components.deployment import inference_service, render
-from components.deployment.inference_service import MODE, PERCENT, SCALING, STABLE, VERSION, Standing
+from loopline.components.deployment import inference_service, render
+from loopline.components.deployment.inference_service import MODE, PERCENT, SCALING, STABLE, VERSION, Standing
+from loopline.components.errors import LooplineError
 
 MODES = ("Standard", "Knative")
 versions = st.integers(1, 9999).map(str)

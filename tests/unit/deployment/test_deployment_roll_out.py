@@ -5,11 +5,11 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from components.contract.errors import LooplineError
-from components.deployment import transitions
-from components.deployment.inference_service import Standing
-from components.deployment.target import CanaryFailedError, StaleActionError
-from components.deployment.transitions import LEASE
+from loopline.components.deployment import transitions
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.transitions import LEASE
+from loopline.components.errors import LooplineError
 from tests.canary_traffic import BAD as SUBTLE
 from tests.canary_traffic import CANARY, GOOD, STABLE, Behaviour
 from tests.unit.deployment.released_endpoint import Killed, World

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from components.contract.release import ReleasePolicy
-from components.deployment.confidence import Shares, difference
+from loopline.components.contract.release import ReleasePolicy
+from loopline.components.deployment.confidence import Shares, difference
 from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, at_its_bounds, peek, rolled_back, usual
 
 RELEASES, BATCH = 200, 200

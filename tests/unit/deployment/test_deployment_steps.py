@@ -9,14 +9,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.contract.errors import LooplineError
-from components.deployment import plan, releasing, steps
-from components.deployment.inference_service import Standing
-from components.deployment.plan import Plan
-from components.deployment.record import Record
-from components.deployment.target import CanaryFailedError
-from components.deployment.targets import target_of
-from components.deployment.transitions import next_action
+from loopline.components.deployment import plan, releasing, steps
+from loopline.components.deployment.inference_service import Standing
+from loopline.components.deployment.plan import Plan
+from loopline.components.deployment.record import Record
+from loopline.components.deployment.target import CanaryFailedError
+from loopline.components.deployment.targets import target_of
+from loopline.components.deployment.transitions import next_action
+from loopline.components.errors import LooplineError
 from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE
 from tests.unit.deployment.released_endpoint import SPEC, Killed, World
 
@@ -44,7 +44,7 @@ class Played(World):
 @pytest.fixture
 def play(monkeypatch, tmp_path):
     """Have the steps act on a world; returns what names the calls of a DAG, in order."""
-    monkeypatch.setattr(releasing, "load", lambda _: SimpleNamespace(spec=SPEC, package="usecases.flights"))
+    monkeypatch.setattr(releasing, "load", lambda _: SimpleNamespace(spec=SPEC, package="loopline.usecases.flights"))
     monkeypatch.setattr(steps.Model, "open", staticmethod(lambda path: path))
 
     def on(world):
@@ -66,7 +66,7 @@ class Dag:
         self.plan = self.ended = None
 
     def render(self, asked="champion", champion=CANARY, since=BEGIN - timedelta(days=1), wait="", owner="run-1"):
-        begun = Plan(usecase="usecases.flights", target="local", log="log", owner=owner)
+        begun = Plan(usecase="loopline.usecases.flights", target="local", log="log", owner=owner)
         model, service = "model", self.folder / "service.yaml"
         self.plan = steps.render(asked, champion, since.isoformat(), wait, begun, model, str(service))
         self.plan.write(str(self.folder / "plan.json"))
@@ -304,10 +304,10 @@ def test_a_target_that_is_none():
 @pytest.mark.parametrize("target", ["local", "git"])
 def test_a_target_without_a_place(target):
     with pytest.raises(LooplineError, match=f"target {target} needs a place"):
-        target_of(Plan(usecase="usecases.flights", target=target, log="log", owner="run-1"), "flights")
+        target_of(Plan(usecase="loopline.usecases.flights", target=target, log="log", owner="run-1"), "flights")
 
 
 def test_an_endpoint_that_does_not_run(tmp_path):
-    stopped = Plan(usecase="usecases.flights", target="local", place=str(tmp_path), log="log", owner="run-1")
+    stopped = Plan(usecase="loopline.usecases.flights", target="local", place=str(tmp_path), log="log", owner="run-1")
     with pytest.raises(LooplineError, match="no endpoint of flights runs here; start it with `loopline serve`"):
         target_of(stopped, "flights")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from feature_cases import END, FEATURES, FLIGHTS, SPEC, START, Flights, Make, Parcels, write_data
 
-from components.contract import usecase
+from loopline.components.contract import usecase
 
 
 @pytest.fixture(scope="session")
 def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
-    from components.features.build import build_features
+    from loopline.components.features.build import build_features
 
     folder = tmp_path_factory.mktemp("flights")
     case = usecase.load(FLIGHTS)

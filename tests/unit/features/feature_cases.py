@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.window import iso
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.window import iso
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 NOON = datetime(2020, 1, 1, 12, tzinfo=UTC)
-FLIGHTS = "usecases.flights"
+FLIGHTS = "loopline.usecases.flights"
 START, END = "2013-02-01", "2013-02-11"
 
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from feature_cases import FLIGHTS, NOON, TIMESTAMP, Flights, Make
 
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.features.build import build_features
+from loopline.components.contract.dataset import Dataset
+from loopline.components.errors import LooplineError
+from loopline.components.features.build import build_features
 
 BUSY = "select shop, seen_at as event_timestamp, visitors from visits"
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.contract.errors import LooplineError
-from components.features.asof import Lookup, as_of
-from components.features.history import History, between, latest
+from loopline.components.errors import LooplineError
+from loopline.components.features.asof import Lookup, as_of
+from loopline.components.features.history import History, between, latest
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -16,16 +16,17 @@ import pytest
 import redis
 from feature_cases import FLIGHTS, Flights, Make, Parcels
 
-from components.contract import lease, pointer, storage, usecase
-from components.contract.errors import LooplineError
-from components.features import online
-from components.features.build import build_features
-from components.features.catalogue import views
-from components.features.definitions import stored_views
-from components.features.materialise import materialise
-from components.features.place import for_reading
-from components.features.repository import open_repository
-from components.features.skew import check_skew
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.components.features import lease, online
+from loopline.components.features.build import build_features
+from loopline.components.features.catalogue import views
+from loopline.components.features.definitions import stored_views
+from loopline.components.features.materialise import materialise
+from loopline.components.features.place import for_reading
+from loopline.components.features.repository import open_repository
+from loopline.components.features.skew import check_skew
+from loopline.components.io import conditional_put, storage
 from tests.object_store import free_port
 
 ONE_O_CLOCK = "2020-01-01T13:00"
@@ -124,7 +125,7 @@ def test_no_password_in_the_object_store(case: Parcels, store: str) -> None:
     bring_up(case, store, ONE_O_CLOCK)
     assert storage.names(store) == [".lease", "feature_store.yaml", "registry.db"]
     for name in storage.names(store):
-        content, _ = pointer.read(f"{store}/{name}") or (b"", "")
+        content, _ = conditional_put.read(f"{store}/{name}") or (b"", "")
         assert PASSWORD.encode() not in content
 
 
@@ -188,7 +189,9 @@ def test_a_lease_keeps_others_out_while_it_is_renewed(bucket: str, monkeypatch: 
 def test_who_has_lost_a_lease_is_told(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.1)
     with lease.held(f"{bucket}/lease") as expect_held:
-        while not pointer.replace(f"{bucket}/lease", b"taken", (pointer.read(f"{bucket}/lease") or (b"", ""))[1]):
+        while not conditional_put.replace(
+            f"{bucket}/lease", b"taken", (conditional_put.read(f"{bucket}/lease") or (b"", ""))[1]
+        ):
             pass
         time.sleep(1)
         with pytest.raises(LooplineError, match="was lost"):
@@ -209,7 +212,7 @@ def test_a_redis_that_is_away_or_refuses_leaves_the_registry_as_it_was(
     case: Parcels, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bring_up(case, store, "2020-01-01T12:05")
-    before = pointer.read(f"{store}/registry.db")
+    before = conditional_put.read(f"{store}/registry.db")
     with monkeypatch.context() as wrong:
         wrong.setenv("LOOPLINE_ONLINE_STORE_PASSWORD", "another")
         with pytest.raises(LooplineError, match="does not accept LOOPLINE_ONLINE_STORE_PASSWORD"):
@@ -217,4 +220,4 @@ def test_a_redis_that_is_away_or_refuses_leaves_the_registry_as_it_was(
     monkeypatch.setenv("LOOPLINE_ONLINE_STORE", f"redis://127.0.0.1:{free_port()}")
     with pytest.raises(LooplineError, match=r"the online store at redis://127\.0\.0\.1:\d+ cannot be reached"):
         bring_up(case, store, ONE_O_CLOCK)
-    assert pointer.read(f"{store}/registry.db") == before
+    assert conditional_put.read(f"{store}/registry.db") == before

@@ -6,8 +6,8 @@ from pathlib import Path
 from feature_cases import FLIGHTS, Flights
 from kfp import dsl
 
-from components.contract.dataset import Dataset
-from components.features import component
+from loopline.components.contract.dataset import Dataset
+from loopline.components.features import component
 
 
 def test_the_four_steps_hand_on_to_each_other(flights: Flights, tmp_path: Path) -> None:

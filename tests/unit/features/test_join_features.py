@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 import pytest
 from feature_cases import END, FLIGHTS, NOON, START, TIMESTAMP, Flights, Make, write_data
 
-from components.contract import usecase
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.examples import features_of
-from components.features.build import build_features
-from components.features.join import join_features
+from loopline.components.contract import usecase
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.examples import features_of
+from loopline.components.errors import LooplineError
+from loopline.components.features.build import build_features
+from loopline.components.features.join import join_features
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from feast import FeatureStore
 from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from feature_cases import FLIGHTS, Flights, Make, Parcels
 
-from components.contract.errors import LooplineError
-from components.features.build import build_features
-from components.features.catalogue import views
-from components.features.materialise import materialise
+from loopline.components.errors import LooplineError
+from loopline.components.features.build import build_features
+from loopline.components.features.catalogue import views
+from loopline.components.features.materialise import materialise
 
 ONE_O_CLOCK = "2020-01-01T13:00"
 

@@ -17,12 +17,12 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64
 
-from components.contract.errors import LooplineError
+from loopline.components.errors import LooplineError
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental:RuntimeWarning")
-OURS = "components.features.offline_store.AsofOfflineStore"
+OURS = "loopline.components.features.offline_store.AsofOfflineStore"
 
 driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
 

@@ -9,11 +9,11 @@ from feast import FeatureStore
 from feast.protos.feast.types.Value_pb2 import Value
 from feature_cases import FLIGHTS, Flights, Make, Parcels
 
-from components.contract.errors import LooplineError
-from components.features.build import build_features
-from components.features.join import join_features
-from components.features.materialise import materialise
-from components.features.skew import ViewSkew, check_skew
+from loopline.components.errors import LooplineError
+from loopline.components.features.build import build_features
+from loopline.components.features.join import join_features
+from loopline.components.features.materialise import materialise
+from loopline.components.features.skew import ViewSkew, check_skew
 
 ONE_O_CLOCK = "2020-01-01T13:00"
 

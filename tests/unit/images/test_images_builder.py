@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from components.contract.errors import LooplineError
-from pipelines.images.builder import FLAGS, Builder
+from loopline.components.errors import LooplineError
+from loopline.images.builder import FLAGS, Builder
 
 
 @pytest.fixture

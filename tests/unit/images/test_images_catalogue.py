@@ -5,25 +5,25 @@ import shutil
 
 import pytest
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines import compiler
-from pipelines.images import catalogue
-from pipelines.images.catalogue import IMAGES
+from loopline import project
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.images import catalogue, code
+from loopline.images.catalogue import IMAGES
 
-STAGES = compiler.STAGES
+STAGES = catalogue.STAGES
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def checkout(tmp_path, monkeypatch):
     """A copy of what images are made of, to be changed."""
     copy = tmp_path / "project"
-    for path in ("components", "usecases", "images", "pipelines"):
-        shutil.copytree(compiler.PROJECT / path, copy / path, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("components", "usecases", "images", "pipelines", "src"):
+        shutil.copytree(project.ROOT / path, copy / path, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(compiler.PROJECT / path, copy / path)
-    monkeypatch.setattr(catalogue, "PROJECT", copy)
-    monkeypatch.setattr(catalogue, "USECASES", copy / "usecases")
+        shutil.copy(project.ROOT / path, copy / path)
+    monkeypatch.setattr(project, "ROOT", copy)
+    monkeypatch.setattr(project, "PACKAGE", copy / "src" / "loopline")
     return copy
 
 
@@ -39,31 +39,33 @@ def append(file, text="\n"):
     file.write_text(file.read_text() + text)
 
 
-def test_a_stage_s_code_is_in_its_image_and_in_the_command_s(project):
+def test_a_stage_s_code_is_in_its_image_and_in_the_command_s(checkout):
     before = tags()
-    append(project / "components" / "data" / "ingest.py")
+    append(checkout / "components" / "data" / "ingest.py")
     assert changed(before) == {"data", "pipelines"}
     before = tags()
-    append(project / "components" / "training" / "fit.py")
+    append(checkout / "components" / "training" / "fit.py")
     assert changed(before) == {"training", "training-cuda", "pipelines"}
 
 
-@pytest.mark.parametrize("path", ["components/contract/digest.py", "usecases/flights/usecase.yaml"])
-def test_contract_and_use_cases_are_in_every_image_that_runs_and_in_no_parent(project, path):
+@pytest.mark.parametrize(
+    "path", ["components/contract/dataset.py", "components/io/digest.py", "usecases/flights/usecase.yaml"]
+)
+def test_contract_and_use_cases_are_in_every_image_that_runs_and_in_no_parent(checkout, path):
     before = tags()
-    append(project / path)
+    append(checkout / path)
     assert changed(before) == set(catalogue.PUBLISHED)
 
 
 @pytest.mark.parametrize("path", ["constraints.txt", "images/base/Dockerfile", "images/base/install-extras"])
-def test_what_is_in_the_base_is_in_all(project, path):
+def test_what_is_in_the_base_is_in_all(checkout, path):
     before = tags()
-    append(project / path)
+    append(checkout / path)
     assert changed(before) == set(IMAGES)
 
 
-def test_a_dependency_changes_every_tag_and_a_setting_of_a_tool_none(project):
-    declaration = project / "pyproject.toml"
+def test_a_dependency_changes_every_tag_and_a_setting_of_a_tool_none(checkout):
+    declaration = checkout / "pyproject.toml"
     before = tags()
     append(declaration, "\n[tool.nothing]\nsetting = true\n")
     assert changed(before) == set()
@@ -71,16 +73,16 @@ def test_a_dependency_changes_every_tag_and_a_setting_of_a_tool_none(project):
     assert changed(before) == set(IMAGES)
 
 
-def test_a_dockerfile_is_in_the_tag(project):
+def test_a_dockerfile_is_in_the_tag(checkout):
     before = tags()
-    append(project / "components" / "registry" / "Dockerfile", "\n#\n")
+    append(checkout / "components" / "registry" / "Dockerfile", "\n#\n")
     assert changed(before) == {"registry", "pipelines"}
 
 
-def test_bytecode_is_no_content(project):
+def test_bytecode_is_no_content(checkout):
     before = tags()
-    (project / "components" / "data" / "__pycache__").mkdir()
-    (project / "components" / "data" / "__pycache__" / "ingest.cpython-311.pyc").write_bytes(b"x")
+    (checkout / "components" / "data" / "__pycache__").mkdir()
+    (checkout / "components" / "data" / "__pycache__" / "ingest.cpython-311.pyc").write_bytes(b"x")
     assert changed(before) == set()
 
 
@@ -90,11 +92,11 @@ def test_a_tag_is_one_for_every_engine_and_for_kubernetes():
 
 
 def test_a_use_case_of_another_repository_makes_another_image():
-    inside, outside = usecase.load("usecases.flights"), usecase.load("tests.usecases.temperature")
+    inside, outside = usecase.load("loopline.usecases.flights"), usecase.load("tests.usecases.temperature")
     assert catalogue.outside(inside) is None
     assert catalogue.outside(outside) is outside
-    assert compiler.code_tags(inside) == compiler.code_tags()
-    assert not set(compiler.code_tags(outside).values()) & set(compiler.code_tags().values())
+    assert code.code_tags(inside) == code.code_tags()
+    assert not set(code.code_tags(outside).values()) & set(code.code_tags().values())
 
 
 def test_parents_are_chosen_before_what_stands_on_them():
@@ -109,10 +111,10 @@ def test_an_image_that_is_none_is_answered_with_those_that_are():
         catalogue.chosen(["trainig"])
 
 
-def test_what_a_container_has_below_its_code_is_no_matter_of_code(project):
+def test_what_a_container_has_below_its_code_is_no_matter_of_code(checkout):
     before = {stage: catalogue.environment(stage) for stage in STAGES}
-    append(project / "components" / "data" / "ingest.py")
-    append(project / "components" / "contract" / "digest.py")
+    append(checkout / "components" / "data" / "ingest.py")
+    append(checkout / "components" / "contract" / "dataset.py")
     assert {stage: catalogue.environment(stage) for stage in STAGES} == before
-    append(project / "components" / "data" / "Dockerfile", "\n#\n")
+    append(checkout / "components" / "data" / "Dockerfile", "\n#\n")
     assert {stage for stage in STAGES if catalogue.environment(stage) != before[stage]} == {"data"}

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract import digest, usecase
-from components.contract.errors import LooplineError
-from pipelines.images import catalogue, pin, push
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.components.io import digest
+from loopline.images import catalogue, pin, push
 
 TEXT = """\
 # A comment that stays.
@@ -43,7 +44,7 @@ class Shelf:
 
 @pytest.fixture
 def case():
-    return usecase.load("usecases.flights")
+    return usecase.load("loopline.usecases.flights")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from components.contract.errors import LooplineError
-from pipelines.images.sbom import QUESTION, bill_of_materials
+from loopline.components.errors import LooplineError
+from loopline.images.sbom import QUESTION, bill_of_materials
 
 TOLD = {
     "python": "3.11.9",

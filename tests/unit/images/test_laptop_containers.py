@@ -9,11 +9,11 @@ import docker
 import pytest
 from docker.errors import APIError, ImageNotFound
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines.laptop import containers as module
-from pipelines.laptop.containers import Containers, failure_sentence
-from pipelines.laptop.home import Home
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.local import containers as module
+from loopline.local.containers import Containers, failure_sentence
+from loopline.local.home import Home
 
 
 class Container:
@@ -80,9 +80,9 @@ def test_without_an_engine_one_sentence_says_what_to_start(home, monkeypatch):
 def test_an_image_with_older_code_is_no_substitute(home, engine):
     engine.there = {"loopline-data:new"}
     containers = Containers(home, {})
-    containers.require(["loopline-data:new"], usecase.load("usecases.flights"))
+    containers.require(["loopline-data:new"], usecase.load("loopline.usecases.flights"))
     with pytest.raises(LooplineError, match=r"there is no image loopline-data:newer, .* build it with `make images`"):
-        containers.require(["loopline-data:new", "loopline-data:newer"], usecase.load("usecases.flights"))
+        containers.require(["loopline-data:new", "loopline-data:newer"], usecase.load("loopline.usecases.flights"))
     with pytest.raises(LooplineError, match=r"`loopline images --usecase tests.usecases.temperature`"):
         containers.require(["loopline-data:newer"], usecase.load("tests.usecases.temperature"))
 

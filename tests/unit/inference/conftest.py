@@ -12,8 +12,8 @@ import pytest
 from onnx import helper
 from tram_examples import BERLIN, FEATURES, STOPS, TASKS, USECASE, WINDOW, Inputs, Predicted, moments, seal
 
-from components.contract import dataset, examples, model
-from components.contract.window import Window, iso
+from loopline.components.contract import dataset, examples, model
+from loopline.components.contract.window import Window, iso
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from pathlib import Path
 from kfp import dsl
 from tram_examples import FIRST, Inputs, moments, trips
 
-from components.contract.dataset import Dataset
-from components.contract.digest import of_file
-from components.contract.model import Model
-from components.inference import component
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.model import Model
+from loopline.components.inference import component
+from loopline.components.io.digest import of_file
 
 
 def test_predict_and_publish(usecase: str, echo: Model, inputs: Inputs, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tram_examples import Predicted
 
-from components.contract import pointer, storage
-from components.contract.errors import LooplineError
-from components.inference import object_snapshots
-from components.inference.object_snapshots import ObjectSnapshots
-from components.inference.publish import publish
+from loopline.components.errors import LooplineError
+from loopline.components.inference import object_snapshots
+from loopline.components.inference.object_snapshots import ObjectSnapshots
+from loopline.components.inference.publish import publish
+from loopline.components.io import conditional_put, storage
 
 PARTITIONS = ["a", "b", "c", "d"]
 
@@ -133,7 +133,7 @@ def test_of_many_writers_each_gets_its_turn(bucket: str) -> None:
 
 
 def test_who_never_gets_a_turn_says_so(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pointer, "replace", lambda *_: False)
+    monkeypatch.setattr(conditional_put, "replace", lambda *_: False)
     with pytest.raises(LooplineError, match=r"others published to .* 8 times .*: nothing of it was published"):
         replace(ObjectSnapshots(bucket), {"a"}, {"a": "1"})
     assert kept(bucket) == set()
@@ -149,7 +149,7 @@ def test_a_killed_writer_leaves_nothing_visible_and_the_next_tidies(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
-        killed.setattr(pointer, "replace", dies)
+        killed.setattr(conditional_put, "replace", dies)
         with pytest.raises(KeyboardInterrupt):
             replace(snapshots, {"a"}, {"a": "2"})
     assert readable(snapshots.current or "") == {"a": "1"}
@@ -170,8 +170,8 @@ def test_publishing_again_heals_what_somebody_deleted(bucket: str) -> None:
 
 def test_a_damaged_pointer_is_one_sentence(bucket: str) -> None:
     for content in (b"no json", b"[]", b'{"format": "other"}', b'{"format": "loopline.snapshot/1"}'):
-        tag = (pointer.read(f"{bucket}/current.json") or (b"", None))[1]
-        assert pointer.replace(f"{bucket}/current.json", content, tag)
+        tag = (conditional_put.read(f"{bucket}/current.json") or (b"", None))[1]
+        assert conditional_put.replace(f"{bucket}/current.json", content, tag)
         with pytest.raises(LooplineError, match=r"current.json is damaged .* put it back from a backup"):
             replace(ObjectSnapshots(bucket), {"a"}, {"a": "1"})
 
@@ -195,7 +195,7 @@ def test_predictions_are_published_as_on_a_disk(
     table = published(f"{bucket}/predictions").to_table()
     versions = {(row["date"], row["model_version"]) for row in table.select(["date", "model_version"]).to_pylist()}
     assert versions == {("2024-03-20", "1"), ("2024-03-21", "2"), ("2024-03-22", "1")}
-    pointed = json.loads((pointer.read(f"{bucket}/predictions/current.json") or (b"", ""))[0])
+    pointed = json.loads((conditional_put.read(f"{bucket}/predictions/current.json") or (b"", ""))[0])
     assert pointed["snapshot"].startswith("000002-")
     assert sorted(pointed["partitions"]) == ["date=2024-03-20", "date=2024-03-21", "date=2024-03-22"]
 

@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tram_examples import FEATURES, FIRST, STOPS, Inputs, moments, trips
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.model import Model
-from components.contract.scorer import Scorer
-from components.inference.predict import predict
-from components.inference.scoring import NO_PROBABILITY, NOT_FINITE, scoring
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.model import Model
+from loopline.components.contract.scorer import Scorer
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.inference.predict import predict
+from loopline.components.inference.scoring import NO_PROBABILITY, NOT_FINITE, scoring
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOUR = timedelta(hours=1)
@@ -283,8 +283,8 @@ PREDICT_AND_DIE = """
 import json, os, signal, sys
 root, arguments = sys.argv[1], json.loads(sys.argv[2])
 sys.path.insert(0, root)
-from components.contract.scorer import Scorer
-from components.inference.predict import predict
+from loopline.components.contract.scorer import Scorer
+from loopline.components.inference.predict import predict
 score, calls = Scorer.score, []
 def dying(self, rows):
     calls.append(rows)

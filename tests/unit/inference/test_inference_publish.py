@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from tram_examples import FIRST, USECASE, Predicted, moments
 
-from components.contract.atomic import PARTIAL
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.examples import TIMESTAMP
-from components.inference.publish import publish
+from loopline.components.contract.examples import TIMESTAMP
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.inference.publish import publish
+from loopline.components.io.atomic import PARTIAL
 
 PROJECT = Path(__file__).parents[3]
 
@@ -168,7 +168,7 @@ def test_a_model_that_predicts_nothing_replaces_nothing(usecase: str, predicted:
 def test_something_else_than_predictions_is_refused(
     usecase: str, predicted: Predicted, destination: Path, tmp_path: Path
 ) -> None:
-    from components.contract import dataset
+    from loopline.components.contract import dataset
 
     arguments = predicted("2024-03-20", "2024-03-22")
     dataset.write(arguments["predictions_path"], {"trips": pa.table({"a": [1]})}, {})
@@ -222,7 +222,7 @@ from itertools import count
 root, destination, dead, arguments = *sys.argv[1:4], json.loads(sys.argv[4])
 sys.path.insert(0, root)
 import pandas  # Arrow would import it in every process
-from components.inference.publish import publish
+from loopline.components.inference.publish import publish
 WATCHED = {"os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink"}
 
 def dying(at):
@@ -278,7 +278,7 @@ def test_killed_anywhere_readers_see_old_or_new_and_the_next_run_cleans_up(
 PUBLISH_OFTEN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from components.inference.publish import publish
+from loopline.components.inference.publish import publish
 print("ready", flush=True)
 sys.stdin.readline()
 for arguments in json.loads(sys.argv[2]):

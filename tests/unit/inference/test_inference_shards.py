@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from kfp import dsl
 from tram_examples import FIRST, Inputs, moments, trips
 
-from components.contract import dataset
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.model import Model
-from components.inference import component, predictions
-from components.inference import predict as predict_module
-from components.inference.predict import predict, read
-from components.inference.predictions import in_groups
-from components.inference.publish import publish
-from components.inference.shards import Shard, merge, plan, score_shard
+from loopline.components.contract import dataset
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.model import Model
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.inference import component, predictions
+from loopline.components.inference import predict as predict_module
+from loopline.components.inference.predict import predict, read
+from loopline.components.inference.predictions import in_groups
+from loopline.components.inference.publish import publish
+from loopline.components.inference.shards import Shard, merge, plan, score_shard
 
 
 def signals(values: list[float | None]) -> pa.Table:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract.errors import LooplineError
-from components.inference.snapshots import Snapshots
+from loopline.components.errors import LooplineError
+from loopline.components.inference.snapshots import Snapshots
 
 PARTITIONS = ["a", "b", "c", "d"]
 

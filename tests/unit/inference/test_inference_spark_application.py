@@ -12,15 +12,15 @@ import yaml
 from fake_spark_operator import FakeSparkOperator
 from tram_examples import FIRST, Inputs, moments, trips
 
-from components.contract import storage
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.inference import kubernetes_api, spark_application
-from components.inference.artifact import Artifact
-from components.inference.engine import predict_with
-from components.inference.predict import predict
-from components.inference.spark_application import ARGUMENTS, failure_of, predict_on_spark
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.model import Model
+from loopline.components.errors import LooplineError
+from loopline.components.inference import kubernetes_api, spark_application
+from loopline.components.inference.artifact import Artifact
+from loopline.components.inference.engine import predict_with
+from loopline.components.inference.predict import predict
+from loopline.components.inference.spark_application import ARGUMENTS, failure_of, predict_on_spark
+from loopline.components.io import storage
 
 TEMPLATE = Path(__file__).parents[3] / "manifests" / "batch" / "spark-application.yaml"
 
@@ -256,7 +256,7 @@ def test_without_a_cluster_it_says_so(
 def test_an_engine_that_is_none(tmp_path: Path) -> None:
     nothing = Artifact("", "")
     with pytest.raises(LooplineError, match="there is no engine 'flink'; there are local, spark"):
-        predict_with("flink", "usecases.flights", "1", nothing, nothing, nothing, tmp_path)
+        predict_with("flink", "loopline.usecases.flights", "1", nothing, nothing, nothing, tmp_path)
 
 
 def test_the_template_is_what_the_step_expects() -> None:

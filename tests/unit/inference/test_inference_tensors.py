@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tram_examples import FEATURES
 
-from components.contract import scorer
-from components.contract.model import Model
-from components.contract.scorer import Scorer
-from components.contract.signature import Signature
+from loopline.components.contract import scorer
+from loopline.components.contract.model import Model
+from loopline.components.contract.scorer import Scorer
+from loopline.components.contract.signature import Signature
 
 SIGNATURE = Signature(tuple(FEATURES), "probability")
 

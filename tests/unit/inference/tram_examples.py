@@ -11,9 +11,9 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from components.contract import examples, model
-from components.contract.examples import Feature
-from components.contract.signature import Signature
+from loopline.components.contract import examples, model
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import Signature
 from tests.graph_inputs import inputs_of
 
 USECASE = """

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines.command import app, replaying
-from pipelines.command.template import make
+from loopline.cli import app, replaying
+from loopline.cli.template import make
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
 
-LOOPLINE = [sys.executable, "-m", "pipelines.command.app"]
+LOOPLINE = [sys.executable, "-m", "loopline.cli.app"]
 
 
 def loopline(*arguments, home, cwd="."):
@@ -74,7 +74,7 @@ def test_new_usecase_refuses_bad_and_taken_names(tmp_path):
 
 def test_the_command_answers_without_importing_the_world():
     heavy = ("kfp", "mlflow", "torch", "feast", "pandas")
-    script = f"import sys, pipelines.command.app; print([m for m in {heavy} if m in sys.modules])"
+    script = f"import sys, loopline.cli.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "[]"
 

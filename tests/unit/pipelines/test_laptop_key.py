@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract import usecase
-from pipelines.laptop.home import location_identity
-from pipelines.laptop.key import KeyMaker, differences
-from pipelines.laptop.records import KeyParts
+from loopline.components.contract import usecase
+from loopline.local.home import location_identity
+from loopline.local.key import KeyMaker, differences
+from loopline.local.records import KeyParts
 
 
 @pytest.fixture(scope="module")

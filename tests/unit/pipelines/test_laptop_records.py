@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from components.contract.errors import LooplineError
-from pipelines.laptop.records import Step, find_run, list_runs, new_run
+from loopline.components.errors import LooplineError
+from loopline.local.records import Step, find_run, list_runs, new_run
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def runs(tmp_path):
 
 
 def test_ids_are_free_and_sort_by_time(runs, monkeypatch):
-    monkeypatch.setattr("pipelines.laptop.records.now", lambda: "2026-01-01T00:00:00.000+00:00")  # all at once
-    made = [new_run(runs, "training", "usecases.flights", {"start": "2013-01-01"}) for _ in range(12)]
+    monkeypatch.setattr("loopline.local.records.now", lambda: "2026-01-01T00:00:00.000+00:00")  # all at once
+    made = [new_run(runs, "training", "loopline.usecases.flights", {"start": "2013-01-01"}) for _ in range(12)]
     assert len({run.id for run in made}) == 12
     assert [run.id for run in list_runs(runs)] == [run.id for run in made]
     assert find_run(runs, "last").id == list_runs(runs)[-1].id
@@ -25,7 +25,7 @@ def test_ids_are_free_and_sort_by_time(runs, monkeypatch):
 def test_a_run_whose_process_died_is_killed_not_running(runs):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    run = new_run(runs, "training", "usecases.flights", {})
+    run = new_run(runs, "training", "loopline.usecases.flights", {})
     run.process = ended.pid
     run.steps = [Step(name="train", task="train", stage="training", state="running")]
     run.save(runs)
@@ -40,7 +40,7 @@ def test_unknown_run_and_step_are_named(runs):
         find_run(runs, "nonsense")
     with pytest.raises(LooplineError, match="no run 'last'"):
         find_run(runs, "last")
-    run = new_run(runs, "training", "usecases.flights", {})
+    run = new_run(runs, "training", "loopline.usecases.flights", {})
     run.steps = [Step(name=f"{window}/ingest", task="t", stage="data") for window in ("training", "evaluation")]
     assert run.step("training/ingest").name == "training/ingest"
     with pytest.raises(LooplineError, match="more than one step 'ingest'"):
@@ -50,7 +50,7 @@ def test_unknown_run_and_step_are_named(runs):
 
 
 def test_damaged_record_is_one_sentence(runs):
-    run = new_run(runs, "training", "usecases.flights", {})
+    run = new_run(runs, "training", "loopline.usecases.flights", {})
     (runs / run.id / "run.json").write_text("{")
     with pytest.raises(LooplineError, match="is damaged"):
         list_runs(runs)

@@ -2,15 +2,15 @@
 
 import pytest
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines import compiler, parameters
-from pipelines.laptop.home import Home
+from loopline.compiler import parameters, pipeline_ir
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.local.home import Home
 
 
 @pytest.fixture(scope="module")
 def case():
-    return usecase.load("usecases.flights")
+    return usecase.load("loopline.usecases.flights")
 
 
 @pytest.fixture
@@ -18,10 +18,10 @@ def home(tmp_path):
     return Home(tmp_path)
 
 
-@pytest.mark.parametrize("pipeline", compiler.PIPELINES)
+@pytest.mark.parametrize("pipeline", pipeline_ir.PIPELINES)
 def test_every_parameter_has_a_default(pipeline, case, home):
     values = parameters.complete(pipeline, case, home, {})
-    wanted = set(compiler.load(pipeline).component_spec.inputs) - {"usecase"}
+    wanted = set(pipeline_ir.load(pipeline).component_spec.inputs) - {"usecase"}
     assert set(values) == wanted
 
 

@@ -8,7 +8,7 @@ import time
 
 SCRIPT = """
 import os, time
-from pipelines.laptop.processes import StepProcesses
+from loopline.local.processes import StepProcesses
 if __name__ == "__main__":
     with StepProcesses().pool() as pool:
         print(pool.submit(os.getpid).result(), flush=True)

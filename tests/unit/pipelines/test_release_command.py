@@ -6,9 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from components.contract.errors import LooplineError
-from pipelines.command import app, releasing
-from pipelines.laptop.records import Output, Run, Step
+from loopline.cli import app, releasing
+from loopline.components.errors import LooplineError
+from loopline.local.records import Output, Run, Step
 from tests.canary_traffic import BAD, GOOD
 from tests.unit.deployment.released_endpoint import World
 

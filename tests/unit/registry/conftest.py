@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import mlflow_database as database
-from components.contract import model as model_artifact
-from components.contract.atomic import write_text
-from components.contract.evaluation import Curves, Evaluation, Verdict
-from components.contract.examples import Feature
-from components.contract.signature import Signature
-from components.registry.promote import promote
-from components.registry.register import register
+from loopline.components.contract import model as model_artifact
+from loopline.components.contract.evaluation import Curves, Evaluation, Verdict
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import Signature
+from loopline.components.io import mlflow_database as database
+from loopline.components.io.atomic import write_text
+from loopline.components.registry.promote import promote
+from loopline.components.registry.register import register
 
-USECASE = "usecases.flights"
+USECASE = "loopline.usecases.flights"
 NAME = "flights"
 
 

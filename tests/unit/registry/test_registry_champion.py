@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.contract.release import RECORD_FORMAT
-from components.registry import component
-from components.registry.champion import find_champion
-from components.registry.rollback import rollback
+from loopline.components.contract.release import RECORD_FORMAT
+from loopline.components.errors import LooplineError
+from loopline.components.registry import component
+from loopline.components.registry.champion import find_champion
+from loopline.components.registry.rollback import rollback
 from tests.unit.registry.conftest import NAME, USECASE
 
 

@@ -8,13 +8,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
-from components.registry.client import opened
-from components.registry.fetch import fetch_model, resolve
-from components.registry.models import history, models
-from components.registry.rollback import rollback
-from components.registry.versions import read_all
+from loopline.components.registry.client import opened
+from loopline.components.registry.fetch import fetch_model, resolve
+from loopline.components.registry.models import history, models
+from loopline.components.registry.rollback import rollback
+from loopline.components.registry.versions import read_all
 
-USECASE, NAME = "usecases.flights", "flights"
+USECASE, NAME = "loopline.usecases.flights", "flights"
 
 
 def dying(write: int, work: Callable[[], object]) -> Callable[[], object]:

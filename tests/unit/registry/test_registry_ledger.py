@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.registry.ledger import ANY, Decision, Standing, judge, promotion, rollback, standing_after
+from loopline.components.registry.ledger import ANY, Decision, Standing, judge, promotion, rollback, standing_after
 
 NOW = datetime(2013, 6, 1, tzinfo=UTC)
 VERSIONS = st.integers(1, 4)

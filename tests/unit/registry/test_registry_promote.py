@@ -4,15 +4,15 @@ from functools import partial
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.registry import aliases, ledger
-from components.registry.client import opened
-from components.registry.fetch import fetch_model, resolve
-from components.registry.models import history, models
-from components.registry.promote import promote
-from components.registry.rollback import give_back, rollback
+from loopline.components.errors import LooplineError
+from loopline.components.registry import aliases, ledger
+from loopline.components.registry.client import opened
+from loopline.components.registry.fetch import fetch_model, resolve
+from loopline.components.registry.models import history, models
+from loopline.components.registry.promote import promote
+from loopline.components.registry.rollback import give_back, rollback
 
-USECASE, NAME = "usecases.flights", "flights"
+USECASE, NAME = "loopline.usecases.flights", "flights"
 
 
 def standing(home) -> tuple[int | None, int | None]:

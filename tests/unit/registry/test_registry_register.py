@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-from components.contract.digest import of_file
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.registry.client import opened
-from components.registry.fetch import fetch_model, resolve
-from components.registry.files import _root
-from components.registry.models import history, models
-from components.registry.register import record_metrics, register
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.io.digest import of_file
+from loopline.components.registry.client import opened
+from loopline.components.registry.fetch import fetch_model, resolve
+from loopline.components.registry.files import _root
+from loopline.components.registry.models import history, models
+from loopline.components.registry.register import record_metrics, register
 
-USECASE, NAME = "usecases.flights", "flights"
+USECASE, NAME = "loopline.usecases.flights", "flights"
 
 
 def test_version_carries_where_it_comes_from(home):
@@ -198,7 +198,7 @@ def test_racing_registrations_of_the_same_bytes_make_one_version(home, fork):
 
 
 def test_database_is_made_whole_or_not_at_all(tmp_path, fork, monkeypatch):
-    from components.contract import mlflow_database as database
+    from loopline.components.io import mlflow_database as database
 
     path = tmp_path / "new" / "mlflow.db"
 

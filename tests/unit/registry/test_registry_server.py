@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.registry.fetch import fetch_model, resolve
-from components.registry.ledger import Standing
-from components.registry.models import models
-from components.registry.rollback import rollback
+from loopline.components.errors import LooplineError
+from loopline.components.registry.fetch import fetch_model, resolve
+from loopline.components.registry.ledger import Standing
+from loopline.components.registry.models import models
+from loopline.components.registry.rollback import rollback
 
-USECASE, NAME = "usecases.flights", "flights"
+USECASE, NAME = "loopline.usecases.flights", "flights"
 
 
 @pytest.fixture(autouse=True)

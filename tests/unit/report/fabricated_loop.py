@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.contract import atomic, dataset
-from components.contract.evaluation import (
+from loopline.components.contract import dataset
+from loopline.components.contract.evaluation import (
     CalibrationBin,
     Comparison,
     Curves,
@@ -19,8 +19,9 @@ from components.contract.evaluation import (
     Slice,
     Verdict,
 )
-from components.contract.spec import UseCaseSpec
-from pipelines.laptop.records import Output, Run, Step
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.io import atomic
+from loopline.local.records import Output, Run, Step
 
 FIRST, SECOND = "sha256:" + "1a" * 32, "sha256:" + "2b" * 32
 WINDOWS = {"training": ("2013-01-01T05:00:00", "2013-05-01T04:00:00")}
@@ -372,8 +373,8 @@ class Fabric:
         return Run(
             id=f"{pipeline}-20261123-01{self.minute:02d}00",
             pipeline=pipeline,
-            usecase="usecases.flights",
-            parameters={"usecase": "usecases.flights", "start": "2013-01-01", "end": "2013-05-01"},
+            usecase="loopline.usecases.flights",
+            parameters={"usecase": "loopline.usecases.flights", "start": "2013-01-01", "end": "2013-05-01"},
             state="succeeded",
             started=f"2026-11-23T01:{self.minute:02d}:00.000+00:00",
             seconds=sum(step.seconds for step in steps),

@@ -4,9 +4,9 @@ from itertools import combinations, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.laptop.records import Run, Step
-from pipelines.report.dag import draw
-from pipelines.report.layout import Block, arrange, reduced
+from loopline.local.records import Run, Step
+from loopline.report.dag import draw
+from loopline.report.layout import Block, arrange, reduced
 
 
 def step(name: str, *needs: str) -> Step:

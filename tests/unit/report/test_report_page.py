@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fabricated_loop import FabricatedLoop
 
-from pipelines.laptop.records import Output
-from pipelines.report import write_report
+from loopline.local.records import Output
+from loopline.report import write_report
 
 MakeLoop = Callable[..., FabricatedLoop]
 HOSTILE = """<script>alert(1)</script>'"><img src=x onerror=alert(2)>{{ 7777 * 3 }}"""

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from components.deployment import transitions
-from pipelines.acts.act import Act
-from pipelines.report import write_report
-from pipelines.report.releases import shown
+from loopline.components.deployment import transitions
+from loopline.demo.step import Act
+from loopline.report import write_report
+from loopline.report.releases import shown
 from tests.canary_traffic import BAD, CANARY, GOOD
 from tests.unit.deployment.released_endpoint import SPEC, World
 

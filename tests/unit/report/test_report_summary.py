@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fabricated_loop import FIRST, SECOND, FabricatedLoop, spec
 
-from pipelines.report import write_report
+from loopline.report import write_report
 
 MakeLoop = Callable[..., FabricatedLoop]
 

@@ -5,7 +5,7 @@ from fabricated_loop import FabricatedLoop
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from pipelines.report.tables import models_table, steps_table
+from loopline.report.tables import models_table, steps_table
 
 MakeLoop = Callable[..., FabricatedLoop]
 WIDTHS = pytest.mark.parametrize("width", [80, 100, 140])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipelines.report import words
-from pipelines.report.svg import Scale, ticks
+from loopline.report import words
+from loopline.report.svg import Scale, ticks
 
 
 @pytest.mark.parametrize(

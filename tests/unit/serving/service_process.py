@@ -82,7 +82,7 @@ def predictor(served: Served, port: int | None = None) -> Iterator[Process]:
     """The predictor on KServe's server."""
     port = port or free_port()
     arguments = ["--model_name", "trams", "--model_dir", str(served.repository), "--http_port", str(port)]
-    with _started("components.serving.onnx_predictor", arguments, served, port) as process:
+    with _started("loopline.components.serving.onnx_predictor", arguments, served, port) as process:
         process.wait("/v2/models/trams/ready")
         yield process
 
@@ -111,7 +111,7 @@ def transformer(
         "drain_seconds": 1,
     }
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    with _started("components.serving.service", [*arguments, *more], served, port, **environment) as process:
+    with _started("loopline.components.serving.service", [*arguments, *more], served, port, **environment) as process:
         process.grpc_port = grpc_port
         process.wait(ready)
         yield process

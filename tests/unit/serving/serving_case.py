@@ -12,9 +12,9 @@ import onnx
 import pyarrow as pa
 from onnx import TensorProto, helper
 
-from components.contract import dataset, model
-from components.contract.examples import TIMESTAMP, Feature
-from components.contract.signature import Signature
+from loopline.components.contract import dataset, model
+from loopline.components.contract.examples import TIMESTAMP, Feature
+from loopline.components.contract.signature import Signature
 from tests.graph_inputs import inputs_of, tell_columns
 
 USECASE = """
@@ -139,8 +139,8 @@ def write_package(folder: Path, name: str, output: str = "probability") -> str:
 
 def write_store(package: str, folder: Path) -> Path:
     """Build and materialise its features up to noon."""
-    from components.features.build import build_features
-    from components.features.materialise import materialise
+    from loopline.components.features.build import build_features
+    from loopline.components.features.materialise import materialise
 
     at = pa.array([NOON + timedelta(minutes=minutes) for _, minutes, _, _ in DELAYS], TIMESTAMP)
     tables = {

@@ -10,12 +10,12 @@ import pytest
 from feast import FeatureStore
 from serving_case import NOON, Served
 
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
-from components.contract.feature_store import settings
-from components.serving.features import Held, View, judge, keys, nothing
-from components.serving.online import Online
-from components.serving.question import Question
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.feature_store import settings
+from loopline.components.errors import LooplineError
+from loopline.components.serving.features import Held, View, judge, keys, nothing
+from loopline.components.serving.online import Online
+from loopline.components.serving.question import Question
 
 VIEW = View("line_delay", ("line",), timedelta(hours=1), ("delay", "mood"))
 EVENT = NOON + timedelta(minutes=10)

@@ -10,20 +10,20 @@ import orjson
 import pytest
 from serving_case import INPUTS, NOON, Served, instance, tensors, write_package
 
-from components.contract import usecase
-from components.contract.examples import Feature
-from components.contract.prediction_log_files import schema
-from components.contract.signature import Signature
-from components.serving import body
-from components.serving.application import Application
-from components.serving.cache import Cache
-from components.serving.features import Held, Key, View
-from components.serving.handler import Handler
-from components.serving.limits import Admission
-from components.serving.metrics import Metrics
-from components.serving.question import fields
-from components.serving.refusal import predictor_away
-from components.serving.served_model import WARM_UP, ServedModel
+from loopline.components.contract import usecase
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.prediction_log_files import schema
+from loopline.components.contract.signature import Signature
+from loopline.components.serving import body
+from loopline.components.serving.application import Application
+from loopline.components.serving.cache import Cache
+from loopline.components.serving.features import Held, Key, View
+from loopline.components.serving.handler import Handler
+from loopline.components.serving.limits import Admission
+from loopline.components.serving.metrics import Metrics
+from loopline.components.serving.question import fields
+from loopline.components.serving.refusal import predictor_away
+from loopline.components.serving.served_model import WARM_UP, ServedModel
 
 JSON = {"content-type": "application/json"}
 
@@ -358,10 +358,10 @@ def test_a_model_that_takes_less_is_served(served: Served) -> None:
 def test_lines_of_access_are_written_where_they_are_wanted(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     import json
 
-    from components.serving.structured_log import JsonLines
+    from loopline.components.serving.structured_log import JsonLines
 
     service = Service(served)
-    with caplog.at_level("INFO", "components.serving"):
+    with caplog.at_level("INFO", "loopline.components.serving"):
         service.predict(instance())
         assert not caplog.records
         service.handler._trace = True

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.serving.cache import Cache, row_digests
-from components.serving.limits import Admission
-from components.serving.refusal import RefusedError
+from loopline.components.serving.cache import Cache, row_digests
+from loopline.components.serving.limits import Admission
+from loopline.components.serving.refusal import RefusedError
 
 
 class Clock:

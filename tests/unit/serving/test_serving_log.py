@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from serving_case import NOON, USECASE, Served
 
-from components.contract import atomic, prediction_log, prediction_log_files, storage, usecase
-from components.contract.errors import LooplineError
-from components.contract.examples import TIMESTAMP
-from components.contract.prediction_labels import with_labels
-from components.contract.spec import UseCaseSpec
-from components.serving.prediction_log import PredictionLog
+from loopline.components.contract import prediction_log, prediction_log_files, usecase
+from loopline.components.contract.examples import TIMESTAMP
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.deployment.prediction_labels import with_labels
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic, storage
+from loopline.components.serving.prediction_log import PredictionLog
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from service_process import PROJECT, Process, predictor, transformer
 from serving_case import FRESH, Served, expected, instance, tensors
 
-from components.contract import prediction_log as log_columns
-from components.contract import prediction_log_files
+from loopline.components.contract import prediction_log as log_columns
+from loopline.components.contract import prediction_log_files
 from tests.object_store import free_port
 
 pytestmark = pytest.mark.serving
@@ -307,7 +307,7 @@ def test_a_store_that_dies_leaves_answers_without_its_features(
 def run(*arguments: str, served: Served) -> subprocess.CompletedProcess[str]:
     options = ["--usecase", served.package, "--model_version", "3", "--predictor_host", "127.0.0.1:1"]
     return subprocess.run(
-        [sys.executable, "-m", "components.serving.service", *options, *arguments],
+        [sys.executable, "-m", "loopline.components.serving.service", *options, *arguments],
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{served.folder}"},
         capture_output=True,

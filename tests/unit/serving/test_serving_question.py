@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_case import Served, instance
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from components.serving import v1
-from components.serving.question import MAX_ROWS, Field, Question, check, fields
-from components.serving.refusal import RefusedError
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.components.serving import v1
+from loopline.components.serving.question import MAX_ROWS, Field, Question, check, fields
+from loopline.components.serving.refusal import RefusedError
 
 MISSING = ...
 

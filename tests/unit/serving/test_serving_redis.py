@@ -13,11 +13,11 @@ import redis
 from service_process import Process, transformer
 from serving_case import FRESH, Served, expected, instance, write_store
 
-from components.contract import storage
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
-from components.contract.feature_store import REGISTRY, settings
-from components.serving.online import Online
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.feature_store import REGISTRY, settings
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
+from loopline.components.serving.online import Online
 from tests.object_store import free_port
 
 PROGRAM = shutil.which("redis-server")

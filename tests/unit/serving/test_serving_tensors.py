@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_case import Served, instance, tensors
 
-from components.contract import usecase
-from components.serving import v2
-from components.serving.answer import Answer
-from components.serving.question import Field, fields
-from components.serving.refusal import RefusedError
-from components.serving.tensor import DATATYPES, from_bytes, to_bytes
+from loopline.components.contract import usecase
+from loopline.components.serving import v2
+from loopline.components.serving.answer import Answer
+from loopline.components.serving.question import Field, fields
+from loopline.components.serving.refusal import RefusedError
+from loopline.components.serving.tensor import DATATYPES, from_bytes, to_bytes
 
 
 @pytest.fixture(scope="module")

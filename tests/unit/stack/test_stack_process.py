@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.laptop.serving.process import Process, free_ports, is_free
+from loopline.local.endpoint.process import Process, free_ports, is_free
 
 START = """
 import sys, time
 from pathlib import Path
-from pipelines.laptop.serving.process import Process
+from loopline.local.endpoint.process import Process
 child = Process.start("child", [sys.executable, "-c", "import time; time.sleep(60)"], {}, Path(sys.argv[1]))
 print(child.handle.pid, flush=True)
 time.sleep(60)

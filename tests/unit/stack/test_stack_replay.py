@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from pipelines.laptop.serving.process import free_ports
-from pipelines.laptop.serving.replay import Traffic, inputs, questions, replay
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.local.endpoint.process import free_ports
+from loopline.local.endpoint.replay import Traffic, inputs, questions, replay
 
 CASE = usecase.load("tests.usecases.temperature")
 COLUMNS = ["station", "read_at", "hour_of_day"]

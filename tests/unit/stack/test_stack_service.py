@@ -8,13 +8,13 @@ import pytest
 import yaml
 from google.protobuf import text_encoding
 
-from components.contract.errors import LooplineError
-from components.contract.signature import Signature
-from components.deployment.inference_service import VERSION
-from components.deployment.local_service import Share, shares
-from components.training import triton
-from pipelines.compiler import PROJECT
-from pipelines.laptop.serving import service
+from loopline.components.contract.signature import Signature
+from loopline.components.deployment.inference_service import VERSION
+from loopline.components.deployment.local_service import Share, shares
+from loopline.components.errors import LooplineError
+from loopline.components.training import triton
+from loopline.local.endpoint import service
+from loopline.project import ROOT as PROJECT
 
 STABLE = Share(3, Path("/models/v3/repository"), 75)
 CANARY = Share(4, Path("/models/v4/repository"), 25)
@@ -49,7 +49,7 @@ def test_another_use_case_is_another_name() -> None:
 @pytest.mark.parametrize("runtime", service.RUNTIMES)
 def test_both_containers_are_found(runtime: str) -> None:
     transformer, predictor = service.containers(runtime)
-    assert transformer["command"] == ["python", "-m", "components.serving.service"]
+    assert transformer["command"] == ["python", "-m", "loopline.components.serving.service"]
     assert predictor["name"] == "kserve-container"
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.laptop.serving import envoy
-from pipelines.laptop.serving.envoy import Admin, Backend
-from pipelines.laptop.serving.process import Process, free_ports
+from loopline.local.endpoint import envoy
+from loopline.local.endpoint.envoy import Admin, Backend
+from loopline.local.endpoint.process import Process, free_ports
 
 pytestmark = pytest.mark.serving
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
-from components.contract import dataset, object_store, storage
-from components.contract.errors import CorruptArtifactError, LooplineError
+from loopline.components.contract import dataset
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.io import object_store, storage
 from tests.object_store import free_port
 
 

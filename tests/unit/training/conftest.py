@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.contract import dataset, examples
-from components.contract.examples import Feature
+from loopline.components.contract import dataset, examples
+from loopline.components.contract.examples import Feature
 
 USECASE = """
 name: {name}

@@ -8,17 +8,17 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.spec import ModelSpec
-from components.training import __main__ as process
-from components.training.checkpoint import FILE, Checkpoint
-from components.training.columns import TrainingRows
-from components.training.fit import Progress, _held_out
-from components.training.network import Ensemble
-from components.training.train import _begun, train
-from components.training.trainer import Trainer
-from components.training.world import World
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.spec import ModelSpec
+from loopline.components.errors import LooplineError
+from loopline.components.training import __main__ as process
+from loopline.components.training.checkpoint import FILE, Checkpoint
+from loopline.components.training.columns import TrainingRows
+from loopline.components.training.fit import Progress, _held_out
+from loopline.components.training.network import Ensemble
+from loopline.components.training.train import _begun, train
+from loopline.components.training.trainer import Trainer
+from loopline.components.training.world import World
 from tests.object_store import free_port
 from tests.unit.training.conftest import make_rows
 

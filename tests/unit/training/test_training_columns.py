@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from components.contract.errors import LooplineError
-from components.contract.examples import Feature
-from components.training.columns import UNKNOWN, Columns, labelled_in_time_order
+from loopline.components.contract.examples import Feature
+from loopline.components.errors import LooplineError
+from loopline.components.training.columns import UNKNOWN, Columns, labelled_in_time_order
 
 FEATURES = [Feature("size", "number"), Feature("kind", "category")]
 

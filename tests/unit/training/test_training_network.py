@@ -4,8 +4,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from components.contract.spec import ModelSpec
-from components.training.network import Ensemble, PiecewiseLinear, Predictor
+from loopline.components.contract.spec import ModelSpec
+from loopline.components.training.network import Ensemble, PiecewiseLinear, Predictor
 
 NAN = float("nan")
 

@@ -14,12 +14,13 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from components.contract import storage, usecase
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.training import nodes, trainjob, weights
-from components.training.target import shared_store, train_at
-from components.training.train import train
+from loopline.components.contract import usecase
+from loopline.components.contract.dataset import Dataset
+from loopline.components.errors import LooplineError
+from loopline.components.io import storage
+from loopline.components.training import nodes, trainjob, weights
+from loopline.components.training.target import shared_store, train_at
+from loopline.components.training.train import train
 from tests.unit.training.conftest import make_rows
 from tests.unit.training.fake_kubernetes import FakeKubernetes, status
 from tests.unit.training.torchrun_controller import PROJECT, TorchrunController

@@ -11,13 +11,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.contract import usecase
-from components.contract.errors import LooplineError
-from components.contract.model import Model
-from components.contract.scorer import Scorer
-from components.training import weights
-from components.training.package import package, prove_equal
-from components.training.train import train
+from loopline.components.contract import usecase
+from loopline.components.contract.model import Model
+from loopline.components.contract.scorer import Scorer
+from loopline.components.errors import LooplineError
+from loopline.components.training import weights
+from loopline.components.training.package import package, prove_equal
+from loopline.components.training.train import train
 from tests.unit.training.conftest import make_rows
 
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from components.contract import usecase
-from components.contract.dataset import Dataset
-from components.contract.errors import LooplineError
-from components.contract.scorer import Scorer
-from components.training.fit import _confidence, _held_out, fit
-from components.training.package import package
-from components.training.train import train
-from components.training.trainer import batch_size
-from components.training.weights import figures, load
+from loopline.components.contract import usecase
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.scorer import Scorer
+from loopline.components.errors import LooplineError
+from loopline.components.training.fit import _confidence, _held_out, fit
+from loopline.components.training.package import package
+from loopline.components.training.train import train
+from loopline.components.training.trainer import batch_size
+from loopline.components.training.weights import figures, load
 from tests.unit.training.conftest import make_rows
 
 
@@ -54,7 +54,7 @@ def test_two_processes_give_the_model_of_one(make_usecase, write_examples, tmp_p
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
-    command += [f"--master-port={port}", "-m", "components.training", "--usecase", name]
+    command += [f"--master-port={port}", "-m", "loopline.components.training", "--usecase", name]
     command += ["--examples", str(learned), "--weights", str(tmp_path / "shared")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -173,7 +173,7 @@ def test_one_thread_and_no_denormals_while_training_only(make_usecase, write_exa
         during.append(arithmetic())
         return fit(*given)
 
-    monkeypatch.setattr("components.training.train.fit", watched)
+    monkeypatch.setattr("loopline.components.training.train.fit", watched)
     torch.set_num_threads(2)
     before = arithmetic()
     train(make_usecase(), write_examples(make_rows(100)), tmp_path / "weights", "")
@@ -185,8 +185,8 @@ def test_one_thread_and_no_denormals_while_training_only(make_usecase, write_exa
 def test_component_sets_digest_and_metrics(make_usecase, write_examples, tmp_path):
     from kfp import dsl
 
-    from components.contract import digest
-    from components.training import component
+    from loopline.components.io import digest
+    from loopline.components.training import component
 
     learned = dsl.Dataset("examples", str(write_examples(make_rows(200))))
     made, metrics = dsl.Model("weights", str(tmp_path / "weights")), dsl.Metrics("metrics", str(tmp_path / "metrics"))

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from components.contract import dataset, examples, model
-from components.contract.examples import Feature
-from components.contract.signature import Signature
+from loopline.components.contract import dataset, examples, model
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.signature import Signature
 from tests.graph_inputs import inputs_of
 
 FEATURES = (

@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.evaluation import Comparison, read
-from components.contract.spec import Retrain
-from components.validation import compare as stage
-from components.validation.evaluate import evaluate
-from components.validation.metrics import METRICS, STATISTICS
+from loopline.components.contract.evaluation import Comparison, read
+from loopline.components.contract.spec import Retrain
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.validation import compare as stage
+from loopline.components.validation.evaluate import evaluate
+from loopline.components.validation.metrics import METRICS, STATISTICS
 
 
 @pytest.fixture

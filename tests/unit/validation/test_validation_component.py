@@ -3,8 +3,8 @@
 import pytest
 from kfp import dsl
 
-from components.validation import component
-from components.validation.evaluate import evaluate
+from loopline.components.validation import component
+from loopline.components.validation.evaluate import evaluate
 
 
 @pytest.fixture

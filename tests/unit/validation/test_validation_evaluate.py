@@ -8,17 +8,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.contract import digest
-from components.contract.dataset import Dataset
-from components.contract.errors import CorruptArtifactError, LooplineError
-from components.contract.evaluation import Evaluation, Footprint, read
-from components.contract.model import Model
-from components.contract.spec import Scenario
-from components.validation.evaluate import evaluate
-from components.validation.footprint import METRICS, parameters
-from components.validation.metrics import measure
-from components.validation.robustness import disturbed
-from components.validation.slices import LARGEST, slices
+from loopline.components.contract.dataset import Dataset
+from loopline.components.contract.evaluation import Evaluation, Footprint, read
+from loopline.components.contract.model import Model
+from loopline.components.contract.spec import Scenario
+from loopline.components.errors import CorruptArtifactError, LooplineError
+from loopline.components.io import digest
+from loopline.components.validation.evaluate import evaluate
+from loopline.components.validation.footprint import METRICS, parameters
+from loopline.components.validation.metrics import measure
+from loopline.components.validation.robustness import disturbed
+from loopline.components.validation.slices import LARGEST, slices
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Curves, Evaluation, Footprint, ScenarioResult, Slice, Verdict, read
-from components.validation.gates import check_gates, write_summary
-from components.validation.wording import apart, number
+from loopline.components.contract.evaluation import Curves, Evaluation, Footprint, ScenarioResult, Slice, Verdict, read
+from loopline.components.errors import LooplineError
+from loopline.components.validation.gates import check_gates, write_summary
+from loopline.components.validation.wording import apart, number
 
 METRICS = {"auc": 0.712, "calibration_error": 0.03, "mean_seen": 0.2}
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
-from components.contract.errors import LooplineError
-from components.validation.curves import POINTS, curves
-from components.validation.metrics import calibration, calibration_error, measure, statistic
+from loopline.components.errors import LooplineError
+from loopline.components.validation.curves import POINTS, curves
+from loopline.components.validation.metrics import calibration, calibration_error, measure, statistic
 
 PEERS = {
     "auc": peer.roc_auc_score,

@@ -6,13 +6,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from components.contract.errors import LooplineError
-from components.contract.evaluation import Comparison, Evaluation, Slice, read
-from components.validation import canvas, plots
-from components.validation.card import write_card
-from components.validation.evaluate import evaluate
-from components.validation.gates import check_gates
-from components.validation.report import write_report
+from loopline.components.contract.evaluation import Comparison, Evaluation, Slice, read
+from loopline.components.errors import LooplineError
+from loopline.components.validation import canvas, plots
+from loopline.components.validation.card import write_card
+from loopline.components.validation.evaluate import evaluate
+from loopline.components.validation.gates import check_gates
+from loopline.components.validation.report import write_report
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.contract import digest
+from loopline.components.io import digest
 
 
 def tables(start: datetime, end: datetime) -> dict[str, pd.DataFrame]:

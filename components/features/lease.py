@@ -1,0 +1,79 @@
+"""Holding something in an object store alone, as a lock of the operating system does on a disk.
+
+The lease is a small object that its holder renews. Whoever waits looks whether it is: one that stays as it is for so
+long belongs to a process that was killed, and is taken over. No clocks are compared, and it is taken by a conditional
+PUT, so of several only one gets it.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from loopline.components.errors import LooplineError
+from loopline.components.io import conditional_put
+
+RENEWED_SECONDS = 10.0
+DEAD_SECONDS = 60.0
+FREE = b"free"
+
+
+@contextmanager
+def held(uri: str) -> Iterator[Callable[[], None]]:
+    """Hold the lease at ``s3://bucket/key``, waiting for whoever has it.
+
+    Gives a function that raises if the lease was lost: to be called before what was worked out is made to count.
+
+    Raises:
+        LooplineError: the store cannot be used.
+    """
+    tag = _taken(uri)
+    end, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        nonlocal tag
+        while not end.wait(RENEWED_SECONDS):
+            with suppress(LooplineError):  # the store is away for a moment; the next renewal finds out what became
+                renewed = _replaced(uri, uuid.uuid4().bytes, tag)
+                if renewed is None:
+                    lost.set()
+                    return
+                tag = renewed
+
+    def expect_held() -> None:
+        if lost.is_set():
+            raise LooplineError(f"the lease {uri} was lost: the object store was away for too long; run again")
+
+    keeper = threading.Thread(target=renew, daemon=True)
+    keeper.start()
+    try:
+        yield expect_held
+    finally:
+        end.set()
+        keeper.join()
+        if not lost.is_set():
+            with suppress(LooplineError):  # then it is found dead
+                conditional_put.replace(uri, FREE, tag)
+
+
+def _taken(uri: str) -> str:
+    """Wait until the lease is free or its holder dead; its tag once it is ours."""
+    seen, since = "", time.monotonic()
+    while True:
+        content, tag = conditional_put.read(uri) or (FREE, None)
+        if tag != seen:
+            seen, since = tag or "", time.monotonic()
+        if content == FREE or time.monotonic() - since > DEAD_SECONDS:
+            ours = _replaced(uri, uuid.uuid4().bytes, tag)
+            if ours is not None:
+                return ours
+        time.sleep(min(RENEWED_SECONDS, DEAD_SECONDS) / 10)
+
+
+def _replaced(uri: str, content: bytes, tag: str | None) -> str | None:
+    """Replace the object; its new tag, or None if somebody else was faster."""
+    if not conditional_put.replace(uri, content, tag):
+        return None
+    found = conditional_put.read(uri)
+    return found[1] if found and found[0] == content else None

@@ -1,0 +1,1 @@
+"""The machine-learning lifecycle as code, on Kubeflow Pipelines, Argo, KServe and Triton."""

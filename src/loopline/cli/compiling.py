@@ -1,0 +1,50 @@
+"""``loopline compile``: from the DAGs to files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from loopline import project
+from loopline.cluster import placement
+from loopline.compiler import pipeline_ir
+from loopline.components.io import atomic
+from loopline.images import catalogue, code
+
+
+def compile_ir(pipeline: str, folder: Path, tag: str, registry: str, console: Console) -> None:
+    """Write the KFP IR of one pipeline or of all, as a KFP server takes it.
+
+    Args:
+        pipeline: its name; empty for all.
+        folder: where the files go.
+        tag: tag of the stage images; empty for the tags that ``make images`` gives to this code.
+        registry: prefix of the image names.
+        console: where to say what was written.
+
+    Raises:
+        LooplineError: there is no such pipeline.
+    """
+    tags = dict.fromkeys(catalogue.STAGES, tag) if tag else code.code_tags()
+    for name in [pipeline_ir.known_pipeline(pipeline)] if pipeline else pipeline_ir.PIPELINES:
+        ir = pipeline_ir.with_images(pipeline_ir.ir_of(pipeline_ir.load(name)), tags, registry)
+        path = folder / f"{name}.yaml"
+        atomic.write_text(path, pipeline_ir.as_yaml(*placement.placed(ir)))
+        console.print(f"{path}", highlight=False)
+
+
+def compile_manifests(folder: Path, packages: Sequence[str], console: Console) -> None:
+    """Write the Kubernetes objects of all pipelines and schedules; what stands for nothing any more is deleted.
+
+    Args:
+        folder: where the files go.
+        packages: use cases outside ``usecases/`` whose schedules are wanted.
+        console: where to say what was written.
+
+    Raises:
+        LooplineError: a use case is none, or its schedule cannot be.
+    """
+    from loopline.cluster import objects
+
+    for path in objects.write(folder, objects.cases_in(project.path("usecases"), packages)):
+        console.print(f"{path}", highlight=False)

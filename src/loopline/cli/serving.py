@@ -1,0 +1,146 @@
+"""``loopline serve``: the endpoint of a use case on this machine."""
+
+import json
+import os
+import signal
+import time
+
+from rich.console import Console
+from rich.markup import escape
+
+from loopline.components.contract import usecase
+from loopline.components.contract.usecase import UseCase
+from loopline.components.deployment.endpoint_place import Status
+from loopline.components.errors import LooplineError
+from loopline.local.endpoint.background import expect_none
+from loopline.local.endpoint.endpoint import Endpoint
+from loopline.local.endpoint.replay import inputs, questions
+from loopline.local.endpoint.supervisor import Supervisor
+from loopline.local.endpoint.triton_server import Triton
+from loopline.local.home import Home
+
+STOP_SECONDS = 60.0
+
+
+def serve(package: str, version: str, port: int, console: Console, *, use_triton: bool) -> None:
+    """Serve a version until Ctrl-C, saying how to call it once it is ready.
+
+    Args:
+        package: the use case.
+        version: number or alias of the model.
+        port: where it answers; 0 for a free one.
+        console: where to say it.
+        use_triton: whether Triton serves the model, if it is installed.
+
+    Raises:
+        LooplineError: there is no such version, or the endpoint cannot be started.
+    """
+    home, case = Home.find(), usecase.load(package)
+    endpoint = Endpoint(home, case)
+    expect_none(endpoint)
+    endpoint.prepare(_number(case, home, version))
+    triton = Triton()
+    missing = triton.missing() if use_triton else "asked to do without Triton"
+    if missing:
+        console.print(f"{missing}: KServe's ONNX server takes its place", highlight=False)
+    announcer = _Announcer(case, console)
+    Supervisor(home, case, port, None if missing else triton).run(announcer.changed)
+
+
+def stop(package: str, console: Console) -> None:
+    """End the endpoint and every process of it.
+
+    Raises:
+        LooplineError: it does not end.
+    """
+    case = usecase.load(package)
+    place = Endpoint(Home.find(), case).place
+    status = place.status()
+    if status is None:
+        console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
+        return
+    os.kill(status.supervisor, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while place.running():
+        if time.monotonic() > deadline:
+            raise LooplineError(f"process {status.supervisor} does not end; its logs are in {place.logs}")
+        time.sleep(0.05)
+    console.print(f"the endpoint of {case.spec.name} has ended", highlight=False)
+
+
+def show(package: str, console: Console) -> None:
+    """Say what runs.
+
+    Raises:
+        LooplineError: something is wrong with it.
+    """
+    case = usecase.load(package)
+    status = Endpoint(Home.find(), case).status()
+    if status is None:
+        console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
+        return
+    for line in _lines(status):
+        console.print(line, highlight=False)
+    if not status.ready:
+        problems = [status.problem, *(version.problem for version in status.versions.values())]
+        raise LooplineError("; ".join(filter(None, problems)) or "it is not ready yet")
+
+
+class _Announcer:
+    """Says what changes."""
+
+    def __init__(self, case: UseCase, console: Console) -> None:
+        self._case, self._console = case, console
+        self._welcomed, self._said = False, ""
+
+    def changed(self, status: Status) -> None:
+        """Say what is new; how to call the endpoint, the first time that it is ready.
+
+        Raises:
+            LooplineError: it failed before it was ever ready.
+        """
+        problems = "; ".join(filter(None, [status.problem, *(v.problem for v in status.versions.values())]))
+        if problems and not self._welcomed:
+            raise LooplineError(problems)
+        if problems != self._said:
+            self._said = problems
+            if problems:
+                self._console.print(f"[red]{escape(problems)}[/]", highlight=False, soft_wrap=True)
+        if status.ready and not self._welcomed:
+            self._welcomed = True
+            for line in [*_lines(status), *_calls(self._case, status.port)]:
+                self._console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _lines(status: Status) -> list[str]:
+    server = "Triton" if status.predictor == "triton" else "KServe's ONNX server"
+    return [f"http://127.0.0.1:{status.port} answers over HTTP and gRPC, with {server}"] + [
+        f"  version {number}: {version.percent} % of the requests, {'ready' if version.ready else 'not ready'}"
+        for number, version in sorted(status.versions.items(), key=lambda item: int(item[0]))
+    ]
+
+
+def _calls(case: UseCase, port: int) -> list[str]:
+    """How to ask: with the first event of the last window that is replayed."""
+    name, url = case.spec.name, f"http://127.0.0.1:{port}"
+    row = next(questions(case, *case.spec.replay.compare, inputs(url, name)))
+    body = json.dumps({"instances": [row]})
+    return [
+        "ask it:",
+        f"  curl -H 'Content-Type: application/json' {url}/v1/models/{name}:predict -d '{body}'",
+        f"  curl {url}/v2/models/{name}",
+        "Ctrl-C ends it, and so does `loopline serve --stop`",
+    ]
+
+
+def _number(case: UseCase, home: Home, version: str) -> int:
+    if version.isdecimal():
+        return int(version)
+    from loopline.components.registry.fetch import resolve
+
+    found = resolve(case.spec.name, home.registry, version)
+    if found is None:
+        raise LooplineError(
+            f"no version of {case.spec.name} is {version}; `loopline models` lists them, and `loopline loop` makes some"
+        )
+    return found

@@ -1,0 +1,35 @@
+"""``loopline new-usecase``: a working copy of a small use case, to be changed into one's own."""
+
+import keyword
+import re
+import shutil
+from pathlib import Path
+
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+
+TEMPLATE = Path(__file__).resolve().parent.parent.parent / "usecases" / "flights"
+
+
+def make(name: str, folder: Path) -> Path:
+    """Copy the flights use case as ``usecases/<name>`` below a folder, under its new name.
+
+    Raises:
+        LooplineError: the name is no Python name, or taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise LooplineError(
+            f"'{name}' cannot be a package: use lower-case letters, digits and underscores, a letter first"
+        )
+    target = folder / "usecases" / name
+    if target.exists():
+        raise LooplineError(f"{target} exists already; choose another name or remove it")
+    with atomic.new_folder(target) as partial:
+        for file in sorted(TEMPLATE.iterdir()):
+            if file.is_file():
+                shutil.copyfile(file, partial / file.name)
+        spec = partial / "usecase.yaml"
+        spec.write_text(
+            spec.read_text(encoding="utf-8").replace("\nname: flights\n", f"\nname: {name}\n", 1), encoding="utf-8"
+        )
+    return target

@@ -1,0 +1,40 @@
+"""What a person sees while a run goes on: a line for each finished step, and what the running one says."""
+
+from rich.console import Console
+from rich.markup import escape
+
+from loopline.components.deployment.teller import TOLD
+from loopline.local.records import Run, Step
+
+# A step prints this before what is worth showing while it runs; the rest stays in its log.
+PROGRESS = "progress: "
+_SIGNS = {"succeeded": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
+
+
+class ConsoleWatcher:
+    """Prints progress to a terminal, or plainly to a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("")
+
+    def started(self, run: Run, step: Step) -> None:
+        """A step began."""
+        self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/]")
+        self._status.start()
+
+    def progressed(self, run: Run, step: Step, line: str) -> None:
+        """A step said something."""
+        if line.startswith(TOLD):
+            self._console.print(line.removeprefix(TOLD), markup=False, highlight=False, soft_wrap=True)
+        if line.startswith(PROGRESS):
+            told = escape(line.removeprefix(PROGRESS))
+            self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/] {told}")
+
+    def finished(self, run: Run, step: Step) -> None:  # noqa: ARG002 - part of the Watcher protocol
+        """A step ended."""
+        self._status.stop()
+        time = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"
+        self._console.print(f"  {_SIGNS[step.state]} {escape(step.name):<40} {time:>8}", highlight=False)
+        if step.state == "failed":
+            self._console.print(f"    [red]{escape(step.why)}[/]", highlight=False)

@@ -1,0 +1,238 @@
+"""How the pods of a pipeline are placed on a cluster: what each stage is given, may see, and how long it may take.
+
+The DAGs say what runs after what; this says what Kubernetes has to know besides, and is applied to their compiled IR.
+A laptop runs the same IR without it. A placed pipeline is still free of any environment: names of Secrets and
+ConfigMaps are the same everywhere, and a GPU pool is given by parameters of the run, which are empty by default.
+"""
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from loopline.components.errors import LooplineError
+from loopline.images import catalogue
+
+USER = 65532
+# The step that a GPU pool is for, and the parameters of a run that say where that pool is. All schedules on CPUs while
+# they have their defaults.
+GPU_STEP = "train"
+GPU_PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "node_selector": {
+            "parameterType": "STRUCT",
+            "defaultValue": {},
+            "isOptional": True,
+            "description": "labels that the node of the training step must have.",
+        },
+        "tolerations": {
+            "parameterType": "LIST",
+            "defaultValue": [],
+            "isOptional": True,
+            "description": "taints that the training step tolerates.",
+        },
+        "gpus": {
+            "parameterType": "STRING",
+            "defaultValue": "",
+            "isOptional": True,
+            "description": "number of nvidia.com/gpu that the training step is given; empty for none.",
+        },
+    }
+)
+GPU_COUNT = "pipelinechannel--gpus"  # what kfp calls a parameter that only the pod, not the component, is given
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+OBJECT_STORE = ("AWS_ENDPOINT_URL", "AWS_REGION", "LOOPLINE_BUCKET")
+S3 = {"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}
+MLFLOW = {
+    "MLFLOW_TRACKING_USERNAME": "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD": "MLFLOW_TRACKING_PASSWORD",
+}
+GIT = {"username": "LOOPLINE_GIT_USERNAME", "token": "LOOPLINE_GIT_TOKEN"}
+REDIS = {"password": "LOOPLINE_ONLINE_STORE_PASSWORD"}
+# What fails because a service or a node was away is worth another try. What fails by its data fails again.
+RETRIES = {"ingest": 2, "fetch-model": 2, "register": 2, "promote": 2, "materialise": 2, "publish": 2, GPU_STEP: 2}
+# Those of a release go on where they were; what fails twice is left to the next run.
+RETRIES |= dict.fromkeys(("find-champion", "render", "canary", "analyse", "finish", "give-back"), 2)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the pods of one stage are given.
+
+    Attributes:
+        cpu: request and limit, as Kubernetes writes them.
+        memory: request and limit.
+        timeout: a pod that runs longer is ended.
+        secrets: key to environment variable, by name of the Secret.
+        environment: further variables.
+        optional: key to environment variable of Secrets that need not be there.
+    """
+
+    cpu: tuple[str, str]
+    memory: tuple[str, str]
+    timeout: timedelta
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    optional: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+STAGES = {
+    "data": Stage(("500m", "2"), ("1Gi", "4Gi"), timedelta(hours=1), {"loopline-s3": S3}),
+    "features": Stage(
+        ("1", "2"),
+        ("2Gi", "8Gi"),
+        timedelta(hours=2),
+        {"loopline-s3": S3, "loopline-redis": REDIS},
+        {"LOOPLINE_ONLINE_STORE": "redis://redis:6379"},  # a Service, which may lead out of the cluster
+    ),
+    "training": Stage(("1", "4"), ("2Gi", "8Gi"), timedelta(hours=12), {"loopline-s3": S3, "loopline-mlflow": MLFLOW}),
+    "validation": Stage(("500m", "2"), ("1Gi", "4Gi"), timedelta(hours=1)),
+    "registry": Stage(("250m", "1"), ("512Mi", "2Gi"), timedelta(minutes=15), {"loopline-mlflow": MLFLOW}),
+    "inference": Stage(("1", "2"), ("2Gi", "4Gi"), timedelta(hours=6), {"loopline-s3": S3}),
+    "deployment": Stage(
+        ("250m", "1"),
+        ("512Mi", "2Gi"),
+        timedelta(hours=24),  # of which a run waits for evidence as long as it was told
+        {"loopline-s3": S3},
+        optional={"loopline-git": GIT},  # where a release is a commit, to a repository that asks who pushes
+    ),
+}
+
+
+def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A compiled pipeline with requests, limits and retries, and the platform configuration that goes with it.
+
+    KFP's own cache is switched off. It takes an artifact for the same if it lies at the same place, and takes a step
+    that reads or changes something outside for done: new data would not be ingested, and a prediction not be published.
+
+    Args:
+        ir: as KFP compiles it; images are named ``loopline-<stage>``.
+
+    Returns:
+        the IR, and the content of its second document (``platforms``).
+
+    Raises:
+        LooplineError: an image is none of a stage, or a GPU step stands in a nested pipeline.
+    """
+    ir = copy.deepcopy(ir)
+    executors = ir["deploymentSpec"]["executors"]
+    platform = {}
+    for label, executor in executors.items():
+        container = executor["container"]
+        name = catalogue.stage_of(container["image"])
+        if name not in STAGES:
+            raise LooplineError(f"nothing says what the pods of image {container['image']} are given; see {__file__}")
+        stage = STAGES[name]
+        container["resources"] = _resources(stage)
+        if stage.environment:
+            variables = [{"name": key, "value": value} for key, value in sorted(stage.environment.items())]
+            container["env"] = [*container.get("env", []), *variables]
+        platform[label] = _pod(name, stage, queued=label != f"exec-{GPU_STEP}")
+    for task in _tasks(ir):
+        if "cachingOptions" in task:
+            task["cachingOptions"] = {}
+        step = _step_of(ir, task)
+        if step in RETRIES:
+            task["retryPolicy"] = {"maxRetryCount": RETRIES[step], "backoffDuration": "30s", "backoffFactor": 2.0}
+    _offer_gpus(ir, platform)
+    return ir, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": _checked(platform)}}}}
+
+
+def _resources(stage: Stage) -> dict[str, Any]:
+    return {
+        "resourceCpuRequest": stage.cpu[0],
+        "resourceCpuLimit": stage.cpu[1],
+        "resourceMemoryRequest": stage.memory[0],
+        "resourceMemoryLimit": stage.memory[1],
+    }
+
+
+def _pod(name: str, stage: Stage, *, queued: bool) -> dict[str, Any]:
+    """The Kubernetes part of an executor, in the words of kfp-kubernetes.
+
+    KFP takes labels only when it compiles. So a step whose queue depends on the environment, because it runs on a CPU
+    here and on a GPU there, cannot name one: training that shall wait in a GPU queue is a TrainJob, which can.
+    """
+    secrets = [
+        {
+            "secretName": secret,
+            "secretNameParameter": _constant(secret),
+            "keyToEnv": [{"secretKey": key, "envVar": variable} for key, variable in keys.items()],
+            "optional": secret in stage.optional,
+        }
+        for secret, keys in {**stage.secrets, **stage.optional}.items()
+    ]
+    store = {
+        "configMapName": "loopline-object-store",
+        "configMapNameParameter": _constant("loopline-object-store"),
+        "keyToEnv": [{"configMapKey": key, "envVar": key} for key in OBJECT_STORE],
+        "optional": False,
+    }
+    return {
+        "podMetadata": {"labels": {**pod_labels(name), **({QUEUE_LABEL: "cpu"} if queued else {})}},
+        "securityContext": {"runAsUser": str(USER), "runAsGroup": str(USER), "runAsNonRoot": True},
+        "activeDeadlineSeconds": str(int(stage.timeout.total_seconds())),
+        **({"secretAsEnv": secrets} if secrets else {}),
+        **({"configMapAsEnv": [store]} if "loopline-s3" in stage.secrets else {}),
+    }
+
+
+def pod_labels(component: str) -> dict[str, str]:
+    """The labels that every pod of ours carries; policies select by ``app.kubernetes.io/component``."""
+    return {
+        "app.kubernetes.io/name": f"loopline-{component}",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/part-of": "loopline",
+    }
+
+
+def _offer_gpus(ir: dict[str, Any], platform: dict[str, Any]) -> None:
+    """Let a run place the training step on a GPU pool, as ``add_node_selector_json`` and its siblings would."""
+    training = [task for task in _tasks(ir) if _step_of(ir, task) == GPU_STEP]
+    if not training:
+        return
+    if any(task not in ir["root"]["dag"]["tasks"].values() for task in training):
+        raise LooplineError(
+            f"the step {GPU_STEP} stands in a nested pipeline, where the run's parameters do not reach it"
+        )
+    ir["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {}).update(
+        {name: dict(definition) for name, definition in GPU_PARAMETERS.items()}
+    )
+    for task in training:
+        label = ir["components"][task["componentRef"]["name"]]["executorLabel"]
+        task.setdefault("inputs", {}).setdefault("parameters", {})[GPU_COUNT] = {"componentInputParameter": "gpus"}
+        ir["deploymentSpec"]["executors"][label]["container"]["resources"]["accelerator"] = {
+            "resourceType": "nvidia.com/gpu",
+            "resourceCount": f"{{{{$.inputs.parameters['{GPU_COUNT}']}}}}",
+        }
+        platform[label]["nodeSelector"] = {"nodeSelectorJson": {"componentInputParameter": "node_selector"}}
+        platform[label]["tolerations"] = [{"tolerationJson": {"componentInputParameter": "tolerations"}}]
+
+
+def _tasks(ir: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for component in (ir["root"], *ir["components"].values()):
+        yield from component.get("dag", {}).get("tasks", {}).values()
+
+
+def _step_of(ir: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    """The name of a step whatever its number in the DAG: ``ingest`` for ``exec-ingest-2``; empty for a nested DAG."""
+    label = ir["components"][task["componentRef"]["name"]].get("executorLabel", "")
+    return re.sub(r"-\d+$", "", label.removeprefix("exec-"))
+
+
+def _constant(value: str) -> dict[str, Any]:
+    return {"runtimeValue": {"constant": value}}
+
+
+def _checked(platform: Mapping[str, Any]) -> dict[str, Any]:
+    """The same after a round through kfp-kubernetes' own message, which refuses a field that it does not know."""
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as messages
+
+    def checked(config: Any) -> Any:
+        return json_format.MessageToDict(json_format.ParseDict(config, messages.KubernetesExecutorConfig()))
+
+    return {label: checked(config) for label, config in platform.items()}

@@ -1,0 +1,125 @@
+"""Starting a run on a cluster: parameters first, then a look at everything that it needs, then one run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from loopline.cluster import models, placement
+from loopline.cluster.settings import Cluster
+from loopline.compiler import parameters, pipeline_ir
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+
+if TYPE_CHECKING:
+    from loopline.cluster.server import Server, Version
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run on a cluster.
+
+    Attributes:
+        id: what KFP calls it. ``name``: what people read.
+        existed: it had been submitted before, for the same moment.
+    """
+
+    id: str
+    name: str
+    existed: bool
+
+
+def submit(
+    server: "Server",
+    cluster: Cluster,
+    pipeline: str,
+    case: UseCase,
+    given: Mapping[str, str],
+    moment: datetime | None,
+    version: "Version",
+) -> Submission:
+    """Start a run, once for each scheduled moment.
+
+    Args:
+        server: the KFP server.
+        cluster: the settings.
+        pipeline: name of the pipeline.
+        case: the use case.
+        given: parameters that win over everything else.
+        moment: when the run was scheduled; None for now and never before.
+        version: which version of the pipeline.
+
+    Raises:
+        LooplineError: a parameter is wrong or missing, or the server refuses. Nothing was started.
+    """
+    name = run_name(pipeline, case, moment or datetime.now(UTC))
+    experiment = server.find_experiment()
+    before = server.find_run(experiment, name) if moment and experiment else None
+    if before:
+        return Submission(before.run_id, name, existed=True)
+    values = run_parameters(cluster, pipeline, case, given, moment, version)
+    run = server.create_run(experiment or server.create_experiment(), name, version, values)
+    return Submission(run.run_id, name, existed=False)
+
+
+def run_name(pipeline: str, case: UseCase, moment: datetime) -> str:
+    """The name of a run: the same for the same moment, wherever and in whichever zone it is said."""
+    return f"{pipeline.replace('_', '-')}-{case.spec.name}-{moment.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+
+
+def run_parameters(
+    cluster: Cluster,
+    pipeline: str,
+    case: UseCase,
+    given: Mapping[str, str],
+    moment: datetime | None,
+    version: "Version",
+) -> dict[str, Any]:
+    """All parameters of a run.
+
+    Raises:
+        LooplineError: one is wrong, nothing has a wanted alias, or the version was compiled with other parameters.
+    """
+    window = parameters.scheduled(pipeline, case, moment) if moment else {}
+    values: dict[str, Any] = {"usecase": case.package}
+    values |= _with_versions(pipeline, parameters.complete(pipeline, case, cluster, {**window, **given}), case, cluster)
+    in_its_pod = values.get("target") == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters)
+    if cluster.gpu and in_its_pod:
+        values |= cluster.gpu.parameters()
+    strange = sorted(set(values) - set(version.parameters))
+    missing = sorted(name for name, needed in version.parameters.items() if needed and name not in values)
+    if strange or missing:
+        difference = " and ".join(
+            [
+                *([f"does not take {', '.join(strange)}"] if strange else []),
+                *([f"needs {', '.join(missing)}"] if missing else []),
+            ]
+        )
+        raise LooplineError(
+            f"version {version.name} of pipeline {pipeline} was compiled at another code revision than this command: "
+            f"it {difference}; submit with the revision of the overlay that is applied, or apply this one's"
+        )
+    return values
+
+
+def _with_versions(pipeline: str, values: dict[str, str], case: UseCase, cluster: Cluster) -> dict[str, str]:
+    """Turn aliases into the version that they stand for now: a run is about one model, not a name."""
+    resolved = dict(values)
+    for key, alias in parameters.aliases(pipeline, values).items():
+        number = models.version_of(cluster.registry, case.spec.name, alias)
+        if number is None:
+            first = "training" if alias == "candidate" else "validation"
+            raise LooplineError(
+                f"no model of {case.spec.name} is {alias} in {cluster.registry} yet; `loopline submit {first}` first"
+            )
+        resolved[key] = number
+    return resolved
+
+
+def known_kfp_name(pipeline: str) -> str:
+    """The name of the Pipeline object, from a name as people type it.
+
+    Raises:
+        LooplineError: there is no such pipeline.
+    """
+    return pipeline_ir.known_pipeline(pipeline).replace("_", "-")

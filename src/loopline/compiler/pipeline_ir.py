@@ -1,0 +1,83 @@
+"""From the DAGs to KFP IR, with the image of each stage named for real."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+
+# By the name people type; the KFP name has dashes.
+PIPELINES = ("training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain", "release")
+
+
+def known_pipeline(name: str) -> str:
+    """The module name of a pipeline, given with dashes or underscores.
+
+    Raises:
+        LooplineError: there is no such pipeline.
+    """
+    module = name.replace("-", "_")
+    if module not in PIPELINES:
+        raise LooplineError(f"there is no pipeline '{name}'; there are {', '.join(PIPELINES)}")
+    return module
+
+
+def load(name: str) -> Any:
+    """The KFP pipeline object of that name."""
+    module = known_pipeline(name)
+    return getattr(importlib.import_module(f"loopline.pipelines.{module}"), module)
+
+
+def ir_of(pipeline: Any) -> dict[str, Any]:
+    """The KFP IR of a pipeline object, with the bare image names of its components: ``loopline-<stage>``."""
+    from google.protobuf import json_format
+
+    return dict(json_format.MessageToDict(pipeline.pipeline_spec))
+
+
+def compile_to(pipeline: Any, path: Path, tags: dict[str, str], registry: str = "") -> dict[str, Any]:
+    """Compile a pipeline to KFP IR at ``path`` and return that IR.
+
+    Args:
+        pipeline: the KFP pipeline object.
+        path: the YAML file to write.
+        tags: image tag by stage; components name their image ``loopline-<stage>`` and get ``:<tag>`` here.
+        registry: prefix of the image names, for example ``ghcr.io/acme/``.
+    """
+    ir = with_images(ir_of(pipeline), tags, registry)
+    atomic.write_text(path, as_yaml(ir))
+    return ir
+
+
+def with_images(ir: dict[str, Any], tags: Mapping[str, str], registry: str = "") -> dict[str, Any]:
+    """An IR with the bare names of its images completed, in place.
+
+    Args:
+        ir: the IR.
+        tags: image tag by stage.
+        registry: prefix of the image names.
+    """
+    for executor in ir["deploymentSpec"]["executors"].values():
+        image = executor["container"]["image"]
+        executor["container"]["image"] = f"{registry}{image}:{tags[image.removeprefix('loopline-')]}"
+    return ir
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such. One of our own: libraries change the one that they share."""
+
+
+def _as_block(dumper: _Dumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _as_block)
+
+
+def as_yaml(*documents: Any) -> str:
+    """Values as YAML documents, the same bytes for the same values."""
+    return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=120, allow_unicode=True)

@@ -1,0 +1,139 @@
+"""Building images: parents first, only what is not there yet."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from loopline import project
+from loopline.components.contract.usecase import UseCase
+from loopline.images import catalogue, code
+from loopline.images.builder import Builder
+from loopline.images.catalogue import Image
+
+LOGS = project.ROOT / "build" / "images"
+INTERFACE_LABEL = "dev.loopline.interface"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that is there now.
+
+    Attributes:
+        image: which.
+        reference: its name and tag.
+        seconds: what building it took; 0.0 if it was there already.
+        size: its bytes, parents included; None if the builder does not tell.
+        beyond_system: its bytes without the operating system and Python; None likewise.
+    """
+
+    image: Image
+    reference: str
+    seconds: float
+    size: int | None
+    beyond_system: int | None
+
+
+def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Callable[[str], None]) -> list[Built]:
+    """Build images, unless their tag says that they hold exactly this code already; brothers at the same time.
+
+    Args:
+        builder: what builds.
+        images: which, parents first.
+        case: a use case; if the project does not hold it, every published image gets it in a last layer.
+        tell: told of each image before it is built.
+
+    Raises:
+        LooplineError: one could not be built.
+    """
+    outside = catalogue.outside(case)
+
+    def build(image: Image) -> Built:
+        reference = catalogue.reference(image)
+        seconds = _build(builder, image, reference, tell)
+        if outside and image.published:
+            parent, reference = reference, catalogue.reference(image, outside)
+            seconds += _add_usecase(builder, parent, reference, outside, tell)
+        system, size = builder.size(system_image()), builder.size(reference)
+        return Built(image, reference, seconds, size, size - system if size and system else None)
+
+    built: list[Built] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while len(built) < len(images):
+            done = {finished.image.name for finished in built}
+            built += pool.map(build, [i for i in images if i.name not in done and i.parent in {"", *done}])
+    return built
+
+
+def system_image() -> str:
+    """The image of Python and the operating system that all of ours stand on."""
+    text = project.path(catalogue.IMAGES["base"].dockerfile).read_text(encoding="utf-8")
+    found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", text, re.MULTILINE)
+    assert found  # noqa: S101 - our own file, and tested
+    return found[1]
+
+
+def labels(image: Image) -> dict[str, str]:
+    """The labels of an image: where it comes from, and the KFP interface that it serves."""
+    known = {
+        "org.opencontainers.image.title": image.repository,
+        "org.opencontainers.image.version": project.version(),
+        "org.opencontainers.image.revision": _git("rev-parse", "HEAD"),
+        "org.opencontainers.image.source": _without_account(_git("remote", "get-url", "origin")),
+        INTERFACE_LABEL: code.interface_digest(image.interface) if image.interface else "",
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _build(builder: Builder, image: Image, reference: str, tell: Callable[[str], None]) -> float:
+    args = {}
+    if image.parent:
+        args["BASE_IMAGE"] = catalogue.reference(catalogue.IMAGES[image.parent])
+    if image.published:
+        args["REVISION"] = reference.partition(":")[2]
+    return _timed(builder, project.ROOT, project.path(image.dockerfile), reference, args, labels(image), tell)
+
+
+def _add_usecase(builder: Builder, parent: str, reference: str, outside: UseCase, tell: Callable[[str], None]) -> float:
+    args = {"BASE_IMAGE": parent, "REVISION": reference.partition(":")[2]}
+    with tempfile.TemporaryDirectory() as context:
+        target = Path(context) / outside.package.replace(".", "/")
+        shutil.copytree(outside.folder, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        dockerfile = project.path(catalogue.USECASE_DOCKERFILE)
+        return _timed(builder, Path(context), dockerfile, reference, args, {}, tell)
+
+
+def _timed(
+    builder: Builder,
+    context: Path,
+    dockerfile: Path,
+    reference: str,
+    args: dict[str, str],
+    labels: dict[str, str],
+    tell: Callable[[str], None],
+) -> float:
+    if builder.has(reference):
+        return 0.0
+    tell(reference)
+    begun = time.monotonic()
+    builder.build(context, dockerfile, reference, args, labels, LOGS / f"{reference.replace(':', '-')}.log")
+    return time.monotonic() - begun
+
+
+def _git(*arguments: str) -> str:
+    """What git says of this project; nothing where it is no checkout."""
+    if not shutil.which("git"):
+        return ""
+    done = subprocess.run(["git", "-C", str(project.ROOT), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _without_account(url: str) -> str:
+    """A web address without the account or token that it may carry; nothing for any other kind of address."""
+    return re.sub(r"^https://[^/@]*@", "https://", url) if url.startswith("https://") else ""

@@ -1,0 +1,192 @@
+"""Steps in containers: the images and the very commands of the cluster, on docker or on podman's socket.
+
+kfp's own handler for Docker lets the engine remove a container at its end; if that is quicker than the question for
+its exit code, a failure counts as success. Here a container is removed only after it was asked.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import DockerException, ImageNotFound, NotFound
+
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.images import catalogue
+from loopline.local.home import Home, local_folder
+from loopline.local.key import LOCATIONS
+from loopline.local.records import is_alive
+
+# Who started a container, so that one whose run was killed can be told from one that is at work.
+HOME_LABEL = "dev.loopline.home"
+PROCESS_LABEL = "dev.loopline.process"
+# Settings of the caller that a step needs for what a URL leads to; none that name a file of this machine.
+HANDED_ON = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "LOOPLINE_ONLINE_STORE",
+    "LOOPLINE_ONLINE_STORE_PASSWORD",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
+KILLED = 137
+_EXCEPTION = re.compile(r"^((?:[A-Za-z_]\w*\.)*)([A-Za-z_]\w*): (.+)$")
+
+
+class Containers:
+    """The container engine of this machine, for the steps of one run.
+
+    A step sees its image, read-only, an empty /tmp and the folders that hold state, and runs as whoever called. It has
+    no network unless a parameter of the run is a URL.
+
+    Args:
+        home: is seen by steps under the path that it has here.
+        arguments: the parameters of the run; folders outside of the home that they name are seen as well.
+
+    Raises:
+        LooplineError: no engine answers.
+    """
+
+    def __init__(self, home: Home, arguments: Mapping[str, Any]) -> None:
+        self._home = home
+        try:
+            self._client = docker.from_env()
+            options = self._client.info().get("SecurityOptions") or []
+        except DockerException as error:
+            raise LooplineError(
+                "steps in containers need docker or podman's socket, and neither answers: start docker, or start "
+                f"`podman system service` and point DOCKER_HOST at its socket ({error})"
+            ) from error
+        named = [local_folder(str(value)) for name, value in arguments.items() if name in LOCATIONS]
+        self._folders = sorted({home.root, *(folder for folder in named if folder)})
+        self._online = any(_is_url(str(value)) for value in arguments.values())
+        self._mode = "rw,z" if any("selinux" in option for option in options) else "rw"
+        # Root inside a rootless engine is the caller outside of it.
+        self._user = "0:0" if any("rootless" in option for option in options) else f"{os.getuid()}:{os.getgid()}"
+
+    def require(self, images: Iterable[str], case: UseCase) -> None:
+        """Check that the images for a use case are here.
+
+        Raises:
+            LooplineError: one is not.
+        """
+        for image in sorted(set(images)):
+            try:
+                self._client.images.get(image)
+            except ImageNotFound as error:
+                command = f"loopline images --usecase {case.package}" if catalogue.outside(case) else "make images"
+                raise LooplineError(
+                    f"there is no image {image}, the one with the code as it is now: build it with `{command}`"
+                ) from error
+
+    def remove_leftovers(self) -> None:
+        """End the containers of killed runs: they would go on writing where this run writes."""
+        mine = f"{HOME_LABEL}={self._home.root}"
+        for container in self._client.containers.list(all=True, filters={"label": mine}):
+            if not is_alive(int(container.labels.get(PROCESS_LABEL, 0))):
+                _remove(container)
+
+    def run(
+        self, image: str, command: list[str], environment: Mapping[str, str], log: Path, progress: Callable[[str], None]
+    ) -> int:
+        """Run one step to its end and return its exit code.
+
+        Args:
+            image: its image.
+            command: the command, placeholders filled in.
+            environment: variables set for the step.
+            log: file that takes all output.
+            progress: called with each line of the log as it appears.
+
+        Raises:
+            LooplineError: the engine would not run it.
+        """
+        for folder in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._run(image, command, environment, log, progress)
+        except DockerException as error:
+            said = str(getattr(error, "explanation", None) or error).strip().splitlines()
+            raise LooplineError(
+                f"the container engine could not run {image}: {said[0] if said else 'no reason'}"
+            ) from error
+
+    def _run(
+        self, image: str, command: list[str], environment: Mapping[str, str], log: Path, progress: Callable[[str], None]
+    ) -> int:
+        container = self._client.containers.create(
+            image,
+            command,
+            environment={**self._handed_on(), **environment},
+            labels={HOME_LABEL: str(self._home.root), PROCESS_LABEL: str(os.getpid())},
+            user=self._user,
+            volumes={str(folder): {"bind": str(folder), "mode": self._mode} for folder in self._folders},
+            read_only=True,
+            tmpfs={"/tmp": "rw,mode=1777"},  # noqa: S108 - inside the container
+            network_mode="host" if self._online else "none",  # a URL may lead to a server on this machine
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+        )
+        try:
+            container.start()
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("wb") as file:
+                _copy_lines(container.logs(stream=True, follow=True), file, progress)
+            return int(container.wait()["StatusCode"])
+        finally:
+            _remove(container)
+
+    def _handed_on(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in HANDED_ON if self._online and name in os.environ}
+
+
+def failure_sentence(log: Path, code: int) -> str:
+    """Why a step failed, for people: the exception that its log ends with.
+
+    Args:
+        log: what the container printed.
+        code: its exit code.
+    """
+    if code == KILLED:
+        return "its container was killed, perhaps for want of memory; run the same command again to resume here"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    for line in reversed(lines):
+        found = _EXCEPTION.match(line)
+        if found:
+            module, kind, sentence = found.groups()
+            if "No space left on device" in sentence:
+                return "the disk is full; free some space and run the same command again"
+            return sentence if module == f"{LooplineError.__module__}." else f"{kind}: {sentence}"
+    return f"exit code {code}; see {log}"
+
+
+def _copy_lines(chunks: Iterable[bytes], file: Any, progress: Callable[[str], None]) -> None:
+    """Write what a container prints, and tell each complete line."""
+    rest = b""
+    for chunk in chunks:
+        file.write(chunk)
+        file.flush()
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                progress(line.decode(errors="replace"))
+    if rest.strip():
+        progress(rest.decode(errors="replace"))
+
+
+def _is_url(value: str) -> bool:
+    return "://" in value and not value.startswith(("sqlite:///", "file://"))
+
+
+def _remove(container: Any) -> None:
+    with contextlib.suppress(NotFound):
+        container.remove(force=True)

@@ -1,0 +1,47 @@
+"""An endpoint in the background: a process of its own runs ``loopline serve``."""
+
+import sys
+import time
+
+from loopline.components.contract import usecase
+from loopline.components.errors import LooplineError
+from loopline.local.endpoint.endpoint import Endpoint
+from loopline.local.endpoint.process import Process
+from loopline.local.home import Home
+
+
+def start(package: str, version: str = "champion", port: int = 0, *, use_triton: bool = True) -> Endpoint:
+    """Serve a version in the background, and return once it answers; it ends with this process at the latest.
+
+    Raises:
+        LooplineError: it could not be started.
+    """
+    endpoint = Endpoint(Home.find(), usecase.load(package))
+    expect_none(endpoint)
+    command = [sys.executable, "-P", "-m", "loopline.cli.app", "serve", "--usecase", package, "--version", version]
+    command += ["--port", str(port), *([] if use_triton else ["--no-triton"])]
+    started = Process.start("the endpoint", command, {}, endpoint.place.logs / "supervisor.log")
+    try:
+        while endpoint.status() is None:
+            if started.handle.poll() is not None:
+                said = started.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                raise LooplineError((said or ["it said nothing"])[-1].removeprefix("error: "))
+            time.sleep(0.05)
+        endpoint.wait_until_ready()
+    except BaseException:
+        started.end()
+        raise
+    return endpoint
+
+
+def expect_none(endpoint: Endpoint) -> None:
+    """See that no endpoint of the use case runs.
+
+    Raises:
+        LooplineError: one does.
+    """
+    if endpoint.place.running():
+        raise LooplineError(
+            f"an endpoint of {endpoint.case.spec.name} runs already; "
+            "`loopline serve --status` shows it, `--stop` ends it"
+        )

@@ -1,0 +1,46 @@
+"""The endpoint of a use case in a home, with the models of the home's registry."""
+
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import UseCase
+from loopline.components.deployment.endpoint_place import Place
+from loopline.components.deployment.local_endpoint import LocalEndpoint
+from loopline.local.endpoint import envoy, service
+from loopline.local.home import Home
+
+
+class Endpoint(LocalEndpoint):
+    """An endpoint on this machine, which takes versions that it does not have from the registry.
+
+    Args:
+        home: where state lies.
+        case: the use case.
+    """
+
+    def __init__(self, home: Home, case: UseCase) -> None:
+        super().__init__(Place(home.serving(case.spec.name)), case.spec.name)
+        self.home = home
+        self.case = case
+
+    def prepare(self, version: int) -> None:
+        """Make a version the one that answers, before the endpoint is started.
+
+        Raises:
+            LooplineError: there is no such version, or its files are damaged.
+        """
+        self.place.want(service.inference_service(self.name, self._share(version, 100)))
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Requests, failed ones and active ones by version, as Envoy counted them.
+
+        Raises:
+            LooplineError: nothing runs, or Envoy does not answer.
+        """
+        return envoy.Admin(self._running().admin).counters()
+
+    def _package(self, version: int) -> Model:
+        path = self.place.model(version)
+        if not path.is_dir():
+            from loopline.components.registry.fetch import fetch_model
+
+            fetch_model(self.case.package, self.home.registry, str(version), path)
+        return super()._package(version)

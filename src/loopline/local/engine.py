@@ -1,0 +1,162 @@
+"""Running one pipeline: compile, hand the IR to kfp.local, keep the record."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from kfp import components, local
+from kfp.local import cache as kfp_cache
+from kfp.local import docker_task_handler, subprocess_task_handler
+
+from loopline.compiler import pipeline_ir
+from loopline.components.contract import usecase
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+from loopline.images import catalogue, code
+from loopline.local import graph
+from loopline.local.cache import ContentCache
+from loopline.local.containers import Containers
+from loopline.local.handlers import ContainerHandler, ProcessHandler, StepHandler
+from loopline.local.home import Home
+from loopline.local.key import KeyMaker
+from loopline.local.processes import StepProcesses
+from loopline.local.recorder import Recorder, Watcher
+from loopline.local.records import Run, new_run
+
+
+class Engine:
+    """Runs pipelines on this machine, one after the other.
+
+    Args:
+        home: where state lies.
+        watcher: told of progress.
+        reuse: whether to answer from the cache.
+        in_containers: run each step in the image of its stage; else steps share one set of warm processes.
+    """
+
+    def __init__(self, home: Home, watcher: Watcher, *, reuse: bool = True, in_containers: bool = False) -> None:
+        self.home = home
+        self._watcher = watcher
+        self.reuse = reuse
+        self._in_containers = in_containers
+        self._processes = StepProcesses()
+
+    def pool(self) -> ProcessPoolExecutor:
+        """A process for functions that need heavy imports; the caller shuts it down."""
+        return self._processes.pool()
+
+    def wait_until_warm(self) -> None:
+        """Return when heavy libraries are imported and every further step starts from a warm process."""
+        self._processes.wait_for("training")
+
+    def run(self, pipeline: Any, package: str, arguments: Mapping[str, Any]) -> Run:
+        """Run a pipeline to its end and return its record, failed or not.
+
+        Args:
+            pipeline: the KFP pipeline object.
+            package: the use case.
+            arguments: values of all its parameters but ``usecase``.
+
+        Raises:
+            LooplineError: it could not even start.
+        """
+        case = usecase.load(package)
+        tags = code.code_tags(case)
+        containers = self._containers(pipeline, case, tags, arguments) if self._in_containers else None
+        run = new_run(self.home.runs, pipeline.name, package, arguments)
+        folder = self.home.runs / run.id
+        ir = pipeline_ir.compile_to(pipeline, folder / "pipeline.yaml", tags)
+        run.steps = graph.steps_of(ir)
+        recorder = Recorder(run, self.home.runs, self._watcher)
+        error = ""
+        try:
+            environments = {stage: catalogue.environment(stage) for stage in tags} if containers else {}
+            keys = KeyMaker(case, environments)
+            self._execute(folder, keys, recorder, {"usecase": package, **arguments}, containers)
+        except LooplineError as problem:
+            error = str(problem)
+        except RuntimeError as problem:  # kfp's, for a failed task; the step has said why
+            error = "" if run.error else f"kfp: {problem}"
+        except KeyboardInterrupt:
+            error = "interrupted; run the same command again to resume from its finished steps"
+        finally:
+            atomic.remove_leftovers(folder)
+        recorder.close(error)
+        return run
+
+    def _containers(
+        self, pipeline: Any, case: UseCase, tags: Mapping[str, str], arguments: Mapping[str, Any]
+    ) -> Containers:
+        """The engine for the steps of a pipeline, if all their images are there.
+
+        Raises:
+            LooplineError: no engine answers, or an image is not there.
+        """
+        containers = Containers(self.home, arguments)
+        executors = pipeline_ir.with_images(pipeline_ir.ir_of(pipeline), tags)["deploymentSpec"]["executors"].values()
+        containers.require([executor["container"]["image"] for executor in executors], case)
+        containers.remove_leftovers()
+        return containers
+
+    def _execute(
+        self,
+        folder: Path,
+        keys: KeyMaker,
+        recorder: Recorder,
+        arguments: dict[str, Any],
+        containers: Containers | None,
+    ) -> None:
+        def cache(cache_root: str) -> ContentCache:
+            return ContentCache(cache_root, keys, recorder, reuse=self.reuse)
+
+        def handler(*, image: str, full_command: list[str], env_vars: dict[str, str], **_: Any) -> StepHandler:
+            if containers:
+                return ContainerHandler(image, full_command, env_vars, containers, recorder)
+            return ProcessHandler(image, full_command, env_vars, self._processes, recorder)
+
+        with _kfp_log(folder / "kfp.log"), _plugged_in(cache, handler):
+            local.init(
+                local.DockerRunner() if containers else local.SubprocessRunner(use_venv=False),
+                pipeline_root=str(folder / "artifacts"),
+                workspace_root=str(folder / "workspace"),
+                enable_caching=True,
+                cache_root=str(self.home.cache),
+            )
+            components.load_component_from_file(str(folder / "pipeline.yaml"))(**arguments)
+
+
+@contextlib.contextmanager
+def _plugged_in(cache: Any, handler: Any) -> Iterator[None]:
+    """kfp.local has no setting for its cache or its task handler; for the time of a run we take their places."""
+    places = (
+        (kfp_cache, "LocalCache", cache),
+        (subprocess_task_handler, "SubprocessTaskHandler", handler),
+        (docker_task_handler, "DockerTaskHandler", handler),
+    )
+    former = [getattr(module, name) for module, name, _ in places]
+    for module, name, ours in places:
+        setattr(module, name, ours)
+    try:
+        yield
+    finally:
+        for (module, name, _), theirs in zip(places, former, strict=True):
+            setattr(module, name, theirs)
+        kfp_cache.reset_local_cache_singleton()
+
+
+@contextlib.contextmanager
+def _kfp_log(path: Path) -> Iterator[None]:
+    """Send what kfp.local prints to a file: people get the watcher's account instead."""
+    with (
+        path.open("w", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        logging.captureWarnings(capture=False)
+        yield

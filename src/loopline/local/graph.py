@@ -1,0 +1,112 @@
+"""Reading a compiled pipeline: its steps by name, what each needs, and the condition it stands under."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from loopline.local.records import Step
+
+_CONDITION = "condition-"
+_LOOP = "for-loop-"
+# Conditions and loops are DAGs to KFP, but no part of a step's place for people.
+_BLOCKS = (_CONDITION, _LOOP)
+
+
+def steps_of(ir: dict[str, Any]) -> list[Step]:
+    """The steps of a compiled pipeline in an order in which they can run, waiting."""
+    found = list(_walk(ir, ir["root"]["dag"]["tasks"], prefix="", outer_needs={}))
+    return _ordered([step for step, _ in found], {step.name: needs for step, needs in found})
+
+
+def _walk(
+    ir: dict[str, Any], tasks: dict[str, Any], prefix: str, outer_needs: dict[str, list[str]]
+) -> Iterator[tuple[Step, list[str]]]:
+    """Yield each container step below a DAG with the names of the steps that it needs.
+
+    ``outer_needs`` gives, for each input of this DAG, the steps that it comes from.
+    """
+    produced: dict[str, list[str]] = {}
+    for task, spec in tasks.items():
+        component = ir["components"][spec["componentRef"]["name"]]
+        produced[task] = _producers(ir, prefix, task, spec, component)
+    for task, spec in tasks.items():
+        component = ir["components"][spec["componentRef"]["name"]]
+        needs = {name: _sources(value, produced, outer_needs) for name, value in _inputs(spec)}
+        ordered_after = [step for other in spec.get("dependentTasks", []) for step in produced.get(other, [])]
+        if "dag" in component:
+            inner = prefix if task.startswith(_BLOCKS) else f"{prefix}{task}/"
+            for step, inner_needs in _walk(ir, component["dag"]["tasks"], inner, needs):
+                if task.startswith(_LOOP):
+                    step.item = _item(spec, component["dag"]["tasks"], step)
+                yield step, [*inner_needs, *(ordered_after if task.startswith(_BLOCKS) else [])]
+        else:
+            step = _step(ir, prefix, task, spec, component)
+            yield step, [*(name for names in needs.values() for name in names), *ordered_after]
+
+
+def _producers(
+    ir: dict[str, Any], prefix: str, task: str, spec: dict[str, Any], component: dict[str, Any]
+) -> list[str]:
+    """The steps that give a task's outputs: itself, or those inside it that the nested DAG hands out."""
+    if "dag" not in component:
+        return [_step_name(prefix, task, spec)]
+    inner_prefix = prefix if task.startswith(_BLOCKS) else f"{prefix}{task}/"
+    inner_tasks = component["dag"]["tasks"]
+    handed_out = {
+        selector["producerSubtask"]
+        for output in component["dag"].get("outputs", {}).get("artifacts", {}).values()
+        for selector in output["artifactSelectors"]
+    } or set(inner_tasks)
+    return [
+        name
+        for inner in sorted(handed_out)
+        for name in _producers(
+            ir, inner_prefix, inner, inner_tasks[inner], ir["components"][inner_tasks[inner]["componentRef"]["name"]]
+        )
+    ]
+
+
+def _item(loop: dict[str, Any], tasks: dict[str, Any], step: Step) -> str:
+    """The parameter of a step in a loop that takes the loop's item; empty if none does."""
+    item = loop["parameterIterator"]["itemInput"]
+    for spec in tasks.values():
+        if spec["componentRef"]["name"] == f"comp-{step.task}":
+            for name, value in spec.get("inputs", {}).get("parameters", {}).items():
+                if value.get("componentInputParameter") == item:
+                    return str(name)
+    return ""
+
+
+def _inputs(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for kind in ("artifacts", "parameters"):
+        yield from spec.get("inputs", {}).get(kind, {}).items()
+
+
+def _sources(value: dict[str, Any], produced: dict[str, list[str]], outer: dict[str, list[str]]) -> list[str]:
+    made_by = value.get("taskOutputArtifact") or value.get("taskOutputParameter")
+    if made_by:
+        return produced[made_by["producerTask"]]
+    return outer.get(value.get("componentInputArtifact") or value.get("componentInputParameter") or "", [])
+
+
+def _step_name(prefix: str, task: str, spec: dict[str, Any]) -> str:
+    return prefix + spec.get("taskInfo", {}).get("name", task)
+
+
+def _step(ir: dict[str, Any], prefix: str, task: str, spec: dict[str, Any], component: dict[str, Any]) -> Step:
+    image = ir["deploymentSpec"]["executors"][component["executorLabel"]]["container"]["image"]
+    stage = image.rsplit("/", 1)[-1].partition(":")[0].removeprefix("loopline-")
+    return Step(
+        name=_step_name(prefix, task, spec), task=spec["componentRef"]["name"].removeprefix("comp-"), stage=stage
+    )
+
+
+def _ordered(steps: list[Step], needs: dict[str, list[str]]) -> list[Step]:
+    done: list[Step] = []
+    left = list(steps)
+    while left:
+        names = {step.name for step in done}
+        ready = next((step for step in left if set(needs[step.name]) <= names), left[0])
+        ready.needs = list(dict.fromkeys(needs[ready.name]))
+        done.append(ready)
+        left.remove(ready)
+    return done

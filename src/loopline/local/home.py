@@ -1,0 +1,123 @@
+"""The one folder that holds all state on a laptop: ``.loopline``, or what LOOPLINE_HOME names."""
+
+import getpass
+import os
+import platform
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from loopline.components.deployment.endpoint_place import Place
+from loopline.components.errors import LooplineError
+from loopline.components.io import atomic
+
+IDENTITY = ".identity"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things lie.
+
+    Layout::
+
+        runs/<id>/            run.json, pipeline.yaml, logs/, artifacts/
+        cache/                what a finished step left, by its key
+        registry/             MLflow: experiments and model versions
+        features/<use case>/  Feast: registry and online store
+        predictions/<use case>/current   published batch predictions
+        serving/<use case>/   the endpoint that `loopline serve` runs
+        report/               index.html and summary.json of the last loop
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls) -> "Home":
+        """The home named by LOOPLINE_HOME, else ``.loopline`` here.
+
+        Raises:
+            LooplineError: the path cannot hold state ("python3" in it is rewritten by kfp's local runner).
+        """
+        root = Path(os.environ.get("LOOPLINE_HOME") or ".loopline").absolute()
+        if "python3" in str(root):
+            raise LooplineError(
+                f"LOOPLINE_HOME {root} contains 'python3', which kfp rewrites inside paths; choose another"
+            )
+        return cls(root)
+
+    @property
+    def runs(self) -> Path:
+        """Run records, logs and artifacts."""
+        return self.root / "runs"
+
+    @property
+    def cache(self) -> Path:
+        """Cache entries."""
+        return self.root / "cache"
+
+    @property
+    def report(self) -> Path:
+        """The report of the last loop."""
+        return self.root / "report"
+
+    @property
+    def registry(self) -> str:
+        """MLflow tracking URI."""
+        return f"sqlite:///{self.root / 'registry' / 'mlflow.db'}"
+
+    @property
+    def tracking(self) -> str:
+        """MLflow URI of the experiment tracking: the registry's."""
+        return self.registry
+
+    @property
+    def training(self) -> str:
+        """Where training steps train: in their own process."""
+        return "pod"
+
+    def features(self, usecase: str) -> str:
+        """Feature store of a use case."""
+        return str(self.root / "features" / usecase)
+
+    def predictions(self, usecase: str) -> str:
+        """Where a use case's batch predictions are published."""
+        return str(self.root / "predictions" / usecase)
+
+    def serving(self, usecase: str) -> Path:
+        """Where a use case's endpoint keeps its state."""
+        return self.root / "serving" / usecase
+
+    def release(self, usecase: str) -> dict[str, str]:
+        """How a release is carried out here: at the endpoint that runs, until it is decided."""
+        place = self.serving(usecase)
+        log = str(Place(place).prediction_log)
+        return {"target": "local", "place": str(place), "log": log, "owner": person(), "wait": ""}
+
+
+def person() -> str:
+    """Who calls, on which machine."""
+    return f"{getpass.getuser()}@{platform.node()}"
+
+
+def local_folder(location: str) -> Path | None:
+    """The folder of a stateful place, given by its path or as a SQLite URL. None if it is not on this machine."""
+    path = location.removeprefix("sqlite:///")
+    if "://" in path:
+        return None
+    return Path(path).parent if path != location else Path(path)
+
+
+def location_identity(location: str) -> str | None:
+    """What tells whether a stateful place is still the one, and as, a step left it. None if not on this machine.
+
+    A mark is made in the place when it is first used, so that its successor, once it is deleted, has another identity.
+    A place with a ``current`` link (published predictions) is also told by where that points.
+    """
+    folder = local_folder(location)
+    if folder is None:
+        return None
+    mark = folder / IDENTITY
+    if not mark.is_file():
+        atomic.write_text(mark, uuid.uuid4().hex)
+    current = folder / "current"
+    return mark.read_text(encoding="utf-8") + (f":{current.readlink()}" if current.is_symlink() else "")

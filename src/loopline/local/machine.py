@@ -1,0 +1,114 @@
+"""Checks of this machine: what pipelines, images and manifests need on it."""
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from loopline import project
+from loopline.checks import Finding
+from loopline.components.errors import LooplineError
+
+PYTHON = (3, 11)
+JAVA = 17
+
+
+def examine() -> Iterator[Finding]:
+    """Look at this machine. What only some commands need is no fault where it is missing."""
+    yield _python()
+    yield _lock()
+    yield _engine()
+    yield _images()
+    yield _java()
+    yield _kubectl()
+
+
+def _python() -> Finding:
+    if sys.version_info[:2] != PYTHON:
+        return Finding(
+            "Python",
+            "wrong",
+            f"this is Python {platform.python_version()} and Loopline needs 3.11; `make setup` with it",
+        )
+    return Finding("Python", "good", platform.python_version())
+
+
+def _lock() -> Finding:
+    path = project.path(project.LOCK)
+    locked = dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    other = [
+        f"{name} {there} instead of {version}"
+        for name, version in locked.items()
+        if (there := _installed(name)) and there.partition("+")[0] != version
+    ]
+    if other:
+        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+        return Finding("lock", "wrong", f"installed are {', '.join(other[:3])}{more}; `make setup` installs the lock")
+    return Finding("lock", "good", f"all installed packages are those of {path.name}")
+
+
+def _engine() -> Finding:
+    from loopline.images.builder import Builder
+
+    try:
+        return Finding("container engine", "good", Builder.find().program)
+    except LooplineError as error:
+        return Finding("container engine", "skipped", f"images cannot be built or run here: {error}")
+
+
+def _images() -> Finding:
+    from loopline.images import catalogue
+    from loopline.images.builder import Builder
+
+    try:
+        builder = Builder.find()
+    except LooplineError:
+        return Finding("images", "skipped", "there is no container engine to ask for them")
+    wanted = [catalogue.reference(image) for image in catalogue.chosen([]) if image.published]
+    missing = [reference for reference in wanted if not builder.has(reference)]
+    if missing:
+        return Finding(
+            "images",
+            "skipped",
+            f"{len(missing)} of {len(wanted)} images of this code are not built ({missing[0]} ...), so its steps "
+            "cannot run in containers or on a cluster; `make images` builds them",
+        )
+    return Finding("images", "good", f"all {len(wanted)} of this code are built")
+
+
+def _java() -> Finding:
+    use = "only Spark on this machine needs it"
+    if not shutil.which("java"):
+        return Finding("Java", "skipped", f"not installed; {use} (make test-spark): Java {JAVA} or newer")
+    said = _said("java", "-version")
+    found = re.search(r'version "(\d+)', said)
+    if not found or int(found[1]) < JAVA:
+        return Finding("Java", "wrong", f"{said or 'java says nothing'}: Spark needs Java {JAVA} or newer, and {use}")
+    return Finding("Java", "good", said)
+
+
+def _kubectl() -> Finding:
+    beside = shutil.which("kubectl", path=str(project.ROOT / ".venv" / "bin"))
+    program = shutil.which("kubectl") or beside
+    if not program:
+        return Finding("kubectl", "skipped", "not installed, so overlays cannot be built or applied from here")
+    return Finding("kubectl", "good", _said(program, "version", "--client") or program)
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _said(*command: str) -> str:
+    """The first line that a program prints."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ((done.stdout or done.stderr).strip().splitlines() or [""])[0]

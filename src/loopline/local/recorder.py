@@ -1,0 +1,121 @@
+"""The state of a run while it runs: what the cache and the steps report to, and what tells whoever watches."""
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from loopline.local.records import Output, Run, Step, now
+
+
+class Watcher(Protocol):
+    """Somebody who wants to see a run progress."""
+
+    def started(self, run: Run, step: Step) -> None:
+        """A step began to execute."""
+
+    def progressed(self, run: Run, step: Step, line: str) -> None:
+        """A running step printed a line."""
+
+    def finished(self, run: Run, step: Step) -> None:
+        """A step succeeded, failed or came from the cache."""
+
+
+class Recorder:
+    """Keeps the record of one run current on disk."""
+
+    def __init__(self, run: Run, runs: Path, watcher: Watcher) -> None:
+        self.run = run
+        self.folder = runs / run.id
+        self._runs = runs
+        self._watcher = watcher
+        self._by_task = {step.task: step for step in run.steps}
+        self._begun = time.monotonic()
+        # kfp runs iterations of a loop side by side, each from its key to its end in one thread.
+        self._of_this_thread = threading.local()
+        self._changing = threading.RLock()
+
+    def reached(self, component: str, arguments: Mapping[str, Any]) -> Step:
+        """A step, ``comp-<task>`` to kfp, has its turn in this thread; in a loop it is that of one item."""
+        step = self._by_task[component.removeprefix("comp-")]
+        if step.item:
+            step = self._iteration(step, str(arguments[step.item]))
+        setattr(self._of_this_thread, step.task, step)
+        return step
+
+    def step_of(self, component: str) -> Step:
+        """The step that kfp calls ``comp-<task>``; in a loop, the one that this thread has reached."""
+        task = component.removeprefix("comp-")
+        step: Step = getattr(self._of_this_thread, task, None) or self._by_task[task]
+        return step
+
+    def _iteration(self, step: Step, item: str) -> Step:
+        """The step of one item. The first takes the place of the loop's step, the others come after it."""
+        name = f"{step.name}[{item}]"
+        with self._changing:
+            alike = [known for known in self.run.steps if known.task == step.task]
+            for known in alike:
+                if known.name == name:
+                    return known
+            one = step.model_copy(update={"name": name, "item": ""}, deep=True)
+            self.run.steps.insert(self.run.steps.index(alike[-1]) + 1, one)
+            if step in alike:
+                self.run.steps.remove(step)
+            for later in self.run.steps:
+                if alike[-1].name in later.needs:
+                    place = later.needs.index(alike[-1].name)
+                    later.needs[place : place + 1] = [name] if step in alike else [alike[-1].name, name]
+            return one
+
+    def log_of(self, step: Step) -> Path:
+        """Where a step's output goes."""
+        return self.folder / "logs" / f"{step.name.replace('/', '.')}.log"
+
+    def hit(self, step: Step, origin: str, outputs: dict[str, Output], values: dict[str, Any]) -> None:
+        """A step came from the cache."""
+        step.state, step.outputs, step.values, step.started = "cached", outputs, values, now()
+        step.why = f"same code, lock, parameters and inputs as in run {origin}"
+        self._save()
+        self._watcher.finished(self.run, step)
+
+    def started(self, step: Step) -> None:
+        """A step begins to execute."""
+        step.state, step.started = "running", now()
+        self._save()
+        self._watcher.started(self.run, step)
+
+    def progressed(self, step: Step, line: str) -> None:
+        """A running step printed a line."""
+        self._watcher.progressed(self.run, step, line)
+
+    def ended(self, step: Step, seconds: float, error: str = "") -> None:
+        """A step's process ended."""
+        step.seconds = round(seconds, 3)
+        step.state = "failed" if error else "succeeded"
+        if error:
+            step.why = error
+            self.run.error = f"{step.name}: {error}"
+        self._save()
+        self._watcher.finished(self.run, step)
+
+    def made(self, step: Step, outputs: dict[str, Output], values: dict[str, Any]) -> None:
+        """A step's outputs are known."""
+        step.outputs, step.values = outputs, values
+        self._save()
+
+    def close(self, error: str = "") -> None:
+        """The run ended; steps that never got their turn were skipped, or come after a failure."""
+        failed = bool(error or self.run.error)
+        for step in self.run.steps:
+            if step.state == "waiting":
+                step.state = "waiting" if failed else "skipped"
+                step.why = "an earlier step failed" if failed else "its condition did not hold"
+        self.run.error = self.run.error or error
+        self.run.state = "failed" if failed else "succeeded"
+        self.run.seconds = round(time.monotonic() - self._begun, 3)
+        self._save()
+
+    def _save(self) -> None:
+        with self._changing:
+            self.run.save(self._runs)

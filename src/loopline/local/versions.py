@@ -1,0 +1,29 @@
+"""Model versions by alias, in the registry of a home."""
+
+from collections.abc import Mapping
+
+from loopline.compiler import parameters
+from loopline.components.contract.usecase import UseCase
+from loopline.components.errors import LooplineError
+from loopline.local.home import Home
+
+
+def resolve_versions(pipeline: str, values: Mapping[str, str], case: UseCase, home: Home) -> dict[str, str]:
+    """Turn aliases such as ``champion`` into the version they stand for now: a run is about one model, not a name.
+
+    Raises:
+        LooplineError: nothing has that alias.
+    """
+    resolved = dict(values)
+    named = parameters.aliases(pipeline, values)
+    if not named:
+        return resolved
+    from loopline.components.registry.fetch import resolve
+
+    for alias in set(named.values()):
+        version = resolve(case.spec.name, home.registry, alias)
+        if version is None:
+            first = "training" if alias == "candidate" else "validation"
+            raise LooplineError(f"no model of {case.spec.name} is {alias} yet; run `loopline run {first}` first")
+        resolved.update({key: str(version) for key in named if named[key] == alias})
+    return resolved

@@ -1,0 +1,124 @@
+"""The loop: a use case's past, replayed in order, from raw data to a champion that was challenged.
+
+Time is simulated. Each run is given a window and sees nothing that became known after its end.
+"""
+
+import importlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loopline.compiler import parameters, pipeline_ir
+from loopline.components.contract.model import Model
+from loopline.components.contract.usecase import UseCase
+from loopline.components.contract.window import iso
+from loopline.components.errors import LooplineError
+from loopline.components.registry.models import models
+from loopline.demo.step import Act, Version
+from loopline.local.engine import Engine
+from loopline.local.records import Run
+
+# A replay begins anew: its first model that passes replaces whatever an earlier replay left as champion.
+NEW_REPLAY = "any"
+
+
+@dataclass
+class Loop:
+    """One replay of a use case.
+
+    Attributes:
+        engine: runs the pipelines.
+        case: the use case.
+        announce: called with a sentence before each run.
+        release: whether canaries are released at the end.
+        runs: the runs so far, also those of a replay that stopped.
+        acts: the releases so far.
+    """
+
+    engine: Engine
+    case: UseCase
+    announce: Callable[[str], None]
+    release: bool = True
+    runs: list[Run] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    _reader: ProcessPoolExecutor | None = None
+
+    def replay(self) -> None:
+        """Train, validate, predict a batch, materialise, retrain and, unless asked not to, release.
+
+        Raises:
+            LooplineError: a run failed, or the first model did not pass its gates; `runs` tells how far it came.
+        """
+        replay = self.case.spec.replay
+        trained = self._run("training", f"train on {_span(replay.train)}, evaluate on {_span(replay.validate_on)}")
+        self._prepare_reader()
+        version = str(trained.step("register").values["Output"])
+        judged = self._run(
+            "validation",
+            f"judge version {version} on {_span(replay.validate_on)}",
+            version=version,
+            expected_champion=NEW_REPLAY,
+        )
+        if judged.step("check-gates").values["Output"] != "pass":
+            verdict = json.loads(Path(judged.step("check-gates").outputs["verdict"].uri).read_text(encoding="utf-8"))
+            raise LooplineError(
+                f"version {version} did not pass its gates, so there is no champion: {verdict['reason']}"
+            )
+        self._run("batch_inference", f"predict {_span(replay.batch)} with version {version}", version=version)
+        self._run("materialisation", f"bring the online store up to {replay.batch[1]}")
+        self._run(
+            "retrain",
+            f"challenge version {version}, compare on {_span(replay.compare)}",
+            champion=version,
+        )
+        if self.release:
+            self._release(int(version))
+
+    def _release(self, champion: int) -> None:
+        """Release the challenger, if it was better, and a deliberately bad one; say so where that cannot be done."""
+        from loopline.demo.releases import Releases
+
+        retrained = self.runs[-1]
+        former, newer = (
+            Model.open(retrained.step(step).outputs["model"].uri, verify=False) for step in ("fetch-model", "package")
+        )
+        challenger = None
+        if retrained.step("promote").values.get("Output") == "promoted":
+            challenger = Version(int(retrained.step("register").values["Output"]), newer)
+        try:
+            self.acts = Releases(self.engine.home, self.case, self.announce, self.engine.reuse).hold(
+                Version(champion, former), challenger
+            )
+        except LooplineError as problem:
+            self.announce(f"no canary is released: {problem}")
+
+    def models(self) -> list[dict[str, Any]]:
+        """The registered models, newest first, as plain values."""
+        reader = self._reader or self.engine.pool()
+        with reader:
+            found = reader.submit(models, self.case.spec.name, self.engine.home.registry).result()
+        return [{**asdict(version), "created": iso(version.created)} for version in found]
+
+    def _prepare_reader(self) -> None:
+        """Where all comes from the cache, importing MLflow would be the longest part; begin with it in good time."""
+        if all(step.state == "cached" for step in self.runs[0].steps):
+            self._reader = self.engine.pool()
+            self._reader.submit(importlib.import_module, "mlflow.tracking")
+
+    def _run(self, pipeline: str, sentence: str, **given: str) -> Run:
+        self.announce(f"{pipeline}: {sentence}")
+        values = parameters.complete(pipeline, self.case, self.engine.home, given)
+        run = self.engine.run(pipeline_ir.load(pipeline), self.case.package, values)
+        self.runs.append(run)
+        if run.state != "succeeded":
+            raise LooplineError(
+                f"{pipeline} failed at {run.error} (run {run.id}; logs in {self.engine.home.runs / run.id / 'logs'})"
+            )
+        return run
+
+
+def _span(dates: tuple[object, object]) -> str:
+    return f"{dates[0]} to {dates[1]}"

@@ -1,0 +1,78 @@
+"""Tables for the terminal: what each step did, and what each model is worth. Pure: records in, rich renderables out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.local.records import Run, Step
+from loopline.report import words
+
+# Right of each cell; the box adds a blank of its own between columns.
+_PADDING = (0, 1, 0, 0)
+_COLOURS = {
+    "succeeded": "green",
+    "cached": "cyan",
+    "running": "yellow",
+    "failed": "bold red",
+    "killed": "bold red",
+    "skipped": "dim",
+    "waiting": "dim",
+}
+
+
+def steps_table(runs: Sequence[Run]) -> Table:
+    """Each run with its steps below it: state, time, and why a step was cached, or was not."""
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False, padding=_PADDING)
+    table.add_column("run and step", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("time", no_wrap=True, justify="right")
+    table.add_column("cached, or why not", no_wrap=True, overflow="ellipsis", ratio=1)
+    for run in runs:
+        why = run.error or f"{words.counted(len(run.steps), 'step')}, {run.cached} cached"
+        table.add_row(Text(run.pipeline, "bold"), _state(run.state), words.duration(run.seconds), Text(why))
+        for cells in _step_rows(run.steps):
+            table.add_row(*cells)
+        table.add_section()
+    return table
+
+
+def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Table:
+    """Each model version with its numbers of the latest month that it was measured on."""
+    metrics = [*words.LEADING[spec.task], "mean_predicted", "mean_seen"]
+    label = spec.label.column if spec.task == "binary_classification" else None
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=_PADDING)
+    table.add_column("model", justify="right")
+    table.add_column("alias", no_wrap=True)
+    table.add_column("month", no_wrap=True)
+    for name in metrics:
+        table.add_column(words.short_metric_name(name, label), justify="right")
+    for model in sorted(models, key=lambda model: model["version"]):
+        month, values = words.latest(model["metrics"])
+        alias = words.alias(model["aliases"])
+        numbers = (words.metric(name, values.get(name)) for name in metrics)
+        table.add_row(f"v{model['version']}", alias, month, *numbers, style="bold" if alias == "champion" else "")
+    return table
+
+
+def _step_rows(steps: Sequence[Step]) -> Iterator[tuple[Text | str, ...]]:
+    """A row for each step, those of a nested pipeline together under its name."""
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        group = step.name.rpartition("/")[0]
+        groups.setdefault(group or step.name, []).append(step)
+    for group, members in groups.items():
+        nested = "/" in members[0].name
+        if nested:
+            yield (Text(f"  {group}", "dim"),)
+        for step in members:
+            name = step.name.rpartition("/")[2]
+            took = words.duration(step.seconds) if step.seconds else ""
+            yield Text(f"{'    ' if nested else '  '}{name}"), _state(step.state), took, Text(step.why, "dim")
+
+
+def _state(state: str) -> Text:
+    return Text(f"{words.SYMBOLS[state]} {state}", _COLOURS[state])
