@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of one check, as ``loopline doctor`` prints it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from typing import Literal
 from loopline.components.errors import LooplineError
 
 
-class HiddenError(Exception):
-    """We may not see this, or there is no way to ask: neither good nor bad."""
+class NotPermittedError(Exception):
+    """This account may not read what the check needs, or cannot reach it: the check neither passes nor fails."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The answer of one check.
+class CheckResult:
+    """The result of one check.
 
     Attributes:
-        subject: what was looked at.
-        state: ``skipped`` where it does not apply or cannot be seen from here.
-        sentence: what there is; of something wrong, also what to do.
+        name: what was checked.
+        status: ``skipped`` where the check does not apply, or what it needs cannot be read from here.
+        message: what was found; of a failed check also what to do.
     """
 
-    subject: str
-    state: Literal["good", "wrong", "skipped"]
-    sentence: str
+    name: str
+    status: Literal["ok", "failed", "skipped"]
+    message: str
 
 
-def checked(subject: str, check: Callable[[], Finding]) -> Finding:
-    """Make a check and turn what it raises into a finding."""
+def run_check(name: str, check: Callable[[], CheckResult]) -> CheckResult:
+    """Run a check; the error that it raises becomes its result."""
     try:
         return check()
-    except HiddenError as error:
-        return Finding(subject, "skipped", str(error))
+    except NotPermittedError as error:
+        return CheckResult(name, "skipped", str(error))
     except LooplineError as error:
-        return Finding(subject, "wrong", str(error))
+        return CheckResult(name, "failed", str(error))

@@ -150,9 +150,9 @@ def release(
 @app.command()
 def doctor(cluster: ClusterOption = None) -> None:
     """Check what this machine, and a cluster if one is named, need to run pipelines; explain what is wrong."""
-    from loopline.cli.checking import examine
+    from loopline.cli.checking import run_checks
 
-    examine(cluster, console)
+    run_checks(cluster, console)
 
 
 @app.command()

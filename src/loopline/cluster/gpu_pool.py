@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loopline.checks import Finding, HiddenError
+from loopline.checks import CheckResult, NotPermittedError
 from loopline.cluster.kube import Kube
 from loopline.cluster.settings import Cluster
 from loopline.components.errors import LooplineError
@@ -10,31 +10,31 @@ from loopline.components.errors import LooplineError
 GPU = "nvidia.com/gpu"
 
 
-def gpu_pool(cluster: Cluster, kube: Kube) -> Finding:
+def gpu_pool(cluster: Cluster, kube: Kube) -> CheckResult:
     """Whether a pool can give the GPUs that training asks for.
 
     Raises:
-        HiddenError: neither nodes nor queues can be seen.
+        NotPermittedError: neither nodes nor queues can be seen.
     """
     subject = "GPU pool"
     count, selector, tolerations = _demand(cluster, kube)
     if not count:
-        return Finding(subject, "skipped", "training asks for no GPU here")
+        return CheckResult(subject, "skipped", "training asks for no GPU here")
     asked = f"training asks for {count} {GPU}" + (f" on nodes with {_pairs(selector)}" if selector else "")
     try:
         fitting = [node for node in kube.nodes() if _fits(node, count, selector, tolerations)]
-    except HiddenError:
+    except NotPermittedError:
         fitting = []
         if not kube.cluster_queues():
             raise
     if fitting:
-        return Finding(subject, "good", f"{asked}; {len(fitting)} nodes have them")
+        return CheckResult(subject, "ok", f"{asked}; {len(fitting)} nodes have them")
     quota = max((_gpu_quota(queue) for queue in kube.cluster_queues()), default=0)
     if quota >= count:
-        return Finding(subject, "good", f"{asked}; no node has them now, and a Kueue queue may bring up to {quota}")
-    return Finding(
+        return CheckResult(subject, "ok", f"{asked}; no node has them now, and a Kueue queue may bring up to {quota}")
+    return CheckResult(
         subject,
-        "wrong",
+        "failed",
         f"{asked}, and there is no such node that it tolerates and no Kueue queue with that quota; add a GPU pool, "
         "or leave the component gpu-training out of the overlay",
     )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from loopline.checks import HiddenError
+from loopline.checks import NotPermittedError
 from loopline.components.errors import LooplineError
 
 TIMEOUT = (5, 15)
@@ -62,7 +62,7 @@ class Kube:
         """The object at a path; None where there is none.
 
         Raises:
-            HiddenError: no API is reached, or it does not let us.
+            NotPermittedError: no API is reached, or it does not let us.
             LooplineError: it did not accept who we are, or failed.
         """
         from kubernetes.client import ApiException
@@ -70,7 +70,7 @@ class Kube:
 
         client = self._connected()
         if self._away:
-            raise HiddenError(self._away)
+            raise NotPermittedError(self._away)
         try:
             answer = client.call_api(
                 path,
@@ -85,7 +85,7 @@ class Kube:
             if error.status == 404:
                 return None
             if error.status == 403:
-                raise HiddenError(f"this account may not read {path}") from error
+                raise NotPermittedError(f"this account may not read {path}") from error
             if error.status == 401:
                 raise LooplineError(
                     f"the Kubernetes API at {client.configuration.host} did not accept our credentials; log in again"
@@ -95,7 +95,7 @@ class Kube:
             ) from error
         except (HTTPError, OSError) as error:
             self._away = f"the Kubernetes API at {client.configuration.host} cannot be reached"
-            raise HiddenError(self._away) from error
+            raise NotPermittedError(self._away) from error
         return dict(answer)
 
     def _connected(self) -> Any:
@@ -108,7 +108,7 @@ class Kube:
                 lambda: config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration),
                 otherwise=config.ConfigException,
             ):
-                raise HiddenError("no Kubernetes API: this is no pod, and there is no usable kubeconfig")
+                raise NotPermittedError("no Kubernetes API: this is no pod, and there is no usable kubeconfig")
             configuration.retries = 1
             self._client = client.ApiClient(configuration)
         return self._client

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from loopline.checks import Finding, HiddenError, checked
+from loopline.checks import CheckResult, NotPermittedError, run_check
 from loopline.cluster import placement, pushed
 from loopline.cluster.kube import Kube
 from loopline.cluster.objects import INTERFACE
@@ -14,28 +14,28 @@ from loopline.images import catalogue
 IMAGE_LABEL = "dev.loopline.interface"
 
 
-def secrets(kube: Kube, stages: Iterable[str]) -> Iterator[Finding]:
+def secrets(kube: Kube, stages: Iterable[str]) -> Iterator[CheckResult]:
     """Whether the Secrets and the ConfigMap that the pods of some stages name are there, with the keys they name."""
     wanted: dict[str, set[str]] = {}
     for stage in stages:
         for name, variables in placement.STAGES[stage].secrets.items():
             wanted.setdefault(name, set()).update(variables)
     for name, keys in sorted(wanted.items()):
-        yield checked(f"Secret {name}", partial(_held, "Secret", name, keys, kube.keys_of_secret, kube))
+        yield run_check(f"Secret {name}", partial(_held, "Secret", name, keys, kube.keys_of_secret, kube))
     if "loopline-s3" in wanted:
         name, keys = "loopline-object-store", set(placement.OBJECT_STORE)
-        yield checked(f"ConfigMap {name}", partial(_held, "ConfigMap", name, keys, kube.keys_of_config_map, kube))
+        yield run_check(f"ConfigMap {name}", partial(_held, "ConfigMap", name, keys, kube.keys_of_config_map, kube))
 
 
-def images(kube: Kube, version: Version) -> list[Finding]:
+def images(kube: Kube, version: Version) -> list[CheckResult]:
     """Whether each image of a version was pushed, and holds the code that the version was compiled with."""
     subject = f"pipeline {version.name}"
     try:
         compiled = kube.annotations_of_version(version.name) or {}
-    except HiddenError:
+    except NotPermittedError:
         compiled = {}
     except LooplineError as error:
-        return [Finding(subject, "wrong", str(error))]
+        return [CheckResult(subject, "failed", str(error))]
     found, silent = [], set()
     for image in version.images:
         registry = pushed.Reference.parse(image).registry
@@ -45,46 +45,46 @@ def images(kube: Kube, version: Version) -> list[Finding]:
             found.append(_image(image, version, compiled))
         except pushed.UnknownError as error:
             silent.add(registry)
-            found.append(Finding(subject, "skipped", str(error)))
-    if all(finding.state == "good" for finding in found):
-        return [Finding(subject, "good", f"its {len(found)} images are in their registry")]
-    return [finding for finding in found if finding.state != "good"]
+            found.append(CheckResult(subject, "skipped", str(error)))
+    if all(result.status == "ok" for result in found):
+        return [CheckResult(subject, "ok", f"its {len(found)} images are in their registry")]
+    return [result for result in found if result.status != "ok"]
 
 
-def _held(kind: str, name: str, keys: set[str], keys_of: Callable[[str], set[str] | None], kube: Kube) -> Finding:
+def _held(kind: str, name: str, keys: set[str], keys_of: Callable[[str], set[str] | None], kube: Kube) -> CheckResult:
     subject, there = f"{kind} {name}", keys_of(name)
     if there is None:
-        return Finding(
+        return CheckResult(
             subject,
-            "wrong",
+            "failed",
             f"there is no {kind} {name} in namespace {kube.namespace}; make it with keys {_list(keys)}",
         )
     if keys - there:
-        return Finding(
-            subject, "wrong", f"{kind} {name} in namespace {kube.namespace} lacks the keys {_list(keys - there)}"
+        return CheckResult(
+            subject, "failed", f"{kind} {name} in namespace {kube.namespace} lacks the keys {_list(keys - there)}"
         )
-    return Finding(subject, "good", f"has {_list(keys)}")
+    return CheckResult(subject, "ok", f"has {_list(keys)}")
 
 
-def _image(image: str, version: Version, compiled: dict[str, str]) -> Finding:
+def _image(image: str, version: Version, compiled: dict[str, str]) -> CheckResult:
     subject = f"pipeline {version.name}"
     labels = pushed.labels(image)
     if labels is None:
-        return Finding(
+        return CheckResult(
             subject,
-            "wrong",
+            "failed",
             f"image {image} of version {version.name} is not in its registry; `make images` and `loopline push`, "
             "or correct the images block of the overlay",
         )
     wanted, held = compiled.get(f"{INTERFACE}{catalogue.stage_of(image)}"), labels.get(IMAGE_LABEL)
     if wanted and held and wanted != held:
-        return Finding(
+        return CheckResult(
             subject,
-            "wrong",
+            "failed",
             f"pipeline version {version.name} was compiled at another code revision than the image {image}; "
             "`make compile` at the revision of the image, or build, push and pin images of this one",
         )
-    return Finding(subject, "good", image)
+    return CheckResult(subject, "ok", image)
 
 
 def _list(names: Iterable[str]) -> str:

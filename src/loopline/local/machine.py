@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from loopline import project
-from loopline.checks import Finding
+from loopline.checks import CheckResult
 from loopline.components.errors import LooplineError
 
 PYTHON = (3, 11)
 JAVA = 17
 
 
-def examine() -> Iterator[Finding]:
+def run_checks() -> Iterator[CheckResult]:
     """Look at this machine. What only some commands need is no fault where it is missing."""
     yield _python()
     yield _lock()
@@ -26,17 +26,17 @@ def examine() -> Iterator[Finding]:
     yield _kubectl()
 
 
-def _python() -> Finding:
+def _python() -> CheckResult:
     if sys.version_info[:2] != PYTHON:
-        return Finding(
+        return CheckResult(
             "Python",
-            "wrong",
+            "failed",
             f"this is Python {platform.python_version()} and Loopline needs 3.11; `make setup` with it",
         )
-    return Finding("Python", "good", platform.python_version())
+    return CheckResult("Python", "ok", platform.python_version())
 
 
-def _lock() -> Finding:
+def _lock() -> CheckResult:
     path = project.path(project.LOCK)
     locked = dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE))
     other = [
@@ -46,56 +46,60 @@ def _lock() -> Finding:
     ]
     if other:
         more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-        return Finding("lock", "wrong", f"installed are {', '.join(other[:3])}{more}; `make setup` installs the lock")
-    return Finding("lock", "good", f"all installed packages are those of {path.name}")
+        return CheckResult(
+            "lock", "failed", f"installed are {', '.join(other[:3])}{more}; `make setup` installs the lock"
+        )
+    return CheckResult("lock", "ok", f"all installed packages are those of {path.name}")
 
 
-def _engine() -> Finding:
+def _engine() -> CheckResult:
     from loopline.images.builder import Builder
 
     try:
-        return Finding("container engine", "good", Builder.find().program)
+        return CheckResult("container engine", "ok", Builder.find().program)
     except LooplineError as error:
-        return Finding("container engine", "skipped", f"images cannot be built or run here: {error}")
+        return CheckResult("container engine", "skipped", f"images cannot be built or run here: {error}")
 
 
-def _images() -> Finding:
+def _images() -> CheckResult:
     from loopline.images import catalogue
     from loopline.images.builder import Builder
 
     try:
         builder = Builder.find()
     except LooplineError:
-        return Finding("images", "skipped", "there is no container engine to ask for them")
+        return CheckResult("images", "skipped", "there is no container engine to ask for them")
     wanted = [catalogue.reference(image) for image in catalogue.chosen([]) if image.published]
     missing = [reference for reference in wanted if not builder.has(reference)]
     if missing:
-        return Finding(
+        return CheckResult(
             "images",
             "skipped",
             f"{len(missing)} of {len(wanted)} images of this code are not built ({missing[0]} ...), so its steps "
             "cannot run in containers or on a cluster; `make images` builds them",
         )
-    return Finding("images", "good", f"all {len(wanted)} of this code are built")
+    return CheckResult("images", "ok", f"all {len(wanted)} of this code are built")
 
 
-def _java() -> Finding:
+def _java() -> CheckResult:
     use = "only Spark on this machine needs it"
     if not shutil.which("java"):
-        return Finding("Java", "skipped", f"not installed; {use} (make test-spark): Java {JAVA} or newer")
+        return CheckResult("Java", "skipped", f"not installed; {use} (make test-spark): Java {JAVA} or newer")
     said = _said("java", "-version")
     found = re.search(r'version "(\d+)', said)
     if not found or int(found[1]) < JAVA:
-        return Finding("Java", "wrong", f"{said or 'java says nothing'}: Spark needs Java {JAVA} or newer, and {use}")
-    return Finding("Java", "good", said)
+        return CheckResult(
+            "Java", "failed", f"{said or 'java says nothing'}: Spark needs Java {JAVA} or newer, and {use}"
+        )
+    return CheckResult("Java", "ok", said)
 
 
-def _kubectl() -> Finding:
+def _kubectl() -> CheckResult:
     beside = shutil.which("kubectl", path=str(project.ROOT / ".venv" / "bin"))
     program = shutil.which("kubectl") or beside
     if not program:
-        return Finding("kubectl", "skipped", "not installed, so overlays cannot be built or applied from here")
-    return Finding("kubectl", "good", _said(program, "version", "--client") or program)
+        return CheckResult("kubectl", "skipped", "not installed, so overlays cannot be built or applied from here")
+    return CheckResult("kubectl", "ok", _said(program, "version", "--client") or program)
 
 
 def _installed(name: str) -> str:

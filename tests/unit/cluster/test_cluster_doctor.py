@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from loopline.checks import Finding, HiddenError
+from loopline.checks import CheckResult, NotPermittedError
 from loopline.cli.app import app
 from loopline.cluster import doctor, placement
 from loopline.cluster.gpu_pool import gpu_pool
@@ -88,8 +88,8 @@ def version(kfp, registry, cluster):
     return Server(cluster).version("training")
 
 
-def wrong(findings):
-    return [finding.sentence for finding in findings if finding.state == "wrong"]
+def wrong(results):
+    return [result.message for result in results if result.status == "failed"]
 
 
 def refused(cluster, version):
@@ -129,9 +129,9 @@ def test_an_image_of_another_code_revision(kubernetes, registry, cluster, versio
 def test_a_registry_that_only_the_nodes_reach_is_said_once_and_stops_nobody(kubernetes, cluster, version):
     away = tuple(f"127.0.0.1:9/acme/loopline-{stage}:1" for stage in ("data", "training"))
     version = dataclasses.replace(version, images=away)
-    (finding,) = images(Kube("loopline"), version)
-    assert finding.state == "skipped"
-    assert "the registry 127.0.0.1:9 cannot be asked for images" in finding.sentence
+    (result,) = images(Kube("loopline"), version)
+    assert result.status == "skipped"
+    assert "the registry 127.0.0.1:9 cannot be asked for images" in result.message
     doctor.require_ready(cluster, version)
 
 
@@ -139,7 +139,7 @@ def test_kubernetes_that_is_away_is_asked_once(tmp_path, kubernetes):
     kubernetes.__exit__()
     kube = Kube("loopline")
     for _ in range(2):
-        with pytest.raises(HiddenError, match=r"the Kubernetes API at .* cannot be reached"):
+        with pytest.raises(NotPermittedError, match=r"the Kubernetes API at .* cannot be reached"):
             kube.namespace_labels()
     assert kube._away
 
@@ -186,7 +186,7 @@ EQUAL = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 def test_nodes_of_a_pool(kubernetes, settings, nodes, tolerations, fits):
     kubernetes.answers["/api/v1/nodes"] = {"items": nodes}
     pool = Cluster.read(settings(gpu={"gpus": 2, "node_selector": {"pool": "gpu"}, "tolerations": tolerations}))
-    assert (gpu_pool(pool, Kube("loopline")).state == "good") is fits
+    assert (gpu_pool(pool, Kube("loopline")).status == "ok") is fits
 
 
 def test_a_pool_that_is_brought_up_by_a_queue(kubernetes, settings):
@@ -194,14 +194,14 @@ def test_a_pool_that_is_brought_up_by_a_queue(kubernetes, settings):
     group = {"flavors": [{"name": "gpu", "resources": [{"name": "cpu", "nominalQuota": "64"}, resource]}]}
     kubernetes.answers[QUEUES] = {"items": [{"spec": {"resourceGroups": [group]}}]}
     pool = Cluster.read(settings(gpu={"gpus": 8}))
-    assert gpu_pool(pool, Kube("loopline")).state == "good"
+    assert gpu_pool(pool, Kube("loopline")).status == "ok"
     resource["nominalQuota"] = 4
-    assert gpu_pool(pool, Kube("loopline")).state == "wrong"
+    assert gpu_pool(pool, Kube("loopline")).status == "failed"
 
 
 def test_a_pool_that_may_not_be_seen(kubernetes, settings):
     kubernetes.answers["/api/v1/nodes"] = kubernetes.answers[QUEUES] = (403, {})
-    with pytest.raises(HiddenError, match="may not read /apis/kueue"):
+    with pytest.raises(NotPermittedError, match="may not read /apis/kueue"):
         gpu_pool(Cluster.read(settings(gpu={"gpus": 1})), Kube("loopline"))
 
 
@@ -213,46 +213,46 @@ def test_a_trainjob_asks_for_what_its_runtime_says(kubernetes, settings):
     pod = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "4"}}}]}
     job = {"template": {"spec": {"template": {"spec": pod}}}}
     kubernetes.answers[path] = {"spec": {"template": {"spec": {"replicatedJobs": [job]}}}}
-    assert "asks for 4 nvidia.com/gpu" in gpu_pool(cluster, Kube("loopline")).sentence
+    assert "asks for 4 nvidia.com/gpu" in gpu_pool(cluster, Kube("loopline")).message
     del pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
-    assert gpu_pool(cluster, Kube("loopline")).state == "skipped"
+    assert gpu_pool(cluster, Kube("loopline")).status == "skipped"
 
 
 def test_examination_of_a_cluster(kubernetes, kfp, cluster, version):
-    findings = list(doctor.examine(cluster))
-    subjects = {finding.subject: finding.state for finding in findings}
-    assert subjects["KFP"] == subjects["namespace"] == subjects["pod security"] == "good"
-    assert subjects["Secret loopline-redis"] == subjects["ConfigMap loopline-object-store"] == "good"
+    results = list(doctor.run_checks(cluster))
+    subjects = {result.name: result.status for result in results}
+    assert subjects["KFP"] == subjects["namespace"] == subjects["pod security"] == "ok"
+    assert subjects["Secret loopline-redis"] == subjects["ConfigMap loopline-object-store"] == "ok"
     assert subjects["token"] == subjects["GPU pool"] == "skipped"
-    assert subjects[f"pipeline {version.name}"] == "good"
-    assert any("no pipeline 'materialisation' in namespace" in sentence for sentence in wrong(findings))
+    assert subjects[f"pipeline {version.name}"] == "ok"
+    assert any("no pipeline 'materialisation' in namespace" in sentence for sentence in wrong(results))
 
 
 def test_pod_security_and_namespace(kubernetes, cluster):
     kubernetes.answers[NAMESPACE]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "baseline"}
-    assert any("namespace loopline enforces baseline, so" in sentence for sentence in wrong(doctor.examine(cluster)))
+    assert any("namespace loopline enforces baseline, so" in sentence for sentence in wrong(doctor.run_checks(cluster)))
     del kubernetes.answers[NAMESPACE]
-    said = wrong(doctor.examine(cluster))
+    said = wrong(doctor.run_checks(cluster))
     assert any("there is no namespace loopline; apply an overlay" in sentence for sentence in said)
     assert any("enforces nothing" in sentence for sentence in said)
 
 
 def test_credentials_that_kubernetes_does_not_accept(kubernetes, cluster):
     kubernetes.refuse = lambda headers: 0 if headers["Authorization"] == "Bearer other" else 401
-    assert any("did not accept our credentials; log in again" in s for s in wrong(doctor.examine(cluster)))
+    assert any("did not accept our credentials; log in again" in s for s in wrong(doctor.run_checks(cluster)))
 
 
 def test_what_cannot_be_seen_is_said_and_not_failed(kfp, cluster, version):
-    findings = list(doctor.examine(cluster))
-    states = {finding.subject: finding for finding in findings}
-    assert states["namespace"].state == "skipped"
-    assert "there is no usable kubeconfig" in states["namespace"].sentence
+    results = list(doctor.run_checks(cluster))
+    states = {result.name: result for result in results}
+    assert states["namespace"].status == "skipped"
+    assert "there is no usable kubeconfig" in states["namespace"].message
     doctor.require_ready(cluster, version)
 
 
 def test_kfp_that_does_not_answer_is_said_once(kubernetes, settings):
-    findings = list(doctor.examine(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9"))))
-    assert sum("cannot be reached" in sentence for sentence in wrong(findings)) == 1
+    results = list(doctor.run_checks(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9"))))
+    assert sum("cannot be reached" in sentence for sentence in wrong(results)) == 1
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def command(monkeypatch):
 
 
 def test_the_command_without_a_cluster(command, monkeypatch):
-    monkeypatch.setattr(machine, "_lock", lambda: Finding("lock", "good", "as it should be"))
+    monkeypatch.setattr(machine, "_lock", lambda: CheckResult("lock", "ok", "as it should be"))
     result, output = command("doctor")
     assert result.exit_code == 0, output
     assert "✓ Python: 3.11" in output
@@ -306,44 +306,44 @@ def test_submit_and_follow(command, kubernetes, kfp, settings, version):
 
 def test_no_engine_no_java_no_kubectl(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name, path=None: None)
-    findings = {finding.subject: finding for finding in machine.examine()}
-    assert findings["container engine"].state == findings["Java"].state == findings["kubectl"].state == "skipped"
-    assert "there is no container engine" in findings["container engine"].sentence
-    assert "only Spark on this machine needs it" in findings["Java"].sentence
-    assert "overlays cannot be built" in findings["kubectl"].sentence
+    results = {result.name: result for result in machine.run_checks()}
+    assert results["container engine"].status == results["Java"].status == results["kubectl"].status == "skipped"
+    assert "there is no container engine" in results["container engine"].message
+    assert "only Spark on this machine needs it" in results["Java"].message
+    assert "overlays cannot be built" in results["kubectl"].message
 
 
 def test_images_that_are_not_built(monkeypatch):
     built = set()
     monkeypatch.setattr("loopline.images.builder.Builder.find", lambda: Builder("podman"))
     monkeypatch.setattr("loopline.images.builder.Builder.has", lambda self, reference: reference in built)
-    assert "of this code are not built (loopline-" in machine._images().sentence
+    assert "of this code are not built (loopline-" in machine._images().message
     built.update(catalogue.reference(image) for image in catalogue.chosen([]))
-    assert machine._images().state == "good"
+    assert machine._images().status == "ok"
 
 
 @pytest.mark.parametrize(
     ("said", "state"),
-    [('openjdk version "17.0.21" 2026-11-17', "good"), ('java version "1.8.0_352"', "wrong"), ("", "wrong")],
+    [('openjdk version "17.0.21" 2026-11-17', "ok"), ('java version "1.8.0_352"', "failed"), ("", "failed")],
 )
 def test_java(monkeypatch, said, state):
     monkeypatch.setattr("shutil.which", lambda name, path=None: f"/usr/bin/{name}")
     monkeypatch.setattr(machine, "_said", lambda *command: said)
-    assert machine._java().state == state
+    assert machine._java().status == state
 
 
 def test_another_python_and_other_packages(monkeypatch):
     monkeypatch.setattr(machine, "PYTHON", (3, 99))
-    assert "Loopline needs 3.11" in machine._python().sentence
+    assert "Loopline needs 3.11" in machine._python().message
     monkeypatch.setattr(machine, "_installed", lambda name: "0.0.1" if name in {"kfp", "torch"} else "")
-    finding = machine._lock()
-    assert finding.state == "wrong"
-    assert "kfp 0.0.1 instead of 2.17.0" in finding.sentence
+    result = machine._lock()
+    assert result.status == "failed"
+    assert "kfp 0.0.1 instead of 2.17.0" in result.message
 
 
 def test_a_local_build_of_a_locked_version_is_that_version(monkeypatch):
     monkeypatch.setattr(machine, "_installed", lambda name: "2.13.0+cpu" if name == "torch" else "")
-    assert machine._lock().state == "good"
+    assert machine._lock().status == "ok"
 
 
 def test_other_commands_do_not_pay_for_kfp():
