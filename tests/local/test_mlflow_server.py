@@ -92,7 +92,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
 def environment(container: dict[str, Any], objects: Objects, changes: dict[str, str]) -> dict[str, str]:
     """The variables of a container: its own, those of its ConfigMaps, and Secrets as a cluster would give them."""
-    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "HOME": changes["HOME"]}
+    variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT / "src"), "HOME": changes["HOME"]}
     for source in container["envFrom"]:
         variables.update(named(objects, "ConfigMap", source["configMapRef"]["name"])["data"])
     for variable in container["env"]:
@@ -265,7 +265,7 @@ def postgres(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_replicas_that_start_together_make_one_database_in_postgresql(tmp_path: Path, postgres: dict[str, str]) -> None:
     given = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": str(PROJECT / "src"),
         "HOME": str(tmp_path),
         **ACCOUNTS,
         **postgres,

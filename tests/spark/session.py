@@ -30,7 +30,7 @@ def start() -> Any:
     os.environ.update(
         PYSPARK_PYTHON=sys.executable,
         SPARK_LOCAL_IP="127.0.0.1",
-        PYTHONPATH=os.pathsep.join([str(PROJECT), str(PYSPARK)]),
+        PYTHONPATH=os.pathsep.join([str(PROJECT / "src"), str(PROJECT), str(PYSPARK)]),
     )
     settings = {
         "spark.ui.enabled": "false",

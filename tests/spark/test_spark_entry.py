@@ -23,7 +23,7 @@ def start(**values: Any) -> subprocess.CompletedProcess[str]:
     given = [text for name in ARGUMENTS for text in (f"--{name}", str(values[name]))]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PYSPARK)]),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT / "src"), str(PROJECT), str(PYSPARK)]),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": "--master local[2] --conf spark.ui.enabled=false pyspark-shell",
         "SPARK_LOCAL_IP": "127.0.0.1",

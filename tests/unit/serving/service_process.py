@@ -124,7 +124,11 @@ def _started(module: str, arguments: list[str], served: Served, port: int, **env
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=PROJECT,
-            env={**os.environ, **environment, "PYTHONPATH": f"{PROJECT}{os.pathsep}{served.folder}"},
+            env={
+                **os.environ,
+                **environment,
+                "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}{os.pathsep}{served.folder}",
+            },
             stdout=file,
             stderr=subprocess.STDOUT,
         )

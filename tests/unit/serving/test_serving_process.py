@@ -309,7 +309,7 @@ def run(*arguments: str, served: Served) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "loopline.components.serving.service", *options, *arguments],
         cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{served.folder}"},
+        env={**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}{os.pathsep}{served.folder}"},
         capture_output=True,
         text=True,
         check=False,

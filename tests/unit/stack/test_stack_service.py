@@ -66,7 +66,7 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
 
 def test_triton_runs_the_onnx_runtime_of_the_lock() -> None:
     wanted = re.search(
-        r"^onnxruntime==(\S+)", (PROJECT / "pipelines/laptop/serving/triton.txt").read_text(), re.MULTILINE
+        r"^onnxruntime==(\S+)", (PROJECT / "src/loopline/local/endpoint/triton.txt").read_text(), re.MULTILINE
     )
     locked = re.search(r"^onnxruntime==(\S+)", (PROJECT / "constraints.txt").read_text(), re.MULTILINE)
     assert wanted
@@ -75,7 +75,7 @@ def test_triton_runs_the_onnx_runtime_of_the_lock() -> None:
 
 
 def test_every_package_of_tritons_environment_is_pinned_by_hash() -> None:
-    lines = (PROJECT / "pipelines/laptop/serving/triton.txt").read_text().splitlines()
+    lines = (PROJECT / "src/loopline/local/endpoint/triton.txt").read_text().splitlines()
     names = [line for line in lines if "==" in line]
     assert len(names) == 3
     assert all("--hash=sha256:" in lines[lines.index(line) + 1] for line in names)

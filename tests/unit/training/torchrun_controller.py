@@ -72,7 +72,7 @@ class TorchrunController:
     def _start(self, command, rank, port, log):
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(self.folder), str(PROJECT)]),
+            "PYTHONPATH": os.pathsep.join([str(self.folder), str(PROJECT / "src"), str(PROJECT)]),
             "OMP_NUM_THREADS": "1",
             "PET_NNODES": str(self.nodes),
             "PET_NPROC_PER_NODE": str(self.processes),
