@@ -19,7 +19,7 @@ from loopline.components.errors import LooplineError
 from loopline.components.registry.models import models
 from loopline.demo.step import Act, Version
 from loopline.local.engine import Engine
-from loopline.local.records import Run
+from loopline.local.records import RunRecord
 
 # A replay begins anew: its first model that passes replaces whatever an earlier replay left as champion.
 NEW_REPLAY = "any"
@@ -42,7 +42,7 @@ class Loop:
     case: UseCase
     announce: Callable[[str], None]
     release: bool = True
-    runs: list[Run] = field(default_factory=list)
+    runs: list[RunRecord] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     _reader: ProcessPoolExecutor | None = None
 
@@ -89,7 +89,7 @@ class Loop:
         if retrained.step("promote").values.get("Output") == "promoted":
             challenger = Version(int(retrained.step("register").values["Output"]), newer)
         try:
-            self.acts = Releases(self.engine.home, self.case, self.announce, self.engine.reuse).hold(
+            self.acts = Releases(self.engine.workspace, self.case, self.announce, self.engine.reuse).hold(
                 Version(champion, former), challenger
             )
         except LooplineError as problem:
@@ -99,7 +99,7 @@ class Loop:
         """The registered models, newest first, as plain values."""
         reader = self._reader or self.engine.pool()
         with reader:
-            found = reader.submit(models, self.case.spec.name, self.engine.home.registry).result()
+            found = reader.submit(models, self.case.spec.name, self.engine.workspace.registry).result()
         return [{**asdict(version), "created": iso(version.created)} for version in found]
 
     def _prepare_reader(self) -> None:
@@ -108,15 +108,14 @@ class Loop:
             self._reader = self.engine.pool()
             self._reader.submit(importlib.import_module, "mlflow.tracking")
 
-    def _run(self, pipeline: str, sentence: str, **given: str) -> Run:
+    def _run(self, pipeline: str, sentence: str, **given: str) -> RunRecord:
         self.announce(f"{pipeline}: {sentence}")
-        values = parameters.complete(pipeline, self.case, self.engine.home, given)
+        values = parameters.complete(pipeline, self.case, self.engine.workspace, given)
         run = self.engine.run(pipeline_ir.load(pipeline), self.case.package, values)
         self.runs.append(run)
         if run.state != "succeeded":
-            raise LooplineError(
-                f"{pipeline} failed at {run.error} (run {run.id}; logs in {self.engine.home.runs / run.id / 'logs'})"
-            )
+            logs = self.engine.workspace.runs / run.id / "logs"
+            raise LooplineError(f"{pipeline} failed at {run.error} (run {run.id}; logs in {logs})")
         return run
 
 

@@ -28,7 +28,7 @@ from loopline.components.contract.model import Model
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.endpoint.process import free_ports
 from loopline.local.endpoint.replay import inputs, questions
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.bench import http_load
 
 USECASE = "loopline.usecases.flights"
@@ -44,7 +44,7 @@ Row = dict[str, Any]
 
 def measure() -> list[Row]:
     """Latency and throughput with peers, split, and a long replay."""
-    with tempfile.TemporaryDirectory() as folder, _home(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, _workspace(Path(folder)):
         endpoint = serving.start(USECASE)
         try:
             rows = list(questions(CASE, *CASE.spec.replay.compare, inputs(_url(endpoint), CASE.spec.name)))
@@ -65,7 +65,7 @@ def _beside_peers(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
     raw = repeat(_raw(Model.open(repository, verify=False)))
     with ExitStack() as stack:
         plain, stock = free_ports(2)
-        given = [USECASE, endpoint.home.features(CASE.spec.name), str(repository)]
+        given = [USECASE, endpoint.workspace.features(CASE.spec.name), str(repository)]
         stack.enter_context(_process("tests.bench.serving_peers.plain_fastapi", *given, str(plain), port=plain))
         transformer = [*given, str(stock), str(triton["predictor_grpc"])]
         stack.enter_context(_process("tests.bench.serving_peers.stock_transformer", *transformer, port=stock))
@@ -206,9 +206,9 @@ def _process(module: str, *arguments: str, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def _home(folder: Path) -> Iterator[None]:
-    """A copy of what serving needs of the home, so that an endpoint that runs is left alone."""
-    source = Home.find()
+def _workspace(folder: Path) -> Iterator[None]:
+    """A copy of what serving needs of the workspace, so that an endpoint that runs is left alone."""
+    source = Workspace.find()
     for part in ("registry", "features"):
         shutil.copytree(source.root / part, folder / part, symlinks=True)
     before = os.environ.get("LOOPLINE_HOME")

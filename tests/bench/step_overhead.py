@@ -12,7 +12,7 @@ from kfp import components, local
 
 from loopline.images import code
 from loopline.local.engine import Engine
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.bench.probe_pipeline import probe
 
 USECASE = "tests.usecases.temperature"
@@ -33,8 +33,8 @@ class Silent:
 def measure() -> list[dict[str, Any]]:
     """Seconds a step, in our processes and in kfp's, in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Home(Path(folder))
-        engine = Engine(home, Silent())
+        workspace = Workspace(Path(folder))
+        engine = Engine(workspace, Silent())
         engine.run(probe, USECASE, {"turn": "warm-up"})
         engine.wait_until_warm()
         ours, theirs = [], []

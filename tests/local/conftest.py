@@ -17,12 +17,12 @@ USECASE = "tests.usecases.temperature"
 class Laptop:
     """A LOOPLINE_HOME and the command in it."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
 
     @property
     def environment(self):
-        return {**os.environ, "LOOPLINE_HOME": str(self.home), "COLUMNS": "140"}
+        return {**os.environ, "LOOPLINE_HOME": str(self.workspace), "COLUMNS": "140"}
 
     def start(self, *arguments):
         """Start the command in a process group of its own."""
@@ -41,10 +41,10 @@ class Laptop:
         return out if expect == 0 else error
 
     def summary(self):
-        return json.loads((self.home / "report" / "summary.json").read_text())
+        return json.loads((self.workspace / "report" / "summary.json").read_text())
 
     def runs(self, pipeline):
-        found = [json.loads(file.read_text()) for file in (self.home / "runs").glob(f"{pipeline}-*/run.json")]
+        found = [json.loads(file.read_text()) for file in (self.workspace / "runs").glob(f"{pipeline}-*/run.json")]
         return sorted(found, key=lambda run: run["started"])
 
     def step(self, pipeline, name):
@@ -54,36 +54,36 @@ class Laptop:
 
 @pytest.fixture(scope="session")
 def looped(tmp_path_factory):
-    """A home in which the loop has run; tests only read it."""
-    laptop = Laptop(tmp_path_factory.mktemp("looped") / "home")
+    """A workspace in which the loop has run; tests only read it."""
+    laptop = Laptop(tmp_path_factory.mktemp("looped") / "workspace")
     laptop.loopline("loop", "--usecase", USECASE, "--no-release")
     return laptop
 
 
 @pytest.fixture
 def laptop(looped, tmp_path):
-    """A home of one's own in which the loop has run at the same place, so that cached artifacts are found."""
+    """A workspace of one's own in which the loop has run at the same place, so that cached artifacts are found."""
     kept = tmp_path / "kept"
-    shutil.copytree(looped.home, kept, symlinks=True)
+    shutil.copytree(looped.workspace, kept, symlinks=True)
     yield looped
-    shutil.rmtree(looped.home)
-    shutil.move(kept, looped.home)
+    shutil.rmtree(looped.workspace)
+    shutil.move(kept, looped.workspace)
 
 
 @pytest.fixture
 def fresh(tmp_path):
-    """An empty home."""
-    return Laptop(tmp_path / "home")
+    """An empty workspace."""
+    return Laptop(tmp_path / "workspace")
 
 
 @pytest.fixture(scope="session")
 def longer(tmp_path_factory):
-    """A home in which the loop of a longer replay has run, without releases; tests release there."""
+    """A workspace in which the loop of a longer replay has run, without releases; tests release there."""
     folder = tmp_path_factory.mktemp("longer")
     package = longer_replay.package(folder)
     with pytest.MonkeyPatch.context() as patched:
         longer_replay.importable(folder, patched)
-        laptop = Laptop(folder / "home")
-        patched.setenv("LOOPLINE_HOME", str(laptop.home))
+        laptop = Laptop(folder / "workspace")
+        patched.setenv("LOOPLINE_HOME", str(laptop.workspace))
         laptop.loopline("loop", "--usecase", package, "--no-release")
         yield laptop

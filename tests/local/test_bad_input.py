@@ -28,7 +28,7 @@ def broken(fresh, tmp_path, monkeypatch):
         lines = [line for line in error.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1, error
         assert "Traceback" not in error
-        assert not (fresh.home / "registry" / "mlflow.db").exists()
+        assert not (fresh.workspace / "registry" / "mlflow.db").exists()
         return lines[0]
 
     return run

@@ -12,8 +12,8 @@ from loopline.components.contract import usecase
 from loopline.components.io import atomic
 from loopline.components.registry.models import models
 from loopline.local.engine import Engine
-from loopline.local.home import Home
 from loopline.local.records import find_run
+from loopline.local.workspace import Workspace
 from tests.local.conftest import USECASE
 
 
@@ -45,18 +45,18 @@ def is_step(process):
 
 
 def test_killed_once_in_every_step(fresh):
-    case, home, killer = usecase.load(USECASE), Home(fresh.home), Killer()
-    values = parameters.complete("training", case, home, {})
-    engine = Engine(home, killer)
+    case, workspace, killer = usecase.load(USECASE), Workspace(fresh.workspace), Killer()
+    values = parameters.complete("training", case, workspace, {})
+    engine = Engine(workspace, killer)
     for _ in range(30):
         run = engine.run(pipeline_ir.load("training"), USECASE, values)
         if run.state == "succeeded":
             break
         assert "was killed by signal 9" in run.error
-        assert not [path for path in (home.runs / run.id).rglob("*") if atomic.PARTIAL in path.name]
+        assert not [path for path in (workspace.runs / run.id).rglob("*") if atomic.PARTIAL in path.name]
     assert run.state == "succeeded"
     assert killer.killed == {step.name for step in run.steps}
-    (version,) = models(case.spec.name, home.registry)
+    (version,) = models(case.spec.name, workspace.registry)
     assert version.aliases == ("candidate",)
 
 
@@ -75,7 +75,7 @@ def test_the_whole_command_killed(fresh, when):
     process.communicate()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
-    killed = find_run(Home(fresh.home).runs, fresh.runs("training")[-1]["id"])
+    killed = find_run(Workspace(fresh.workspace).runs, fresh.runs("training")[-1]["id"])
     assert killed.state == "killed"
     finished = {step.name for step in killed.steps if step.state == "succeeded"}
     fresh.loopline("run", "training", "--usecase", USECASE)

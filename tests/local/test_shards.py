@@ -6,7 +6,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from loopline.local.engine import Engine
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.local.conftest import USECASE
 from tests.local.looping_pipeline import looping
 
@@ -26,7 +26,7 @@ def states(run):
 
 
 def test_each_branch_runs_and_is_cached_by_itself(tmp_path):
-    engine = Engine(Home(tmp_path), Silent())
+    engine = Engine(Workspace(tmp_path), Silent())
     run = engine.run(looping, USECASE, {"items": "a,b,c"})
     assert run.state == "succeeded", run.error
     assert states(run) == dict.fromkeys(["name-items", "branch[a]", "branch[b]", "branch[c]", "gather"], "succeeded")
@@ -42,7 +42,7 @@ def test_each_branch_runs_and_is_cached_by_itself(tmp_path):
 
 
 def test_a_branch_that_fails_fails_the_run(tmp_path):
-    run = Engine(Home(tmp_path), Silent()).run(looping, USECASE, {"items": "a,bad,c"})
+    run = Engine(Workspace(tmp_path), Silent()).run(looping, USECASE, {"items": "a,bad,c"})
     assert run.state == "failed"
     assert "branch[bad]: this item is bad" in run.error
     assert states(run)["gather"] == "waiting"

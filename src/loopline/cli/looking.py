@@ -7,15 +7,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from loopline.components.contract import usecase
-from loopline.local.home import Home
-from loopline.local.records import Step, find_run
+from loopline.local.records import StepRecord, find_run
 from loopline.local.records import list_runs as read_runs
+from loopline.local.workspace import Workspace
 from loopline.report.tables import steps_table
 
 
 def list_runs(console: Console) -> None:
     """Print a line for each run."""
-    runs = read_runs(Home.find().runs)
+    runs = read_runs(Workspace.find().runs)
     table = Table("run", "use case", "state", "steps", "cached", "time", box=None, header_style="bold")
     for run in runs:
         finished = sum(step.state in {"succeeded", "cached"} for step in run.steps)
@@ -30,15 +30,15 @@ def show_run(identity: str, console: Console) -> None:
     Raises:
         LooplineError: there is no such run.
     """
-    home = Home.find()
-    run = find_run(home.runs, identity)
+    workspace = Workspace.find()
+    run = find_run(workspace.runs, identity)
     console.print(f"[bold]{run.id}[/] {run.state}, {run.seconds:.1f} s, started {run.started}", highlight=False)
     for name, value in {"usecase": run.usecase, **run.parameters}.items():
         console.print(f"  {name} = {escape(str(value))}", highlight=False)
     console.print(steps_table([run]))
     if run.error:
         console.print(f"[red]{escape(run.error)}[/]", highlight=False)
-    console.print(f"logs: {home.runs / run.id / 'logs'}", highlight=False)
+    console.print(f"logs: {workspace.runs / run.id / 'logs'}", highlight=False)
 
 
 def explain_step(identity: str, name: str, console: Console) -> None:
@@ -47,7 +47,7 @@ def explain_step(identity: str, name: str, console: Console) -> None:
     Raises:
         LooplineError: no such run or step.
     """
-    step = find_run(Home.find().runs, identity).step(name)
+    step = find_run(Workspace.find().runs, identity).step(name)
     console.print(f"[bold]{step.name}[/] {step.state}: {escape(step.why) or 'not reached'}", highlight=False)
     if step.parts is not None:
         console.print(_key_table(step))
@@ -63,7 +63,7 @@ def list_features(package: str, console: Console) -> None:
 
     spec = usecase.load(package).spec
     table = Table("view", "entities", "features", "ttl", "owner", "materialised to", "description", header_style="bold")
-    for view in views(spec.name, Home.find().features(spec.name)):
+    for view in views(spec.name, Workspace.find().features(spec.name)):
         table.add_row(
             *(
                 _cell(view[key])
@@ -73,7 +73,7 @@ def list_features(package: str, console: Console) -> None:
     console.print(table)
 
 
-def _key_table(step: Step) -> Table:
+def _key_table(step: StepRecord) -> Table:
     table = Table("depends on", "name", "value", box=None, header_style="bold")
     parts = step.parts
     assert parts is not None  # noqa: S101 - asked by the caller

@@ -16,8 +16,8 @@ from loopline.components.deployment.targets import target_of
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 from loopline.local.engine import Engine
-from loopline.local.home import Home, person
-from loopline.local.records import Run
+from loopline.local.records import RunRecord
+from loopline.local.workspace import Workspace, person
 from loopline.report.tables import steps_table
 
 
@@ -46,21 +46,21 @@ def release(
     Raises:
         LooplineError: it cannot begin, is another's, or the version was rolled back.
     """
-    case, home = usecase.load(package), Home.find()
+    case, workspace = usecase.load(package), Workspace.find()
     given = {"version": version, "target": known_target(target), "wait": wait, "owner": person()}
     if target == "local":
-        values = parameters.complete("release", case, home, given)
+        values = parameters.complete("release", case, workspace, given)
     else:
         place = str(clone.absolute()) if target == "git" else ""
         values = parameters.complete(
             "release", case, Cluster.read(settings), {**given, "place": place, "overlay": overlay}
         )
     with _held(case, values):
-        run = Engine(home, ConsoleWatcher(console)).run(pipeline_ir.load("release"), package, values)
+        run = Engine(workspace, ConsoleWatcher(console)).run(pipeline_ir.load("release"), package, values)
     console.print(steps_table([run]))
     if run.state != "succeeded":
-        raise LooplineError(f"{run.error} (logs in {home.runs / run.id / 'logs'})")
-    _conclude(case, run, home, console)
+        raise LooplineError(f"{run.error} (logs in {workspace.runs / run.id / 'logs'})")
+    _conclude(case, run, workspace, console)
 
 
 def _held(case: UseCase, values: dict[str, str]) -> AbstractContextManager[None]:
@@ -76,7 +76,7 @@ def _held(case: UseCase, values: dict[str, str]) -> AbstractContextManager[None]
     return target_of(plan, case.spec.name).held()
 
 
-def _conclude(case: UseCase, run: Run, home: Home, console: Console) -> None:
+def _conclude(case: UseCase, run: RunRecord, workspace: Workspace, console: Console) -> None:
     """Keep the page of a release and say how it ended.
 
     Raises:
@@ -89,7 +89,7 @@ def _conclude(case: UseCase, run: Run, home: Home, console: Console) -> None:
         console.print(f"{case.spec.name} version {version} serves already: nothing to release", highlight=False)
         return
     record = Record.model_validate_json(Path(ended.outputs["record"].uri).read_bytes())
-    file = home.root / "releases" / record.endpoint / f"{record.canary}.md"
+    file = workspace.root / "releases" / record.endpoint / f"{record.canary}.md"
     atomic.write_text(file, Path(ended.outputs["page"].uri).read_text(encoding="utf-8"))
     console.print(f"{record.endpoint} version {record.canary}: {outcome}; {file}", highlight=False, soft_wrap=True)
     if outcome == "rolled back":

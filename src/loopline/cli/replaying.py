@@ -8,7 +8,7 @@ from loopline.cli.watch import ConsoleWatcher
 from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local.engine import Engine
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from loopline.loop import Loop
 from loopline.report import write_report
 from loopline.report.tables import models_table, steps_table
@@ -22,9 +22,9 @@ def replay(package: str, console: Console, *, reuse: bool, release: bool) -> Non
     """
     begun = time.monotonic()
     case = usecase.load(package)
-    home = Home.find()
+    workspace = Workspace.find()
     loop = Loop(
-        Engine(home, ConsoleWatcher(console), reuse=reuse),
+        Engine(workspace, ConsoleWatcher(console), reuse=reuse),
         case,
         lambda sentence: console.print(f"[bold]{sentence}[/]", highlight=False),
         release,
@@ -35,7 +35,7 @@ def replay(package: str, console: Console, *, reuse: bool, release: bool) -> Non
     except LooplineError as error:
         problem = error
     models = loop.models()
-    page = write_report(home.report, loop.runs, models, case.spec, time.monotonic() - begun, loop.acts)
+    page = write_report(workspace.report, loop.runs, models, case.spec, time.monotonic() - begun, loop.acts)
     console.print(steps_table(loop.runs))
     console.print(models_table(models, case.spec))
     console.print(f"{time.monotonic() - begun:.0f} s; open {page}", highlight=False)

@@ -11,7 +11,7 @@ from loopline.components.errors import LooplineError
 from loopline.components.training.target import shared_store
 from loopline.local import versions
 from loopline.local.engine import Engine
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from loopline.report.tables import steps_table
 
 
@@ -24,15 +24,15 @@ def run_pipeline(
         LooplineError: it could not start, or a step failed.
     """
     case = usecase.load(package)
-    home = Home.find()
-    values = parameters.complete(pipeline, case, home, given)
-    values = versions.resolve_versions(pipeline, values, case, home)
+    workspace = Workspace.find()
+    values = parameters.complete(pipeline, case, workspace, given)
+    values = versions.resolve_versions(pipeline, values, case, workspace)
     if values.get("target") == "trainjob":
         shared_store()  # that there is none is better said now than when the examples are made
-    run = Engine(home, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(
+    run = Engine(workspace, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(
         pipeline_ir.load(pipeline), package, values
     )
     console.print(steps_table([run]))
     console.print(f"run {run.id}: {run.state} in {run.seconds:.1f} s", highlight=False)
     if run.state != "succeeded":
-        raise LooplineError(f"{run.error} (logs in {home.runs / run.id / 'logs'})")
+        raise LooplineError(f"{run.error} (logs in {workspace.runs / run.id / 'logs'})")

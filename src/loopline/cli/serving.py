@@ -17,7 +17,7 @@ from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.endpoint.replay import inputs, questions
 from loopline.local.endpoint.supervisor import Supervisor
 from loopline.local.endpoint.triton_server import Triton
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 STOP_SECONDS = 60.0
 
@@ -35,16 +35,16 @@ def serve(package: str, version: str, port: int, console: Console, *, use_triton
     Raises:
         LooplineError: there is no such version, or the endpoint cannot be started.
     """
-    home, case = Home.find(), usecase.load(package)
-    endpoint = Endpoint(home, case)
+    workspace, case = Workspace.find(), usecase.load(package)
+    endpoint = Endpoint(workspace, case)
     expect_none(endpoint)
-    endpoint.prepare(_number(case, home, version))
+    endpoint.prepare(_number(case, workspace, version))
     triton = Triton()
     missing = triton.missing() if use_triton else "asked to do without Triton"
     if missing:
         console.print(f"{missing}: KServe's ONNX server takes its place", highlight=False)
     announcer = _Announcer(case, console)
-    Supervisor(home, case, port, None if missing else triton).run(announcer.changed)
+    Supervisor(workspace, case, port, None if missing else triton).run(announcer.changed)
 
 
 def stop(package: str, console: Console) -> None:
@@ -54,7 +54,7 @@ def stop(package: str, console: Console) -> None:
         LooplineError: it does not end.
     """
     case = usecase.load(package)
-    place = Endpoint(Home.find(), case).place
+    place = Endpoint(Workspace.find(), case).place
     status = place.status()
     if status is None:
         console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
@@ -75,7 +75,7 @@ def show(package: str, console: Console) -> None:
         LooplineError: something is wrong with it.
     """
     case = usecase.load(package)
-    status = Endpoint(Home.find(), case).status()
+    status = Endpoint(Workspace.find(), case).status()
     if status is None:
         console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
         return
@@ -133,12 +133,12 @@ def _calls(case: UseCase, port: int) -> list[str]:
     ]
 
 
-def _number(case: UseCase, home: Home, version: str) -> int:
+def _number(case: UseCase, workspace: Workspace, version: str) -> int:
     if version.isdecimal():
         return int(version)
     from loopline.components.registry.fetch import resolve
 
-    found = resolve(case.spec.name, home.registry, version)
+    found = resolve(case.spec.name, workspace.registry, version)
     if found is None:
         raise LooplineError(
             f"no version of {case.spec.name} is {version}; `loopline models` lists them, and `loopline loop` makes some"

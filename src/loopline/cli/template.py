@@ -5,10 +5,11 @@ import re
 import shutil
 from pathlib import Path
 
+from loopline import project
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 
-TEMPLATE = Path(__file__).resolve().parent.parent.parent / "usecases" / "flights"
+TEMPLATE = project.path("usecases/flights")
 
 
 def make(name: str, folder: Path) -> Path:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from loopline.components.deployment.teller import TOLD
-from loopline.local.records import Run, Step
+from loopline.local.records import RunRecord, StepRecord
 
 # A step prints this before what is worth showing while it runs; the rest stays in its log.
 PROGRESS = "progress: "
@@ -18,12 +18,12 @@ class ConsoleWatcher:
         self._console = console
         self._status = console.status("")
 
-    def started(self, run: Run, step: Step) -> None:
+    def started(self, run: RunRecord, step: StepRecord) -> None:
         """A step began."""
         self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/]")
         self._status.start()
 
-    def progressed(self, run: Run, step: Step, line: str) -> None:
+    def progressed(self, run: RunRecord, step: StepRecord, line: str) -> None:
         """A step said something."""
         if line.startswith(TOLD):
             self._console.print(line.removeprefix(TOLD), markup=False, highlight=False, soft_wrap=True)
@@ -31,7 +31,7 @@ class ConsoleWatcher:
             told = escape(line.removeprefix(PROGRESS))
             self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/] {told}")
 
-    def finished(self, run: Run, step: Step) -> None:  # noqa: ARG002 - part of the Watcher protocol
+    def finished(self, run: RunRecord, step: StepRecord) -> None:  # noqa: ARG002 - part of the Watcher protocol
         """A step ended."""
         self._status.stop()
         time = "cached" if step.state == "cached" else f"{step.seconds:.1f} s"

@@ -28,7 +28,7 @@ SHARDS = "2"
 
 
 class Places(Protocol):
-    """Where state lies: a laptop's home, or a cluster."""
+    """Where state lies: a laptop's workspace, or a cluster."""
 
     @property
     def registry(self) -> str:

@@ -17,7 +17,7 @@ from loopline.demo.endpoint import lay_down
 from loopline.demo.step import Act, Version
 from loopline.demo.traffic import Traffic
 from loopline.local.endpoint.endpoint import Endpoint
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 OWNER = "loopline loop"
 # Seconds: between two looks at a step, between two looks at the traffic, and for one act at most.
@@ -32,14 +32,14 @@ class Play:
     """What the acts are played with.
 
     Attributes:
-        home: where state lies.
+        workspace: where state lies.
         case: the use case.
         announce: called with a sentence before and after each act.
         endpoint: what is released at. ``releaser``: whoever releases there.
         traffic: those who ask.
     """
 
-    home: Home
+    workspace: Workspace
     case: UseCase
     announce: Callable[[str], None]
     endpoint: Endpoint
@@ -113,7 +113,7 @@ class Play:
     def _give_back(self, challenger: Version, champion: Version) -> None:
         from loopline.components.registry.rollback import give_back
 
-        give_back(self.case.spec.name, self.home.registry, challenger.number, champion.number)
+        give_back(self.case.spec.name, self.workspace.registry, challenger.number, champion.number)
 
 
 def was_stopped(act: Act) -> bool:

@@ -14,25 +14,25 @@ from loopline.components.io import atomic
 from loopline.demo.step import Version
 from loopline.local.endpoint import background
 from loopline.local.endpoint.endpoint import Endpoint
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 MARK = "of-the-loop"  # in the place of an endpoint that a loop serves
 END_SECONDS = 60.0
 
 
 @contextmanager
-def served(home: Home, case: UseCase, version: Version) -> Iterator[Endpoint]:
+def served(workspace: Workspace, case: UseCase, version: Version) -> Iterator[Endpoint]:
     """Serve a version, and end the endpoint whatever happens; that of a loop that was killed is ended first.
 
     Args:
-        home: where state lies.
+        workspace: where state lies.
         case: the use case.
         version: what answers.
 
     Raises:
         LooplineError: somebody else serves an endpoint of the use case, or none can be served here.
     """
-    endpoint = Endpoint(home, case)
+    endpoint = Endpoint(workspace, case)
     mark = endpoint.place.root / MARK
     if endpoint.place.running() and mark.exists():
         _end(endpoint)

@@ -10,7 +10,7 @@ from loopline.demo.demo import Play, releaser, was_stopped
 from loopline.demo.endpoint import served
 from loopline.demo.step import Act, Version
 from loopline.demo.traffic import Traffic, events
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 FEWEST_EVENTS = 2_000
 
@@ -20,13 +20,13 @@ class Releases:
     """The releases of a use case at the end of its loop.
 
     Attributes:
-        home: where state lies.
+        workspace: where state lies.
         case: the use case.
         announce: called with a sentence before and after each act.
         reuse: whether acts of an earlier loop count.
     """
 
-    home: Home
+    workspace: Workspace
     case: UseCase
     announce: Callable[[str], None]
     reuse: bool = True
@@ -44,7 +44,7 @@ class Releases:
         Raises:
             LooplineError: there is too little to ask about, or the endpoint cannot be served here.
         """
-        file = saved.place(self.home, self.case.spec, champion.model, challenger.model if challenger else None)
+        file = saved.place(self.workspace, self.case.spec, champion.model, challenger.model if challenger else None)
         if self.reuse and (made := saved.read(file)) is not None:
             for act in made:
                 self.announce(f"release: {act.canary}: {act.record.outcome} by an earlier loop")
@@ -52,10 +52,10 @@ class Releases:
         if (found := events(self.case)) < FEWEST_EVENTS:
             raise LooplineError(f"it has {found:,} events to ask about, and a release takes {FEWEST_EVENTS:,}")
         self.announce(f"serve version {champion.number}, and ask it about {self.case.spec.replay.compare[0]} and on")
-        with served(self.home, self.case, champion) as endpoint:
+        with served(self.workspace, self.case, champion) as endpoint:
             whoever = releaser(self.case, endpoint)
             with whoever.target.held(), Traffic(self.case, endpoint.wait_until_ready().port) as traffic:
-                play = Play(self.home, self.case, self.announce, endpoint, whoever, traffic)
+                play = Play(self.workspace, self.case, self.announce, endpoint, whoever, traffic)
                 acts = play.acts(champion, challenger)
         if len(acts) == (2 if challenger else 1) and not any(was_stopped(act) for act in acts):
             saved.write(file, acts)

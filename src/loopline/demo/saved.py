@@ -8,10 +8,10 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.io import atomic, digest
 from loopline.demo.step import Act
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 
-def place(home: Home, spec: UseCaseSpec, champion: Model, challenger: Model | None) -> Path:
+def place(workspace: Workspace, spec: UseCaseSpec, champion: Model, challenger: Model | None) -> Path:
     """The file for the acts with these models, under this policy and this traffic."""
     identity = digest.of_value(
         {
@@ -21,7 +21,7 @@ def place(home: Home, spec: UseCaseSpec, champion: Model, challenger: Model | No
             "replay": [str(moment) for moment in spec.replay.compare],
         }
     )
-    return home.root / "releases" / spec.name / f"{identity.removeprefix(digest.PREFIX)[:16]}.json"
+    return workspace.root / "releases" / spec.name / f"{identity.removeprefix(digest.PREFIX)[:16]}.json"
 
 
 def read(file: Path) -> list[Act] | None:

@@ -15,7 +15,7 @@ from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, digest
 from loopline.local.key import KeyMaker, differences, locations_of
 from loopline.local.recorder import Recorder
-from loopline.local.records import KeyParts, Output, Step, to_json
+from loopline.local.records import KeyParts, Output, StepRecord, to_json
 
 
 class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
@@ -91,17 +91,17 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         if step.parts:
             atomic.write_text(self._latest(step), step.parts.model_dump_json(indent=1))
 
-    def _entry(self, step: Step) -> dict[str, Any] | None:
+    def _entry(self, step: StepRecord) -> dict[str, Any] | None:
         try:
             return dict(json.loads(Path(self._entry_path(step.key)).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError):
             return None
 
-    def _latest(self, step: Step) -> Path:
+    def _latest(self, step: StepRecord) -> Path:
         run = self._recorder.run
         return Path(self.cache_root) / "latest" / run.usecase / run.pipeline / f"{step.name.replace('/', '.')}.json"
 
-    def _reason(self, step: Step) -> str:
+    def _reason(self, step: StepRecord) -> str:
         try:
             before = KeyParts.model_validate_json(self._latest(step).read_bytes())
         except FileNotFoundError:

@@ -17,12 +17,12 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
-from loopline.local.home import Home, local_folder
 from loopline.local.key import LOCATIONS
 from loopline.local.records import is_alive
+from loopline.local.workspace import Workspace, local_folder
 
 # Who started a container, so that one whose run was killed can be told from one that is at work.
-HOME_LABEL = "dev.loopline.home"
+WORKSPACE_LABEL = "dev.loopline.workspace"
 PROCESS_LABEL = "dev.loopline.process"
 # Settings of the caller that a step needs for what a URL leads to; none that name a file of this machine.
 HANDED_ON = (
@@ -49,15 +49,15 @@ class Containers:
     no network unless a parameter of the run is a URL.
 
     Args:
-        home: is seen by steps under the path that it has here.
-        arguments: the parameters of the run; folders outside of the home that they name are seen as well.
+        workspace: is seen by steps under the path that it has here.
+        arguments: the parameters of the run; folders outside of the workspace that they name are seen as well.
 
     Raises:
         LooplineError: no engine answers.
     """
 
-    def __init__(self, home: Home, arguments: Mapping[str, Any]) -> None:
-        self._home = home
+    def __init__(self, workspace: Workspace, arguments: Mapping[str, Any]) -> None:
+        self._workspace = workspace
         try:
             self._client = docker.from_env()
             options = self._client.info().get("SecurityOptions") or []
@@ -67,7 +67,7 @@ class Containers:
                 f"`podman system service` and point DOCKER_HOST at its socket ({error})"
             ) from error
         named = [local_folder(str(value)) for name, value in arguments.items() if name in LOCATIONS]
-        self._folders = sorted({home.root, *(folder for folder in named if folder)})
+        self._folders = sorted({workspace.root, *(folder for folder in named if folder)})
         self._online = any(_is_url(str(value)) for value in arguments.values())
         self._mode = "rw,z" if any("selinux" in option for option in options) else "rw"
         # Root inside a rootless engine is the caller outside of it.
@@ -90,7 +90,7 @@ class Containers:
 
     def remove_leftovers(self) -> None:
         """End the containers of killed runs: they would go on writing where this run writes."""
-        mine = f"{HOME_LABEL}={self._home.root}"
+        mine = f"{WORKSPACE_LABEL}={self._workspace.root}"
         for container in self._client.containers.list(all=True, filters={"label": mine}):
             if not is_alive(int(container.labels.get(PROCESS_LABEL, 0))):
                 _remove(container)
@@ -127,7 +127,7 @@ class Containers:
             image,
             command,
             environment={**self._handed_on(), **environment},
-            labels={HOME_LABEL: str(self._home.root), PROCESS_LABEL: str(os.getpid())},
+            labels={WORKSPACE_LABEL: str(self._workspace.root), PROCESS_LABEL: str(os.getpid())},
             user=self._user,
             volumes={str(folder): {"bind": str(folder), "mode": self._mode} for folder in self._folders},
             read_only=True,

@@ -22,25 +22,27 @@ from loopline.local import graph
 from loopline.local.cache import ContentCache
 from loopline.local.containers import Containers
 from loopline.local.handlers import ContainerHandler, ProcessHandler, StepHandler
-from loopline.local.home import Home
 from loopline.local.key import KeyMaker
 from loopline.local.processes import StepProcesses
 from loopline.local.recorder import Recorder, Watcher
-from loopline.local.records import Run, new_run
+from loopline.local.records import RunRecord, new_run
+from loopline.local.workspace import Workspace
 
 
 class Engine:
     """Runs pipelines on this machine, one after the other.
 
     Args:
-        home: where state lies.
+        workspace: where state lies.
         watcher: told of progress.
         reuse: whether to answer from the cache.
         in_containers: run each step in the image of its stage; else steps share one set of warm processes.
     """
 
-    def __init__(self, home: Home, watcher: Watcher, *, reuse: bool = True, in_containers: bool = False) -> None:
-        self.home = home
+    def __init__(
+        self, workspace: Workspace, watcher: Watcher, *, reuse: bool = True, in_containers: bool = False
+    ) -> None:
+        self.workspace = workspace
         self._watcher = watcher
         self.reuse = reuse
         self._in_containers = in_containers
@@ -54,7 +56,7 @@ class Engine:
         """Return when heavy libraries are imported and every further step starts from a warm process."""
         self._processes.wait_for("training")
 
-    def run(self, pipeline: Any, package: str, arguments: Mapping[str, Any]) -> Run:
+    def run(self, pipeline: Any, package: str, arguments: Mapping[str, Any]) -> RunRecord:
         """Run a pipeline to its end and return its record, failed or not.
 
         Args:
@@ -68,11 +70,11 @@ class Engine:
         case = usecase.load(package)
         tags = code.code_tags(case)
         containers = self._containers(pipeline, case, tags, arguments) if self._in_containers else None
-        run = new_run(self.home.runs, pipeline.name, package, arguments)
-        folder = self.home.runs / run.id
+        run = new_run(self.workspace.runs, pipeline.name, package, arguments)
+        folder = self.workspace.runs / run.id
         ir = pipeline_ir.compile_to(pipeline, folder / "pipeline.yaml", tags)
         run.steps = graph.steps_of(ir)
-        recorder = Recorder(run, self.home.runs, self._watcher)
+        recorder = Recorder(run, self.workspace.runs, self._watcher)
         error = ""
         try:
             environments = {stage: catalogue.environment(stage) for stage in tags} if containers else {}
@@ -97,7 +99,7 @@ class Engine:
         Raises:
             LooplineError: no engine answers, or an image is not there.
         """
-        containers = Containers(self.home, arguments)
+        containers = Containers(self.workspace, arguments)
         executors = pipeline_ir.with_images(pipeline_ir.ir_of(pipeline), tags)["deploymentSpec"]["executors"].values()
         containers.require([executor["container"]["image"] for executor in executors], case)
         containers.remove_leftovers()
@@ -125,7 +127,7 @@ class Engine:
                 pipeline_root=str(folder / "artifacts"),
                 workspace_root=str(folder / "workspace"),
                 enable_caching=True,
-                cache_root=str(self.home.cache),
+                cache_root=str(self.workspace.cache),
             )
             components.load_component_from_file(str(folder / "pipeline.yaml"))(**arguments)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from loopline.local.records import Step
+from loopline.local.records import StepRecord
 
 _CONDITION = "condition-"
 _LOOP = "for-loop-"
@@ -11,7 +11,7 @@ _LOOP = "for-loop-"
 _BLOCKS = (_CONDITION, _LOOP)
 
 
-def steps_of(ir: dict[str, Any]) -> list[Step]:
+def steps_of(ir: dict[str, Any]) -> list[StepRecord]:
     """The steps of a compiled pipeline in an order in which they can run, waiting."""
     found = list(_walk(ir, ir["root"]["dag"]["tasks"], prefix="", outer_needs={}))
     return _ordered([step for step, _ in found], {step.name: needs for step, needs in found})
@@ -19,7 +19,7 @@ def steps_of(ir: dict[str, Any]) -> list[Step]:
 
 def _walk(
     ir: dict[str, Any], tasks: dict[str, Any], prefix: str, outer_needs: dict[str, list[str]]
-) -> Iterator[tuple[Step, list[str]]]:
+) -> Iterator[tuple[StepRecord, list[str]]]:
     """Yield each container step below a DAG with the names of the steps that it needs.
 
     ``outer_needs`` gives, for each input of this DAG, the steps that it comes from.
@@ -65,7 +65,7 @@ def _producers(
     ]
 
 
-def _item(loop: dict[str, Any], tasks: dict[str, Any], step: Step) -> str:
+def _item(loop: dict[str, Any], tasks: dict[str, Any], step: StepRecord) -> str:
     """The parameter of a step in a loop that takes the loop's item; empty if none does."""
     item = loop["parameterIterator"]["itemInput"]
     for spec in tasks.values():
@@ -92,16 +92,16 @@ def _step_name(prefix: str, task: str, spec: dict[str, Any]) -> str:
     return prefix + spec.get("taskInfo", {}).get("name", task)
 
 
-def _step(ir: dict[str, Any], prefix: str, task: str, spec: dict[str, Any], component: dict[str, Any]) -> Step:
+def _step(ir: dict[str, Any], prefix: str, task: str, spec: dict[str, Any], component: dict[str, Any]) -> StepRecord:
     image = ir["deploymentSpec"]["executors"][component["executorLabel"]]["container"]["image"]
     stage = image.rsplit("/", 1)[-1].partition(":")[0].removeprefix("loopline-")
-    return Step(
+    return StepRecord(
         name=_step_name(prefix, task, spec), task=spec["componentRef"]["name"].removeprefix("comp-"), stage=stage
     )
 
 
-def _ordered(steps: list[Step], needs: dict[str, list[str]]) -> list[Step]:
-    done: list[Step] = []
+def _ordered(steps: list[StepRecord], needs: dict[str, list[str]]) -> list[StepRecord]:
+    done: list[StepRecord] = []
     left = list(steps)
     while left:
         names = {step.name for step in done}

@@ -12,7 +12,7 @@ from loopline.local.containers import Containers, failure_sentence
 from loopline.local.execution import Request
 from loopline.local.processes import StepProcesses
 from loopline.local.recorder import Recorder
-from loopline.local.records import Step
+from loopline.local.records import StepRecord
 
 
 class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
@@ -31,11 +31,11 @@ class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
         self._recorder.ended(step, time.monotonic() - begun, error)
         return Status.FAILURE if error else Status.SUCCESS
 
-    def _prepare(self, step: Step) -> None:
+    def _prepare(self, step: StepRecord) -> None:
         """What has to be waited for and is no time of the step's."""
 
     @abc.abstractmethod
-    def _run(self, step: Step) -> str:
+    def _run(self, step: StepRecord) -> str:
         """Run the task; the sentence for people if it failed, else nothing."""
 
 
@@ -48,11 +48,11 @@ class ProcessHandler(StepHandler):
         super().__init__(image, command, env, recorder)
         self._processes = processes
 
-    def _prepare(self, step: Step) -> None:
+    def _prepare(self, step: StepRecord) -> None:
         self._recorder.progressed(step, "progress: waiting for libraries to be imported, once")
         self._processes.wait_for(step.stage)
 
-    def _run(self, step: Step) -> str:
+    def _run(self, step: StepRecord) -> str:
         # What the image build sets in a container: the revision of the code that runs, here the image's tag.
         environment = {"LOOPLINE_REVISION": self._image.rpartition(":")[2], **self._env}
         log = self._recorder.log_of(step)
@@ -75,7 +75,7 @@ class ContainerHandler(StepHandler):
         super().__init__(image, command, env, recorder)
         self._containers = containers
 
-    def _run(self, step: Step) -> str:
+    def _run(self, step: StepRecord) -> str:
         log = self._recorder.log_of(step)
         try:
             code = self._containers.run(

@@ -8,8 +8,8 @@ from loopline import project
 from loopline.components.contract.usecase import UseCase
 from loopline.components.io import digest
 from loopline.images import code
-from loopline.local.home import location_identity
 from loopline.local.records import KeyParts
+from loopline.local.workspace import location_identity
 
 # Steps that act on the world, or ask how it stands now, whatever their parameters.
 ACTING_STAGES, ACTING_STEPS = frozenset({"deployment"}), ("find-champion", "give-back")

@@ -6,26 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from loopline.local.records import Output, Run, Step, now
+from loopline.local.records import Output, RunRecord, StepRecord, now
 
 
 class Watcher(Protocol):
     """Somebody who wants to see a run progress."""
 
-    def started(self, run: Run, step: Step) -> None:
+    def started(self, run: RunRecord, step: StepRecord) -> None:
         """A step began to execute."""
 
-    def progressed(self, run: Run, step: Step, line: str) -> None:
+    def progressed(self, run: RunRecord, step: StepRecord, line: str) -> None:
         """A running step printed a line."""
 
-    def finished(self, run: Run, step: Step) -> None:
+    def finished(self, run: RunRecord, step: StepRecord) -> None:
         """A step succeeded, failed or came from the cache."""
 
 
 class Recorder:
     """Keeps the record of one run current on disk."""
 
-    def __init__(self, run: Run, runs: Path, watcher: Watcher) -> None:
+    def __init__(self, run: RunRecord, runs: Path, watcher: Watcher) -> None:
         self.run = run
         self.folder = runs / run.id
         self._runs = runs
@@ -36,7 +36,7 @@ class Recorder:
         self._of_this_thread = threading.local()
         self._changing = threading.RLock()
 
-    def reached(self, component: str, arguments: Mapping[str, Any]) -> Step:
+    def reached(self, component: str, arguments: Mapping[str, Any]) -> StepRecord:
         """A step, ``comp-<task>`` to kfp, has its turn in this thread; in a loop it is that of one item."""
         step = self._by_task[component.removeprefix("comp-")]
         if step.item:
@@ -44,13 +44,13 @@ class Recorder:
         setattr(self._of_this_thread, step.task, step)
         return step
 
-    def step_of(self, component: str) -> Step:
+    def step_of(self, component: str) -> StepRecord:
         """The step that kfp calls ``comp-<task>``; in a loop, the one that this thread has reached."""
         task = component.removeprefix("comp-")
-        step: Step = getattr(self._of_this_thread, task, None) or self._by_task[task]
+        step: StepRecord = getattr(self._of_this_thread, task, None) or self._by_task[task]
         return step
 
-    def _iteration(self, step: Step, item: str) -> Step:
+    def _iteration(self, step: StepRecord, item: str) -> StepRecord:
         """The step of one item. The first takes the place of the loop's step, the others come after it."""
         name = f"{step.name}[{item}]"
         with self._changing:
@@ -68,28 +68,28 @@ class Recorder:
                     later.needs[place : place + 1] = [name] if step in alike else [alike[-1].name, name]
             return one
 
-    def log_of(self, step: Step) -> Path:
+    def log_of(self, step: StepRecord) -> Path:
         """Where a step's output goes."""
         return self.folder / "logs" / f"{step.name.replace('/', '.')}.log"
 
-    def hit(self, step: Step, origin: str, outputs: dict[str, Output], values: dict[str, Any]) -> None:
+    def hit(self, step: StepRecord, origin: str, outputs: dict[str, Output], values: dict[str, Any]) -> None:
         """A step came from the cache."""
         step.state, step.outputs, step.values, step.started = "cached", outputs, values, now()
         step.why = f"same code, lock, parameters and inputs as in run {origin}"
         self._save()
         self._watcher.finished(self.run, step)
 
-    def started(self, step: Step) -> None:
+    def started(self, step: StepRecord) -> None:
         """A step begins to execute."""
         step.state, step.started = "running", now()
         self._save()
         self._watcher.started(self.run, step)
 
-    def progressed(self, step: Step, line: str) -> None:
+    def progressed(self, step: StepRecord, line: str) -> None:
         """A running step printed a line."""
         self._watcher.progressed(self.run, step, line)
 
-    def ended(self, step: Step, seconds: float, error: str = "") -> None:
+    def ended(self, step: StepRecord, seconds: float, error: str = "") -> None:
         """A step's process ended."""
         step.seconds = round(seconds, 3)
         step.state = "failed" if error else "succeeded"
@@ -99,7 +99,7 @@ class Recorder:
         self._save()
         self._watcher.finished(self.run, step)
 
-    def made(self, step: Step, outputs: dict[str, Output], values: dict[str, Any]) -> None:
+    def made(self, step: StepRecord, outputs: dict[str, Output], values: dict[str, Any]) -> None:
         """A step's outputs are known."""
         step.outputs, step.values = outputs, values
         self._save()

@@ -51,7 +51,7 @@ class KeyParts(BaseModel):
     environment: str = ""
 
 
-class Step(BaseModel):
+class StepRecord(BaseModel):
     """One step of a run.
 
     Attributes:
@@ -78,7 +78,7 @@ class Step(BaseModel):
     values: dict[str, Any] = {}
 
 
-class Run(BaseModel):
+class RunRecord(BaseModel):
     """One run of one pipeline."""
 
     model_config = ConfigDict(validate_assignment=True)
@@ -92,9 +92,9 @@ class Run(BaseModel):
     seconds: float = 0.0
     error: str = ""
     process: int = 0
-    steps: list[Step] = []
+    steps: list[StepRecord] = []
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> StepRecord:
         """The step of that name, or the only one whose name ends with it.
 
         Raises:
@@ -122,7 +122,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def new_run(runs: Path, pipeline: str, usecase: str, parameters: Mapping[str, Any]) -> Run:
+def new_run(runs: Path, pipeline: str, usecase: str, parameters: Mapping[str, Any]) -> RunRecord:
     """Begin a record; its id sorts by time and is free."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for suffix in ["", *(f"-{n}" for n in range(2, 1000))]:
@@ -131,7 +131,7 @@ def new_run(runs: Path, pipeline: str, usecase: str, parameters: Mapping[str, An
             (runs / identity).mkdir(parents=True)
         except FileExistsError:
             continue
-        run = Run(
+        run = RunRecord(
             id=identity,
             pipeline=pipeline,
             usecase=usecase,
@@ -144,14 +144,14 @@ def new_run(runs: Path, pipeline: str, usecase: str, parameters: Mapping[str, An
     raise LooplineError(f"no free run id under {runs}")
 
 
-def list_runs(runs: Path) -> list[Run]:
+def list_runs(runs: Path) -> list[RunRecord]:
     """All runs, oldest first; one whose process is gone without an end is given the state ``killed``."""
     found = (_read(runs, file) for file in runs.glob("*/run.json"))
     # Two may begin in the same millisecond; the numbers that make their ids free (-2, -10) then say which was first.
     return sorted(found, key=lambda run: (run.started, [int(n) for n in re.findall(r"\d+", run.id)]))
 
 
-def find_run(runs: Path, identity: str) -> Run:
+def find_run(runs: Path, identity: str) -> RunRecord:
     """The run with that id, or ``last``.
 
     Raises:
@@ -167,9 +167,9 @@ def find_run(runs: Path, identity: str) -> Run:
     raise LooplineError(f"there is no run '{identity}' in {runs}; `loopline runs` lists them")
 
 
-def _read(runs: Path, file: Path) -> Run:
+def _read(runs: Path, file: Path) -> RunRecord:
     try:
-        run = Run.model_validate_json(file.read_bytes())
+        run = RunRecord.model_validate_json(file.read_bytes())
     except ValueError as error:
         raise LooplineError(f"{file} is damaged; delete the folder {file.parent}") from error
     if run.state == "running" and not is_alive(run.process):

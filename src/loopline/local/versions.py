@@ -1,14 +1,14 @@
-"""Model versions by alias, in the registry of a home."""
+"""Model versions by alias, in the registry of a workspace."""
 
 from collections.abc import Mapping
 
 from loopline.compiler import parameters
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 
-def resolve_versions(pipeline: str, values: Mapping[str, str], case: UseCase, home: Home) -> dict[str, str]:
+def resolve_versions(pipeline: str, values: Mapping[str, str], case: UseCase, workspace: Workspace) -> dict[str, str]:
     """Turn aliases such as ``champion`` into the version they stand for now: a run is about one model, not a name.
 
     Raises:
@@ -21,7 +21,7 @@ def resolve_versions(pipeline: str, values: Mapping[str, str], case: UseCase, ho
     from loopline.components.registry.fetch import resolve
 
     for alias in set(named.values()):
-        version = resolve(case.spec.name, home.registry, alias)
+        version = resolve(case.spec.name, workspace.registry, alias)
         if version is None:
             first = "training" if alias == "candidate" else "validation"
             raise LooplineError(f"no model of {case.spec.name} is {alias} yet; run `loopline run {first}` first")

@@ -6,12 +6,12 @@ from typing import Any
 
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.demo.step import Act
-from loopline.local.records import Run
+from loopline.local.records import RunRecord
 
 
 def write_report(
     folder: Path,
-    runs: Sequence[Run],
+    runs: Sequence[RunRecord],
     models: Sequence[Mapping[str, Any]],
     spec: UseCaseSpec,
     seconds: float,

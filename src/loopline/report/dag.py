@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from loopline.local.records import Run, Step
+from loopline.local.records import RunRecord, StepRecord
 from loopline.report import words
 from loopline.report.layout import (
     FRAME_WIDTH,
@@ -21,7 +21,7 @@ from loopline.report.layout import (
 from loopline.report.svg import element, picture
 
 
-def draw(run: Run) -> Markup:
+def draw(run: RunRecord) -> Markup:
     """The drawing of a run's steps with their states and durations."""
     layout = arrange(run.steps)
     states = ", ".join(f"{step.name} {step.state}" for step in run.steps)
@@ -53,7 +53,7 @@ def _arrow(way: Sequence[Block]) -> Markup:
     return element("path", d=drawn + head, class_="arrow")
 
 
-def _step(step: Step, x: float, y: float) -> Markup:
+def _step(step: StepRecord, x: float, y: float) -> Markup:
     """A box with the step's name over its state and duration."""
     return element(
         "g",
@@ -92,7 +92,7 @@ def _frame(block: Block) -> Markup:
     )
 
 
-def _hint(step: Step) -> Markup:
+def _hint(step: StepRecord) -> Markup:
     return element("title", f"{step.name}: {step.state}" + (f" ({step.why})" if step.why else ""))
 
 
@@ -102,7 +102,7 @@ def _clipped(name: str, letters: int) -> str:
     return last if len(last) <= letters else f"{last[: letters - 1]}…"
 
 
-def _took(step: Step) -> str:
+def _took(step: StepRecord) -> str:
     if step.state == "succeeded":
         return words.duration(step.seconds)
     return "not reached" if step.state == "waiting" else step.state

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from loopline.components.contract.dataset import FORMAT, MANIFEST, Dataset, read_manifest
 from loopline.components.contract.evaluation import Comparison, Evaluation, Footprint, Verdict, read
 from loopline.components.errors import LooplineError
-from loopline.local.records import FINISHED_STEP, Run, Step
+from loopline.local.records import FINISHED_STEP, RunRecord, StepRecord
 
 Content = TypeVar("Content")
 
@@ -19,8 +19,8 @@ Content = TypeVar("Content")
 class Found(Generic[Content]):
     """What one step of one run left."""
 
-    run: Run
-    step: Step
+    run: RunRecord
+    step: StepRecord
     content: Content
 
     @property
@@ -51,7 +51,7 @@ class Batch:
 class Evidence:
     """All that was found, each kind in the order of runs and steps; ``unread`` says in words what could not be read."""
 
-    runs: Sequence[Run]
+    runs: Sequence[RunRecord]
     data: list[Found[Dataset]] = field(default_factory=list)
     quarantine: list[Found[Dataset]] = field(default_factory=list)
     examples: list[Found[Dataset]] = field(default_factory=list)
@@ -65,12 +65,12 @@ class Evidence:
     cards: list[Found[str]] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
-    def of(self, run: Run, kind: str) -> list[Any]:
+    def of(self, run: RunRecord, kind: str) -> list[Any]:
         """The contents of one kind that one run left."""
         return [found.content for found in getattr(self, kind) if found.run is run]
 
 
-def gather(runs: Sequence[Run]) -> Evidence:
+def gather(runs: Sequence[RunRecord]) -> Evidence:
     """Read what the finished steps of some runs left."""
     evidence = Evidence(runs)
     for run, step in _finished_steps(runs):
@@ -93,18 +93,18 @@ def with_evaluations(models: Sequence[Mapping[str, Any]], evidence: Evidence) ->
     ]
 
 
-def _finished_steps(runs: Sequence[Run]) -> Iterator[tuple[Run, Step]]:
+def _finished_steps(runs: Sequence[RunRecord]) -> Iterator[tuple[RunRecord, StepRecord]]:
     for run in runs:
         yield from ((run, step) for step in run.steps if step.state in FINISHED_STEP)
 
 
-def _verb(step: Step) -> str:
+def _verb(step: StepRecord) -> str:
     """What a step does, whatever it does it to: ``evaluate-champion`` evaluates."""
     name = step.name.rpartition("/")[2]
     return "evaluate" if name.startswith("evaluate") else name
 
 
-def _keep(evidence: Evidence, kind: str, run: Run, step: Step, reader: Callable[[], Any]) -> None:
+def _keep(evidence: Evidence, kind: str, run: RunRecord, step: StepRecord, reader: Callable[[], Any]) -> None:
     try:
         getattr(evidence, kind).append(Found(run, step, reader()))
     except (LooplineError, OSError, ValueError, KeyError, TypeError) as error:
@@ -128,7 +128,7 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _batch(run: Run, step: Step) -> Batch:
+def _batch(run: RunRecord, step: StepRecord) -> Batch:
     """What a step predicted, and where the step after it published that."""
     facts = read_manifest(Path(step.outputs["predictions"].uri) / MANIFEST, FORMAT)["facts"]
     published = next((s for s in run.steps if _verb(s) == "publish" and "receipt" in s.outputs), None)

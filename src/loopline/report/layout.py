@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from loopline.local.records import Step
+from loopline.local.records import StepRecord
 
 # In pixels.
 STEP_WIDTH, STEP_HEIGHT = 138, 42
@@ -29,7 +29,7 @@ class Block:
     """
 
     name: str
-    steps: Sequence[Step] = ()
+    steps: Sequence[StepRecord] = ()
     nested: bool = False
     x: float = 0
     y: float = 0
@@ -65,7 +65,7 @@ class Layout:
     height: float = field(default=0)
 
 
-def arrange(steps: Sequence[Step]) -> Layout:
+def arrange(steps: Sequence[StepRecord]) -> Layout:
     """Place the steps of a run."""
     blocks, needs = _grouped(steps)
     try:
@@ -111,10 +111,10 @@ def reduced(needs: Graph, order: Iterable[str]) -> Graph:
     }
 
 
-def _grouped(steps: Sequence[Step]) -> tuple[dict[str, Block], Graph]:
+def _grouped(steps: Sequence[StepRecord]) -> tuple[dict[str, Block], Graph]:
     """Steps of the same nested pipeline as one block, with the needs of all of them outside it."""
     block_of = {step.name: step.name.rpartition("/")[0] or step.name for step in steps}
-    members: dict[str, list[Step]] = {}
+    members: dict[str, list[StepRecord]] = {}
     needs: dict[str, list[str]] = {}
     for step in steps:
         name = block_of[step.name]

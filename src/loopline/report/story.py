@@ -7,7 +7,7 @@ from typing import Any
 from loopline.components.contract.evaluation import Comparison, Verdict
 from loopline.components.contract.examples import TABLE as EXAMPLES
 from loopline.components.contract.spec import UseCaseSpec
-from loopline.local.records import Run
+from loopline.local.records import RunRecord
 from loopline.report import words
 from loopline.report.evidence import Evidence
 from loopline.report.naming import Names
@@ -29,7 +29,7 @@ class Figure:
 class Chapter:
     """What one run came to."""
 
-    run: Run
+    run: RunRecord
     sentences: Sequence[str]
 
 
@@ -63,7 +63,7 @@ def tell(
 
 
 def _headline(
-    runs: Sequence[Run],
+    runs: Sequence[RunRecord],
     models: Sequence[Mapping[str, Any]],
     names: Names,
     refused: Verdict | None,
@@ -84,7 +84,7 @@ def _headline(
     return f"Version {champion} stays champion"
 
 
-def _failure(run: Run) -> str:
+def _failure(run: RunRecord) -> str:
     """Which step of a run failed, and its one sentence."""
     step = next((step for step in run.steps if step.state in FAILED), None)
     if step is None:
@@ -128,7 +128,7 @@ def _figures(
     )
 
 
-def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: Names) -> Iterator[str]:
+def _chapter(run: RunRecord, evidence: Evidence, spec: UseCaseSpec, names: Names) -> Iterator[str]:
     """What one run came to, from what its steps left."""
     yield from _learned(run, evidence, spec)
     compared = evidence.of(run, "comparisons")
@@ -150,7 +150,7 @@ def _chapter(run: Run, evidence: Evidence, spec: UseCaseSpec, names: Names) -> I
         yield words.sentence(first_paragraph(checked))
 
 
-def _learned(run: Run, evidence: Evidence, spec: UseCaseSpec) -> Iterator[str]:
+def _learned(run: RunRecord, evidence: Evidence, spec: UseCaseSpec) -> Iterator[str]:
     """What a model was trained on: the examples that the step `train` takes."""
     wanted = {need for step in run.steps if step.name == "train" for need in step.needs}
     for found in evidence.examples:
@@ -159,7 +159,7 @@ def _learned(run: Run, evidence: Evidence, spec: UseCaseSpec) -> Iterator[str]:
             yield f"Learned from {rows} of {words.window(found.content.facts['window'], spec.timezone)}."
 
 
-def _scored(run: Run, evidence: Evidence, spec: UseCaseSpec, names: Names) -> Iterator[str]:
+def _scored(run: RunRecord, evidence: Evidence, spec: UseCaseSpec, names: Names) -> Iterator[str]:
     """The leading numbers of each model on each window; what an earlier run had measured alike is not said again."""
     for index, found in enumerate(evidence.evaluations):
         evaluation = found.content

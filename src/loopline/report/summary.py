@@ -5,7 +5,7 @@ from typing import Any
 
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.demo.step import Act
-from loopline.local.records import Run
+from loopline.local.records import RunRecord
 from loopline.report import releases, words
 from loopline.report.evidence import Evidence, Found
 
@@ -65,7 +65,7 @@ def retrain(evidence: Evidence) -> dict[str, str] | None:
     return None
 
 
-def _run(run: Run) -> dict[str, Any]:
+def _run(run: RunRecord) -> dict[str, Any]:
     return {
         "pipeline": run.pipeline,
         "run": run.id,

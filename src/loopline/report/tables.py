@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loopline.components.contract.spec import UseCaseSpec
-from loopline.local.records import Run, Step
+from loopline.local.records import RunRecord, StepRecord
 from loopline.report import words
 
 # Right of each cell; the box adds a blank of its own between columns.
@@ -24,7 +24,7 @@ _COLOURS = {
 }
 
 
-def steps_table(runs: Sequence[Run]) -> Table:
+def steps_table(runs: Sequence[RunRecord]) -> Table:
     """Each run with its steps below it: state, time, and why a step was cached, or was not."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, show_edge=False, padding=_PADDING)
     table.add_column("run and step", no_wrap=True)
@@ -58,9 +58,9 @@ def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Tabl
     return table
 
 
-def _step_rows(steps: Sequence[Step]) -> Iterator[tuple[Text | str, ...]]:
+def _step_rows(steps: Sequence[StepRecord]) -> Iterator[tuple[Text | str, ...]]:
     """A row for each step, those of a nested pipeline together under its name."""
-    groups: dict[str, list[Step]] = {}
+    groups: dict[str, list[StepRecord]] = {}
     for step in steps:
         group = step.name.rpartition("/")[0]
         groups.setdefault(group or step.name, []).append(step)

@@ -12,7 +12,7 @@ from loopline.components.registry import rollback
 from loopline.demo import demo as play
 from loopline.demo.demo import CUT, OWNER, Play, was_stopped
 from loopline.demo.step import Version
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.canary_traffic import BAD, CANARY, STABLE
 from tests.unit.deployment.released_endpoint import Killed, World
 
@@ -64,7 +64,7 @@ def playing(tmp_path, given_back):
         place = SimpleNamespace(model=lambda number: tmp_path / f"v{number}")
         asked = SimpleNamespace(**{"goes_on": True, "answered": 0, "failed": 0, **traffic})
         releaser = world.releaser(OWNER)
-        return Play(Home(tmp_path), CASE, lambda _: None, SimpleNamespace(place=place), releaser, asked)
+        return Play(Workspace(tmp_path), CASE, lambda _: None, SimpleNamespace(place=place), releaser, asked)
 
     return make
 

@@ -13,7 +13,7 @@ from loopline.demo.releases import Releases
 from loopline.demo.step import Act, Version
 from loopline.local.endpoint import background
 from loopline.local.endpoint.endpoint import Endpoint
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 from tests.canary_traffic import CANARY
 from tests.unit.deployment.released_endpoint import World
 
@@ -27,7 +27,7 @@ def told():
 
 @pytest.fixture
 def acts(tmp_path, told):
-    return Releases(Home(tmp_path / "home"), CASE, told.append)
+    return Releases(Workspace(tmp_path / "workspace"), CASE, told.append)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def played():
 
 @pytest.fixture
 def file(acts, champion):
-    return saved.place(acts.home, CASE.spec, champion.model, None)
+    return saved.place(acts.workspace, CASE.spec, champion.model, None)
 
 
 def test_a_release_that_was_made_is_not_made_again(acts, champion, told, played, file):
@@ -70,10 +70,10 @@ def test_another_model_or_policy_is_another_release(acts, champion, tmp_path):
     other = model(tmp_path / "other", "binary_classification")
     bolder = CASE.spec.model_copy(update={"release": CASE.spec.release.model_copy(update={"steps": (50,)})})
     places = {
-        saved.place(acts.home, CASE.spec, champion.model, None),
-        saved.place(acts.home, CASE.spec, champion.model, other),
-        saved.place(acts.home, CASE.spec, other, None),
-        saved.place(acts.home, bolder, champion.model, None),
+        saved.place(acts.workspace, CASE.spec, champion.model, None),
+        saved.place(acts.workspace, CASE.spec, champion.model, other),
+        saved.place(acts.workspace, CASE.spec, other, None),
+        saved.place(acts.workspace, bolder, champion.model, None),
     }
     assert len(places) == 4
 
@@ -82,12 +82,12 @@ def test_too_few_events(acts, champion, told):
     with pytest.raises(LooplineError, match="it has 792 events to ask about, and a release takes 2,000"):
         acts.hold(champion, None)
     assert told == []
-    assert not (acts.home.root / "serving").exists(), "nothing was started"
+    assert not (acts.workspace.root / "serving").exists(), "nothing was started"
 
 
 def test_an_endpoint_that_somebody_serves_is_left_alone(acts, champion, monkeypatch):
     monkeypatch.setattr(releases, "FEWEST_EVENTS", 1)
-    place = Endpoint(acts.home, CASE).place
+    place = Endpoint(acts.workspace, CASE).place
     with place.held(), pytest.raises(LooplineError, match="is being served, and the loop needs one of its own"):
         acts.hold(champion, None)
 
@@ -98,9 +98,9 @@ def test_where_nothing_can_be_served_the_reason_is_told(acts, champion, monkeypa
 
     monkeypatch.setattr(releases, "FEWEST_EVENTS", 1)
     monkeypatch.setattr(background, "start", fails)
-    half = Endpoint(acts.home, CASE).place.model(1).with_name("v1.partial-12345678")
+    half = Endpoint(acts.workspace, CASE).place.model(1).with_name("v1.partial-12345678")
     half.mkdir(parents=True)
     with pytest.raises(LooplineError, match="Envoy is not installed"):
         acts.hold(champion, None)
-    assert not (Endpoint(acts.home, CASE).place.root / stage.MARK).exists()
+    assert not (Endpoint(acts.workspace, CASE).place.root / stage.MARK).exists()
     assert not half.exists(), "what a killed loop left half-made is gone"

@@ -21,7 +21,7 @@ from loopline.components.contract.evaluation import (
 )
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.io import atomic
-from loopline.local.records import Output, Run, Step
+from loopline.local.records import Output, RunRecord, StepRecord
 
 FIRST, SECOND = "sha256:" + "1a" * 32, "sha256:" + "2b" * 32
 WINDOWS = {"training": ("2013-01-01T05:00:00", "2013-05-01T04:00:00")}
@@ -37,7 +37,7 @@ class FabricatedLoop:
 
     folder: Path
     spec: UseCaseSpec
-    runs: list[Run]
+    runs: list[RunRecord]
     models: list[dict[str, Any]]
 
 
@@ -57,7 +57,7 @@ class Fabric:
         ]
         return FabricatedLoop(self.folder, spec(self.task), runs, models)
 
-    def training(self) -> Run:
+    def training(self) -> RunRecord:
         return self.run(
             "training",
             [
@@ -70,7 +70,7 @@ class Fabric:
             ],
         )
 
-    def validation(self) -> Run:
+    def validation(self) -> RunRecord:
         verdict = self.verdict(FIRST)
         card = self.text(
             "card.md",
@@ -89,7 +89,7 @@ class Fabric:
             ],
         )
 
-    def batch(self) -> Run:
+    def batch(self) -> RunRecord:
         facts = {
             "window": list(JUNE),
             "model_version": "1",
@@ -113,7 +113,7 @@ class Fabric:
             ],
         )
 
-    def materialise(self) -> Run:
+    def materialise(self) -> RunRecord:
         report = self.text("skew.md", "# Feature skew\n\nAll 1,000 values are equal.\n")
         return self.run(
             "materialise",
@@ -124,12 +124,12 @@ class Fabric:
             ],
         )
 
-    def retrain(self, gain: float, better: bool) -> Run:
+    def retrain(self, gain: float, better: bool) -> RunRecord:
         compared = self.comparison(gain, better)
         decided = "better" if better else "not_better"
         promote = self.promote("2", "it passed its gates", ["register", "check-gates", "compare"])
         if not better:
-            promote = Step(
+            promote = StepRecord(
                 name="promote",
                 task="promote",
                 stage="registry",
@@ -166,7 +166,9 @@ class Fabric:
             ],
         )
 
-    def examples(self, group: str, window: tuple[str, str], state: str = "succeeded", bad: bool = False) -> list[Step]:
+    def examples(
+        self, group: str, window: tuple[str, str], state: str = "succeeded", bad: bool = False
+    ) -> list[StepRecord]:
         names = [f"{group}/{verb}" for verb in ("ingest", "validate-data", "build-features", "join-features")]
         rows = pa.table({"carrier": [self.carrier, "UA"], "distance": [500.0, 900.0]})
         refused = pa.table(
@@ -207,7 +209,7 @@ class Fabric:
             self.step(name, names[max(i - 1, 0) : i], 0.7 + i, outputs[i], state=state) for i, name in enumerate(names)
         ]
 
-    def evaluate(self, name: str, needs: list[str], model: str, window: tuple[str, str], auc: float) -> Step:
+    def evaluate(self, name: str, needs: list[str], model: str, window: tuple[str, str], auc: float) -> StepRecord:
         regression = self.task == "regression"
         metrics = (
             {
@@ -344,7 +346,7 @@ class Fabric:
         )
         return self.json("comparison.json", comparison.model_dump_json())
 
-    def promote(self, version: str, reason: str, needs: list[str]) -> Step:
+    def promote(self, version: str, reason: str, needs: list[str]) -> StepRecord:
         text = f'{{"from": null, "to": "{version}", "outcome": "promoted", "reason": "{reason}"}}'
         receipt = {"receipt": self.json(f"promote-{version}.json", text)}
         return self.step("promote", needs, 0.4, receipt, {"Output": "promoted"})
@@ -368,9 +370,9 @@ class Fabric:
             "created": "2013-06-01T00:00:00+00:00",
         }
 
-    def run(self, pipeline: str, steps: list[Step]) -> Run:
+    def run(self, pipeline: str, steps: list[StepRecord]) -> RunRecord:
         self.minute += 1
-        return Run(
+        return RunRecord(
             id=f"{pipeline}-20261123-01{self.minute:02d}00",
             pipeline=pipeline,
             usecase="loopline.usecases.flights",
@@ -389,9 +391,9 @@ class Fabric:
         outputs: dict[str, Output] | None = None,
         values: dict[str, Any] | None = None,
         state: str = "succeeded",
-    ) -> Step:
+    ) -> StepRecord:
         cached = state == "cached"
-        return Step(
+        return StepRecord(
             name=name,
             task=name.rpartition("/")[2],
             stage="data",

@@ -4,13 +4,13 @@ from itertools import combinations, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loopline.local.records import Run, Step
+from loopline.local.records import RunRecord, StepRecord
 from loopline.report.dag import draw
 from loopline.report.layout import Block, arrange, reduced
 
 
-def step(name: str, *needs: str) -> Step:
-    return Step(name=name, task=name, stage="data", needs=list(needs))
+def step(name: str, *needs: str) -> StepRecord:
+    return StepRecord(name=name, task=name, stage="data", needs=list(needs))
 
 
 def overlap(one: Block, other: Block) -> bool:
@@ -19,9 +19,9 @@ def overlap(one: Block, other: Block) -> bool:
 
 
 @st.composite
-def graphs(draw_: st.DrawFn) -> list[Step]:
+def graphs(draw_: st.DrawFn) -> list[StepRecord]:
     """Steps in a random order that each need some of those before, some of them in nested pipelines."""
-    steps: list[Step] = []
+    steps: list[StepRecord] = []
     for index in range(draw_(st.integers(1, 12))):
         group = draw_(st.sampled_from(["", "", "a/", "b/"]))
         needs = draw_(st.sets(st.sampled_from([s.name for s in steps]))) if steps else set()
@@ -31,7 +31,7 @@ def graphs(draw_: st.DrawFn) -> list[Step]:
 
 @settings(max_examples=40, deadline=None)
 @given(graphs())
-def test_boxes_do_not_overlap_and_arrows_go_right(steps: list[Step]) -> None:
+def test_boxes_do_not_overlap_and_arrows_go_right(steps: list[StepRecord]) -> None:
     layout = arrange(steps)
     assert sorted(s.name for block in layout.blocks for s in block.steps) == sorted(s.name for s in steps)
     for one, other in combinations(layout.blocks, 2):
@@ -46,7 +46,7 @@ def test_boxes_do_not_overlap_and_arrows_go_right(steps: list[Step]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(graphs())
-def test_lanes_cross_no_box(steps: list[Step]) -> None:
+def test_lanes_cross_no_box(steps: list[StepRecord]) -> None:
     layout = arrange(steps)
     for way in layout.arrows:
         for lane in way[1:-1]:
@@ -58,7 +58,7 @@ def test_lanes_cross_no_box(steps: list[Step]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(graphs())
-def test_a_reduced_graph_reaches_the_same(steps: list[Step]) -> None:
+def test_a_reduced_graph_reaches_the_same(steps: list[StepRecord]) -> None:
     needs = {s.name: set(s.needs) for s in steps}
     order = list(TopologicalSorter(needs).static_order())
 
@@ -87,5 +87,5 @@ def test_a_group_around_another_step_is_taken_apart() -> None:
 
 
 def test_a_run_without_steps_is_drawn_empty() -> None:
-    run = Run(id="r", pipeline="training", usecase="u", parameters={})
+    run = RunRecord(id="r", pipeline="training", usecase="u", parameters={})
     assert draw(run).startswith("<svg")

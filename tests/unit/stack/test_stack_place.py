@@ -9,7 +9,7 @@ from loopline.components.contract import usecase
 from loopline.components.deployment.endpoint_place import Place, Status, VersionStatus
 from loopline.components.errors import LooplineError
 from loopline.local.endpoint.endpoint import Endpoint
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 
 def status(**versions: VersionStatus) -> Status:
@@ -66,11 +66,11 @@ def test_ready_is_what_gets_requests(versions: dict[str, VersionStatus], ready: 
 @pytest.mark.parametrize("percent", [-1, 101])
 def test_a_weight_is_a_percentage(tmp_path: Path, percent: int) -> None:
     with pytest.raises(LooplineError, match="0 to 100 percent"):
-        Endpoint(Home(tmp_path), usecase.load("loopline.usecases.flights")).set_canary(2, percent)
+        Endpoint(Workspace(tmp_path), usecase.load("loopline.usecases.flights")).set_canary(2, percent)
 
 
 def test_without_an_endpoint_nothing_is_changed(tmp_path: Path) -> None:
-    endpoint = Endpoint(Home(tmp_path), usecase.load("loopline.usecases.flights"))
+    endpoint = Endpoint(Workspace(tmp_path), usecase.load("loopline.usecases.flights"))
     for change in (lambda: endpoint.set_canary(2, 5), lambda: endpoint.promote(2), endpoint.remove_canary):
         with pytest.raises(LooplineError, match="no endpoint of flights runs"):
             change()

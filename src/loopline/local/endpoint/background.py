@@ -7,7 +7,7 @@ from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.endpoint.process import Process
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 
 def start(package: str, version: str = "champion", port: int = 0, *, use_triton: bool = True) -> Endpoint:
@@ -16,7 +16,7 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
     Raises:
         LooplineError: it could not be started.
     """
-    endpoint = Endpoint(Home.find(), usecase.load(package))
+    endpoint = Endpoint(Workspace.find(), usecase.load(package))
     expect_none(endpoint)
     command = [sys.executable, "-P", "-m", "loopline.cli.app", "serve", "--usecase", package, "--version", version]
     command += ["--port", str(port), *([] if use_triton else ["--no-triton"])]

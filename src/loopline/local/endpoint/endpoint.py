@@ -1,24 +1,24 @@
-"""The endpoint of a use case in a home, with the models of the home's registry."""
+"""The endpoint of a use case in a workspace, with the models of the workspace's registry."""
 
 from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import UseCase
 from loopline.components.deployment.endpoint_place import Place
 from loopline.components.deployment.local_endpoint import LocalEndpoint
 from loopline.local.endpoint import envoy, service
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 
 class Endpoint(LocalEndpoint):
     """An endpoint on this machine, which takes versions that it does not have from the registry.
 
     Args:
-        home: where state lies.
+        workspace: where state lies.
         case: the use case.
     """
 
-    def __init__(self, home: Home, case: UseCase) -> None:
-        super().__init__(Place(home.serving(case.spec.name)), case.spec.name)
-        self.home = home
+    def __init__(self, workspace: Workspace, case: UseCase) -> None:
+        super().__init__(Place(workspace.serving(case.spec.name)), case.spec.name)
+        self.workspace = workspace
         self.case = case
 
     def prepare(self, version: int) -> None:
@@ -42,5 +42,5 @@ class Endpoint(LocalEndpoint):
         if not path.is_dir():
             from loopline.components.registry.fetch import fetch_model
 
-            fetch_model(self.case.package, self.home.registry, str(version), path)
+            fetch_model(self.case.package, self.workspace.registry, str(version), path)
         return super()._package(version)

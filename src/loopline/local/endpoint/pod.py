@@ -11,7 +11,7 @@ from loopline.components.deployment.local_service import Share
 from loopline.local.endpoint import service
 from loopline.local.endpoint.process import LOOPBACK, Process, free_ports
 from loopline.local.endpoint.triton_server import Triton
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 GRACE = 20.0
 
@@ -36,19 +36,19 @@ class Pod:
     parts: tuple[Process, ...]
 
     @classmethod
-    def start(cls, share: Share, case: UseCase, home: Home, triton: Triton | None) -> "Pod":
+    def start(cls, share: Share, case: UseCase, workspace: Workspace, triton: Triton | None) -> "Pod":
         """Start transformer and predictor of a version.
 
         Args:
             share: the version.
             case: the use case.
-            home: where features and state lie.
+            workspace: where features and state lie.
             triton: the server to serve it with; KServe's ONNX server if None.
         """
         ports = Ports(*free_ports(5))
-        place = Place(home.serving(case.spec.name))
+        place = Place(workspace.serving(case.spec.name))
         log = place.logs / f"v{share.version}"
-        commands = _commands(share, case, home, triton, ports)
+        commands = _commands(share, case, workspace, triton, ports)
         started = [
             Process.start(
                 f"the {part} of version {share.version}", command, environment, log.with_name(f"{log.name}-{part}.log")
@@ -89,11 +89,11 @@ class Pod:
 
 
 def _commands(
-    share: Share, case: UseCase, home: Home, triton: Triton | None, ports: Ports
+    share: Share, case: UseCase, workspace: Workspace, triton: Triton | None, ports: Ports
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Command and environment by part, from the containers of the pod."""
     transformer, predictor = service.containers("loopline-triton" if triton else "loopline-onnx")
-    place = Place(home.serving(case.spec.name))
+    place = Place(workspace.serving(case.spec.name))
     python = [sys.executable, *transformer["command"][1:]]
     path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
     asked = {
@@ -104,7 +104,7 @@ def _commands(
         "--http_port": str(ports.http),
         "--grpc_port": str(ports.grpc),
         "--predictor_host": f"{LOOPBACK}:{ports.predictor}",
-        "--store": home.features(case.spec.name),
+        "--store": workspace.features(case.spec.name),
         "--log": str(place.prediction_log),
         "--log_interval_seconds": "1",
         "--drain_seconds": "0.5",

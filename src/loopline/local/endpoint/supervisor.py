@@ -21,7 +21,7 @@ from loopline.local.endpoint import envoy, service
 from loopline.local.endpoint.pod import GRACE, Pod
 from loopline.local.endpoint.process import LOOPBACK, Process, free_ports, is_free
 from loopline.local.endpoint.triton_server import Triton
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 TICK = 0.05
 LOOK = 0.5  # seconds between looks at a version that was ready
@@ -50,13 +50,13 @@ class Supervisor:
     """Runs the endpoint of a use case.
 
     Attributes:
-        home: where state lies.
+        workspace: where state lies.
         case: the use case.
         port: where the endpoint answers; 0 for a free one.
         triton: the server that predicts; KServe's ONNX server if None.
     """
 
-    home: Home
+    workspace: Workspace
     case: UseCase
     port: int
     triton: Triton | None
@@ -79,7 +79,7 @@ class Supervisor:
         Raises:
             LooplineError: it runs already, its port is taken, or Envoy does not start.
         """
-        self._place = Place(self.home.serving(self.case.spec.name))
+        self._place = Place(self.workspace.serving(self.case.spec.name))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "_stop", True))
         with self._place.held():
@@ -114,7 +114,7 @@ class Supervisor:
         shares = {share.version: share for share in local_service.shares(self._wanted) if share}
         for version, share in shares.items():
             if version not in self._running and version not in self._leaving:
-                self._running[version] = _Running(Pod.start(share, self.case, self.home, self.triton))
+                self._running[version] = _Running(Pod.start(share, self.case, self.workspace, self.triton))
         state = digest.of_value(self._wanted)
         started = all(version in self._running and self._running[version].was_ready for version in shares)
         if state != self._state and started and not self._envoy.problem:

@@ -16,13 +16,13 @@ from loopline.components.errors import LooplineError
 LOOPLINE = [sys.executable, "-m", "loopline.cli.app"]
 
 
-def loopline(*arguments, home, cwd="."):
+def loopline(*arguments, workspace, cwd="."):
     return subprocess.run(
         [*LOOPLINE, *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "LOOPLINE_HOME": str(home)},
+        env={**os.environ, "LOOPLINE_HOME": str(workspace)},
         check=False,
     )
 
@@ -40,7 +40,7 @@ def loopline(*arguments, home, cwd="."):
     ],
 )
 def test_errors_are_one_line(arguments, sentence, tmp_path):
-    done = loopline(*arguments, home=tmp_path)
+    done = loopline(*arguments, workspace=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -49,7 +49,7 @@ def test_errors_are_one_line(arguments, sentence, tmp_path):
 
 
 def test_home_that_kfp_would_rewrite_is_refused(tmp_path):
-    done = loopline("runs", home=tmp_path / "python3")
+    done = loopline("runs", workspace=tmp_path / "python3")
     assert done.returncode == 1
     assert "choose another" in done.stderr
 

@@ -8,15 +8,15 @@ from rich.console import Console
 
 from loopline.cli import app, releasing
 from loopline.components.errors import LooplineError
-from loopline.local.records import Output, Run, Step
+from loopline.local.records import Output, RunRecord, StepRecord
 from tests.canary_traffic import BAD, GOOD
 from tests.unit.deployment.released_endpoint import World
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("LOOPLINE_HOME", str(tmp_path))
-    return releasing.Home.find()
+    return releasing.Workspace.find()
 
 
 def released(world):
@@ -26,7 +26,7 @@ def released(world):
 
 
 @pytest.fixture
-def command(home, monkeypatch, tmp_path):
+def command(workspace, monkeypatch, tmp_path):
     """Call the command with a run that ended so; keeps what was printed and what the run was asked for."""
 
     def call(outcome, record=None, error=""):
@@ -35,11 +35,13 @@ def command(home, monkeypatch, tmp_path):
         files["page"].write_text("# The page")
         outputs = {name: Output(kind="system.Artifact", uri=str(path), digest="") for name, path in files.items()}
         steps = [
-            Step(name="find-champion", task="find-champion", stage="registry", values={"Output": "8"}),
-            Step(name="finish", task="finish", stage="deployment", outputs=outputs, values={"Output": outcome}),
+            StepRecord(name="find-champion", task="find-champion", stage="registry", values={"Output": "8"}),
+            StepRecord(name="finish", task="finish", stage="deployment", outputs=outputs, values={"Output": outcome}),
         ]
         state = "failed" if error else "succeeded"
-        run = Run(id="release-1", pipeline="release", usecase="", parameters={}, state=state, error=error, steps=steps)
+        run = RunRecord(
+            id="release-1", pipeline="release", usecase="", parameters={}, state=state, error=error, steps=steps
+        )
 
         class FakeEngine:
             def __init__(self, *_):
@@ -61,12 +63,12 @@ def command(home, monkeypatch, tmp_path):
     return call
 
 
-def test_a_promotion_leaves_a_page(command, home):
+def test_a_promotion_leaves_a_page(command, workspace):
     command("promoted", released(World(canary=GOOD)))
     assert "flights version 8: promoted" in command.said
-    assert (home.root / "releases" / "flights" / "8.md").read_text() == "# The page"
+    assert (workspace.root / "releases" / "flights" / "8.md").read_text() == "# The page"
     asked = {key: command.values[key] for key in ("pipeline", "version", "target", "wait", "place")}
-    place = str(home.serving("flights"))
+    place = str(workspace.serving("flights"))
     assert asked == {"pipeline": "release", "version": "8", "target": "local", "wait": "60", "place": place}
 
 
@@ -92,23 +94,23 @@ def test_a_step_that_failed_says_why(command):
         command("", error="find-champion: version 7 of flights is not the champion")
 
 
-def test_no_endpoint(home):
+def test_no_endpoint(workspace):
     with pytest.raises(LooplineError, match="no endpoint of flights runs here; start it with `loopline serve`"):
         app.release("2")
 
 
-def test_unknown_target(home):
+def test_unknown_target(workspace):
     with pytest.raises(LooplineError, match="there is no target 'moon'; there are local, git, cluster"):
         app.release("2", target="moon")
 
 
-def test_a_time_that_is_none(home):
+def test_a_time_that_is_none(workspace):
     with pytest.raises(LooplineError, match="'soon' is no time to wait for evidence"):
         app.release("2", wait="soon")
 
 
 @pytest.mark.parametrize("target", ["git", "cluster"])
-def test_no_cluster_is_named(home, monkeypatch, target):
+def test_no_cluster_is_named(workspace, monkeypatch, target):
     monkeypatch.delenv("LOOPLINE_CLUSTER", raising=False)
     with pytest.raises(LooplineError, match="no cluster is named"):
         app.release("2", target=target)

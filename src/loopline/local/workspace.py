@@ -15,7 +15,7 @@ IDENTITY = ".identity"
 
 
 @dataclass(frozen=True)
-class Home:
+class Workspace:
     """Where things lie.
 
     Layout::
@@ -32,8 +32,8 @@ class Home:
     root: Path
 
     @classmethod
-    def find(cls) -> "Home":
-        """The home named by LOOPLINE_HOME, else ``.loopline`` here.
+    def find(cls) -> "Workspace":
+        """The workspace named by LOOPLINE_HOME, else ``.loopline`` here.
 
         Raises:
             LooplineError: the path cannot hold state ("python3" in it is rewritten by kfp's local runner).

@@ -13,7 +13,7 @@ from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local import containers as module
 from loopline.local.containers import Containers, failure_sentence
-from loopline.local.home import Home
+from loopline.local.workspace import Workspace
 
 
 class Container:
@@ -62,24 +62,26 @@ def engine(monkeypatch):
 
 
 @pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path / "home")
+def workspace(tmp_path):
+    return Workspace(tmp_path / "workspace")
 
 
-def run(home, arguments=None, lines=None):
+def run(workspace, arguments=None, lines=None):
     progress = [] if lines is None else lines
-    return Containers(home, arguments or {}).run("a:1", ["true"], {"X": "y"}, home.root / "log", progress.append)
+    return Containers(workspace, arguments or {}).run(
+        "a:1", ["true"], {"X": "y"}, workspace.root / "log", progress.append
+    )
 
 
-def test_without_an_engine_one_sentence_says_what_to_start(home, monkeypatch):
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{home.root}/none.sock")
+def test_without_an_engine_one_sentence_says_what_to_start(workspace, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{workspace.root}/none.sock")
     with pytest.raises(LooplineError, match="need docker or podman's socket, and neither answers"):
-        Containers(home, {})
+        Containers(workspace, {})
 
 
-def test_an_image_with_older_code_is_no_substitute(home, engine):
+def test_an_image_with_older_code_is_no_substitute(workspace, engine):
     engine.there = {"loopline-data:new"}
-    containers = Containers(home, {})
+    containers = Containers(workspace, {})
     containers.require(["loopline-data:new"], usecase.load("loopline.usecases.flights"))
     with pytest.raises(LooplineError, match=r"there is no image loopline-data:newer, .* build it with `make images`"):
         containers.require(["loopline-data:new", "loopline-data:newer"], usecase.load("loopline.usecases.flights"))
@@ -87,8 +89,8 @@ def test_an_image_with_older_code_is_no_substitute(home, engine):
         containers.require(["loopline-data:newer"], usecase.load("tests.usecases.temperature"))
 
 
-def test_a_step_may_do_little(home, engine):
-    assert run(home) == 0
+def test_a_step_may_do_little(workspace, engine):
+    assert run(workspace) == 0
     asked = engine.asked
     assert asked["read_only"] is True
     assert asked["network_mode"] == "none"
@@ -97,70 +99,70 @@ def test_a_step_may_do_little(home, engine):
     assert list(asked["tmpfs"]) == ["/tmp"]
     assert asked["user"] == f"{os.getuid()}:{os.getgid()}"
     assert asked["environment"] == {"X": "y"}
-    assert asked["volumes"] == {str(home.root): {"bind": str(home.root), "mode": "rw"}}
+    assert asked["volumes"] == {str(workspace.root): {"bind": str(workspace.root), "mode": "rw"}}
     assert engine.container.removed
 
 
-def test_a_url_opens_the_network_and_hands_on_what_it_needs(home, engine, monkeypatch):
+def test_a_url_opens_the_network_and_hands_on_what_it_needs(workspace, engine, monkeypatch):
     for name in module.HANDED_ON:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
     monkeypatch.setenv("SOMETHING_ELSE", "secret")
-    run(home, {"destination": "s3://bucket/predictions", "registry": home.registry})
+    run(workspace, {"destination": "s3://bucket/predictions", "registry": workspace.registry})
     assert engine.asked["network_mode"] == "host"
     assert engine.asked["environment"] == {"AWS_ENDPOINT_URL": "http://127.0.0.1:9000", "X": "y"}
 
 
-def test_a_database_file_is_no_url(home, engine):
-    run(home, {"registry": home.registry, "start": "2013-01-01"})
+def test_a_database_file_is_no_url(workspace, engine):
+    run(workspace, {"registry": workspace.registry, "start": "2013-01-01"})
     assert engine.asked["network_mode"] == "none"
 
 
-def test_places_outside_of_the_home_are_seen_too(home, engine, tmp_path):
-    run(home, {"destination": str(tmp_path / "elsewhere"), "registry": f"sqlite:///{tmp_path}/models/mlflow.db"})
-    assert set(engine.asked["volumes"]) == {str(home.root), str(tmp_path / "elsewhere"), str(tmp_path / "models")}
+def test_places_outside_of_the_home_are_seen_too(workspace, engine, tmp_path):
+    run(workspace, {"destination": str(tmp_path / "elsewhere"), "registry": f"sqlite:///{tmp_path}/models/mlflow.db"})
+    assert set(engine.asked["volumes"]) == {str(workspace.root), str(tmp_path / "elsewhere"), str(tmp_path / "models")}
 
 
-def test_in_a_rootless_engine_root_is_the_caller(home, engine):
+def test_in_a_rootless_engine_root_is_the_caller(workspace, engine):
     engine.options = ("name=seccomp", "name=rootless")
-    run(home)
+    run(workspace)
     assert engine.asked["user"] == "0:0"
 
 
-def test_selinux_gets_its_label(home, engine):
+def test_selinux_gets_its_label(workspace, engine):
     engine.options = ("name=selinux",)
-    run(home)
-    assert engine.asked["volumes"][str(home.root)]["mode"] == "rw,z"
+    run(workspace)
+    assert engine.asked["volumes"][str(workspace.root)]["mode"] == "rw,z"
 
 
-def test_a_failure_is_a_failure_however_quick(home, engine):
+def test_a_failure_is_a_failure_however_quick(workspace, engine):
     engine.container = Container([b"Traceback\n"], 1)
-    assert run(home) == 1
+    assert run(workspace) == 1
     assert engine.container.removed
 
 
-def test_output_is_kept_and_told_line_by_line(home, engine):
+def test_output_is_kept_and_told_line_by_line(workspace, engine):
     engine.container = Container([b"one\ntw", b"o\n\nthr", b"ee"])
     lines = []
-    run(home, lines=lines)
+    run(workspace, lines=lines)
     assert lines == ["one", "two", "three"]
-    assert (home.root / "log").read_bytes() == b"one\ntwo\n\nthree"
+    assert (workspace.root / "log").read_bytes() == b"one\ntwo\n\nthree"
 
 
-def test_an_engine_that_refuses_is_quoted(home, engine):
+def test_an_engine_that_refuses_is_quoted(workspace, engine):
     engine.container = Container(code=APIError("400", explanation="no such runtime"))
     with pytest.raises(LooplineError, match="the container engine could not run a:1: no such runtime"):
-        run(home)
+        run(workspace)
     assert engine.container.removed
 
 
-def test_containers_of_killed_runs_end_and_those_at_work_do_not(home, engine):
+def test_containers_of_killed_runs_end_and_those_at_work_do_not(workspace, engine):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     dead = Container(labels={module.PROCESS_LABEL: str(gone.pid)})
     alive = Container(labels={module.PROCESS_LABEL: str(os.getpid())})
     engine.left = [dead, alive]
-    Containers(home, {}).remove_leftovers()
+    Containers(workspace, {}).remove_leftovers()
     assert (dead.removed, alive.removed) == (True, False)
 
 
@@ -168,11 +170,11 @@ def test_containers_of_killed_runs_end_and_those_at_work_do_not(home, engine):
     ("log", "code", "sentence"),
     [
         (
-            "Traceback (most recent call):\n  raise\ncomponents.contract.errors.LooplineError: no rows; widen it\n",
+            "Traceback (most recent call):\n  raise\nloopline.components.errors.LooplineError: no rows; widen it\n",
             1,
             "no rows; widen it",
         ),
-        ("Traceback\ncomponents.contract.errors.CorruptArtifactError: a is damaged\n", 1, "a is damaged"),
+        ("Traceback\nloopline.components.errors.CorruptArtifactError: a is damaged\n", 1, "a is damaged"),
         ("Traceback\nValueError: bad: value\n", 1, "ValueError: bad: value"),
         ("OSError: [Errno 28] No space left on device\n", 1, "the disk is full; free some space"),
         ("anything\n", 137, "its container was killed, perhaps for want of memory"),

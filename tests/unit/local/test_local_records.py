@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from loopline.components.errors import LooplineError
-from loopline.local.records import Step, find_run, list_runs, new_run
+from loopline.local.records import StepRecord, find_run, list_runs, new_run
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_run_whose_process_died_is_killed_not_running(runs):
     ended.wait()
     run = new_run(runs, "training", "loopline.usecases.flights", {})
     run.process = ended.pid
-    run.steps = [Step(name="train", task="train", stage="training", state="running")]
+    run.steps = [StepRecord(name="train", task="train", stage="training", state="running")]
     run.save(runs)
     found = find_run(runs, run.id)
     assert found.state == "killed"
@@ -41,7 +41,7 @@ def test_unknown_run_and_step_are_named(runs):
     with pytest.raises(LooplineError, match="no run 'last'"):
         find_run(runs, "last")
     run = new_run(runs, "training", "loopline.usecases.flights", {})
-    run.steps = [Step(name=f"{window}/ingest", task="t", stage="data") for window in ("training", "evaluation")]
+    run.steps = [StepRecord(name=f"{window}/ingest", task="t", stage="data") for window in ("training", "evaluation")]
     assert run.step("training/ingest").name == "training/ingest"
     with pytest.raises(LooplineError, match="more than one step 'ingest'"):
         run.step("ingest")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopline.components.contract import usecase
-from loopline.local.home import location_identity
 from loopline.local.key import KeyMaker, differences
 from loopline.local.records import KeyParts
+from loopline.local.workspace import location_identity
 
 
 @pytest.fixture(scope="module")
