@@ -1,1 +1,1 @@
-"""Real-time inference: questions in, stored features looked up, the model's answer out, and a log of it all."""
+"""Real-time inference: a request comes in, stored features are looked up, the model scores it, and a log is kept."""

@@ -24,16 +24,17 @@ import uvloop
 from loopline.components.contract import prediction_log_files, usecase
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
-from loopline.components.serving import imports, structured_log
-from loopline.components.serving.application import Application
-from loopline.components.serving.arguments import parse
-from loopline.components.serving.cache import Cache
-from loopline.components.serving.handler import Handler
-from loopline.components.serving.limits import Admission
-from loopline.components.serving.metrics import Metrics
-from loopline.components.serving.prediction_log import PredictionLog
-from loopline.components.serving.predictor import Predictor
-from loopline.components.serving.served_model import OnlineStore, ServedModel
+from loopline.components.serving.predictor.client import Predictor
+from loopline.components.serving.predictor.score_cache import Cache
+from loopline.components.serving.runtime import imports
+from loopline.components.serving.runtime.application import Application
+from loopline.components.serving.runtime.arguments import parse
+from loopline.components.serving.runtime.handler import Handler
+from loopline.components.serving.runtime.limits import Admission
+from loopline.components.serving.runtime.served_model import OnlineStore, ServedModel
+from loopline.components.serving.telemetry import structured_log
+from loopline.components.serving.telemetry.metrics import Metrics
+from loopline.components.serving.telemetry.prediction_log import PredictionLog
 
 # Longest time to write the rest of the prediction log at the end.
 LOG_SECONDS = 10.0
@@ -90,7 +91,7 @@ async def _run(application: Application, handler: Handler, options: Namespace) -
     each with the end of its connection; then nothing new is taken, and what runs is finished.
     """
     with _no_arguments():
-        from loopline.components.serving.grpc_service import create_server  # noqa: PLC0415 - kserve takes seconds to import
+        from loopline.components.serving.runtime.grpc_service import create_server  # noqa: PLC0415 - kserve takes seconds to import
 
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,7 +149,7 @@ def _store(case: UseCase, options: Namespace) -> OnlineStore | None:
         return None
     if not options.store:
         raise LooplineError(f"{case.package} has stored features: give --store, the feature repository that has them")
-    from loopline.components.serving.online import Online  # noqa: PLC0415 - Feast takes seconds to import
+    from loopline.components.serving.features.online_store import Online  # noqa: PLC0415 - Feast takes seconds to import
 
     return Online(case.spec.name, options.store)
 

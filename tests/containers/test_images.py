@@ -58,9 +58,9 @@ IMPORTS = {
         "loopline.usecases.flights.source",
     ),
     "serving": (
-        "loopline.components.serving.grpc_service",
-        "loopline.components.serving.online",
-        "loopline.components.serving.onnx_predictor",
+        "loopline.components.serving.runtime.grpc_service",
+        "loopline.components.serving.features.online_store",
+        "loopline.components.serving.predictor.onnx_server",
     ),
     "pipelines": (
         "loopline.cli.app",

@@ -8,8 +8,9 @@ import numpy as np
 from loopline.components.contract import usecase
 from loopline.components.contract.model import Model
 from loopline.components.contract.signature import MISSING_CATEGORY, TENSORS
-from loopline.components.serving import features, question
-from loopline.components.serving.online import Online
+from loopline.components.serving.features import lookup as features
+from loopline.components.serving.features.online_store import Online
+from loopline.components.serving.protocol import request as question
 
 
 class Lookup:

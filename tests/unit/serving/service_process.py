@@ -82,7 +82,7 @@ def predictor(served: Served, port: int | None = None) -> Iterator[Process]:
     """The predictor on KServe's server."""
     port = port or free_port()
     arguments = ["--model_name", "trams", "--model_dir", str(served.repository), "--http_port", str(port)]
-    with _started("loopline.components.serving.onnx_predictor", arguments, served, port) as process:
+    with _started("loopline.components.serving.predictor.onnx_server", arguments, served, port) as process:
         process.wait("/v2/models/trams/ready")
         yield process
 

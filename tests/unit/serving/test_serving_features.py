@@ -13,9 +13,9 @@ from serving_case import NOON, Served
 from loopline.components.contract.examples import Feature
 from loopline.components.contract.feature_store import settings
 from loopline.components.errors import LooplineError
-from loopline.components.serving.features import Held, View, judge, keys, nothing
-from loopline.components.serving.online import Online
-from loopline.components.serving.question import Question
+from loopline.components.serving.features.lookup import Held, View, judge, keys, nothing
+from loopline.components.serving.features.online_store import Online
+from loopline.components.serving.protocol.request import Question
 
 VIEW = View("line_delay", ("line",), timedelta(hours=1), ("delay", "mood"))
 EVENT = NOON + timedelta(minutes=10)

@@ -14,16 +14,16 @@ from loopline.components.contract import usecase
 from loopline.components.contract.examples import Feature
 from loopline.components.contract.prediction_log_files import schema
 from loopline.components.contract.signature import Signature
-from loopline.components.serving import body
-from loopline.components.serving.application import Application
-from loopline.components.serving.cache import Cache
-from loopline.components.serving.features import Held, Key, View
-from loopline.components.serving.handler import Handler
-from loopline.components.serving.limits import Admission
-from loopline.components.serving.metrics import Metrics
-from loopline.components.serving.question import fields
-from loopline.components.serving.refusal import predictor_away
-from loopline.components.serving.served_model import WARM_UP, ServedModel
+from loopline.components.serving.features.lookup import Held, Key, View
+from loopline.components.serving.predictor.score_cache import Cache
+from loopline.components.serving.protocol import body
+from loopline.components.serving.protocol.errors import predictor_away
+from loopline.components.serving.protocol.request import fields
+from loopline.components.serving.runtime.application import Application
+from loopline.components.serving.runtime.handler import Handler
+from loopline.components.serving.runtime.limits import Admission
+from loopline.components.serving.runtime.served_model import WARM_UP, ServedModel
+from loopline.components.serving.telemetry.metrics import Metrics
 
 JSON = {"content-type": "application/json"}
 
@@ -358,7 +358,7 @@ def test_a_model_that_takes_less_is_served(served: Served) -> None:
 def test_lines_of_access_are_written_where_they_are_wanted(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     import json
 
-    from loopline.components.serving.structured_log import JsonLines
+    from loopline.components.serving.telemetry.structured_log import JsonLines
 
     service = Service(served)
     with caplog.at_level("INFO", "loopline.components.serving"):

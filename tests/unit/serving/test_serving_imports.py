@@ -6,7 +6,7 @@ import sys
 
 LIGHTENED = """
 import json, sys
-from loopline.components.serving import imports
+from loopline.components.serving.runtime import imports
 imports.lighten()
 from feast import Entity, FeatureView, FileSource, ValueType
 from feast.infra.online_stores.sqlite import SqliteOnlineStore

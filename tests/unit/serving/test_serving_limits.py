@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopline.components.serving.cache import Cache, row_digests
-from loopline.components.serving.limits import Admission
-from loopline.components.serving.refusal import RefusedError
+from loopline.components.serving.predictor.score_cache import Cache, row_digests
+from loopline.components.serving.protocol.errors import RefusedError
+from loopline.components.serving.runtime.limits import Admission
 
 
 class Clock:

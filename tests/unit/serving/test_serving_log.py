@@ -15,7 +15,7 @@ from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.deployment.prediction_labels import with_labels
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, storage
-from loopline.components.serving.prediction_log import PredictionLog
+from loopline.components.serving.telemetry.prediction_log import PredictionLog
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from loopline.components.serving.predictor import Predictor
-from loopline.components.serving.refusal import RefusedError
-from loopline.components.serving.tensor import from_bytes
+from loopline.components.serving.predictor.client import Predictor
+from loopline.components.serving.protocol.errors import RefusedError
+from loopline.components.serving.protocol.tensor import from_bytes
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 TENSORS = {"numbers": [[1.0, None], [3.0, 4.0]], "categories": [["Süd", None], ["a", "b"]]}

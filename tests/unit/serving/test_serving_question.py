@@ -11,9 +11,9 @@ from serving_case import Served, instance
 
 from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
-from loopline.components.serving import v1
-from loopline.components.serving.question import MAX_ROWS, Field, Question, check, fields
-from loopline.components.serving.refusal import RefusedError
+from loopline.components.serving.protocol import v1
+from loopline.components.serving.protocol.errors import RefusedError
+from loopline.components.serving.protocol.request import MAX_ROWS, Field, Question, check, fields
 
 MISSING = ...
 

@@ -17,7 +17,7 @@ from loopline.components.contract.examples import Feature
 from loopline.components.contract.feature_store import REGISTRY, settings
 from loopline.components.errors import LooplineError
 from loopline.components.io import storage
-from loopline.components.serving.online import Online
+from loopline.components.serving.features.online_store import Online
 from tests.object_store import free_port
 
 PROGRAM = shutil.which("redis-server")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from serving_case import Served, instance, tensors
 
 from loopline.components.contract import usecase
-from loopline.components.serving import v2
-from loopline.components.serving.answer import Answer
-from loopline.components.serving.question import Field, fields
-from loopline.components.serving.refusal import RefusedError
-from loopline.components.serving.tensor import DATATYPES, from_bytes, to_bytes
+from loopline.components.serving.protocol import v2
+from loopline.components.serving.protocol.errors import RefusedError
+from loopline.components.serving.protocol.request import Field, fields
+from loopline.components.serving.protocol.response import Answer
+from loopline.components.serving.protocol.tensor import DATATYPES, from_bytes, to_bytes
 
 
 @pytest.fixture(scope="module")

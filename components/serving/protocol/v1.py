@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from loopline.components.serving.answer import Answer
-from loopline.components.serving.question import Field, Question, check, expect_rows, unknown_column
-from loopline.components.serving.refusal import invalid, malformed
+from loopline.components.serving.protocol.errors import invalid, malformed
+from loopline.components.serving.protocol.request import Field, Question, check, expect_rows, unknown_column
+from loopline.components.serving.protocol.response import Answer
 
 
 def read(body: bytes, fields: Mapping[str, Field], request_id: str | None) -> Question:

@@ -10,15 +10,15 @@ from typing import Any, Protocol
 from loopline.components.contract.examples import Feature, request_features
 from loopline.components.contract.signature import Signature
 from loopline.components.contract.spec import UseCaseSpec
-from loopline.components.serving import features
-from loopline.components.serving.answer import Answer
-from loopline.components.serving.cache import Cache, row_digests
-from loopline.components.serving.features import Held, Key, Stored, View
-from loopline.components.serving.metrics import Metrics
-from loopline.components.serving.model_inputs import Inputs, Known, unfit
-from loopline.components.serving.predictor import Predictor
-from loopline.components.serving.question import Field, Question, fields, made_up
-from loopline.components.serving.refusal import RefusedError, store_away
+from loopline.components.serving.features import lookup as features
+from loopline.components.serving.features.lookup import Held, Key, Stored, View
+from loopline.components.serving.predictor.client import Predictor
+from loopline.components.serving.predictor.model_inputs import Inputs, Known, unfit
+from loopline.components.serving.predictor.score_cache import Cache, row_digests
+from loopline.components.serving.protocol.errors import RefusedError, store_away
+from loopline.components.serving.protocol.request import Field, Question, fields, made_up
+from loopline.components.serving.protocol.response import Answer
+from loopline.components.serving.telemetry.metrics import Metrics
 
 # A store that takes longer is taken for dead, and the question answered without it.
 STORE_SECONDS = 0.25

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from loopline.components.serving.question import Question
+from loopline.components.serving.protocol.request import Question
 
 Key = tuple[Any, ...]
 

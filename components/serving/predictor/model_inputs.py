@@ -8,9 +8,9 @@ from typing import Any
 
 from loopline.components.contract.examples import Feature
 from loopline.components.contract.signature import TENSORS
-from loopline.components.serving.features import View
-from loopline.components.serving.refusal import RefusedError
-from loopline.components.serving.tensor import BYTES
+from loopline.components.serving.features.lookup import View
+from loopline.components.serving.protocol.errors import RefusedError
+from loopline.components.serving.protocol.tensor import BYTES
 
 DATATYPES = {"number": "FP32", "category": BYTES}
 logger = logging.getLogger(__name__)

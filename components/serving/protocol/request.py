@@ -13,7 +13,7 @@ from loopline.components.contract.examples import identity_columns
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.contract.window import parse_time
 from loopline.components.errors import LooplineError
-from loopline.components.serving.refusal import invalid, too_large
+from loopline.components.serving.protocol.errors import invalid, too_large
 
 # Rows of one request: Triton's largest batch.
 MAX_ROWS = 1024

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from loopline.components.serving.answer import Answer
-from loopline.components.serving.question import Field, Question, check, identify, unknown_column
-from loopline.components.serving.refusal import RefusedError, invalid, malformed
-from loopline.components.serving.tensor import BYTES, Tensor, to_bytes
-from loopline.components.serving.v1 import from_json
+from loopline.components.serving.protocol.errors import RefusedError, invalid, malformed
+from loopline.components.serving.protocol.request import Field, Question, check, identify, unknown_column
+from loopline.components.serving.protocol.response import Answer
+from loopline.components.serving.protocol.tensor import BYTES, Tensor, to_bytes
+from loopline.components.serving.protocol.v1 import from_json
 
 MISSING, STALE = "missing", "stale"
 

@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 
 from loopline.components.contract.signature import COLUMNS, MISSING_CATEGORY, TENSORS
-from loopline.components.serving.connection import Pool, Response
-from loopline.components.serving.refusal import RefusedError, predictor_away, predictor_slow, predictor_wrong
-from loopline.components.serving.tensor import BYTES, from_bytes, to_bytes
+from loopline.components.serving.predictor.http_client import Pool, Response
+from loopline.components.serving.protocol.errors import RefusedError, predictor_away, predictor_slow, predictor_wrong
+from loopline.components.serving.protocol.tensor import BYTES, from_bytes, to_bytes
 
 JSON_LENGTH = "inference-header-content-length"
 # Readiness has to be known sooner than a probe gives up.

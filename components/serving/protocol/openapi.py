@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from loopline.components.serving import v2
-from loopline.components.serving.question import INTEGERS, LARGEST, MAX_ID, MAX_ROWS, Field
-from loopline.components.serving.served_model import ServedModel
-from loopline.components.serving.tensor import DATATYPES
+from loopline.components.serving.protocol import v2
+from loopline.components.serving.protocol.request import INTEGERS, LARGEST, MAX_ID, MAX_ROWS, Field
+from loopline.components.serving.protocol.tensor import DATATYPES
+from loopline.components.serving.runtime.served_model import ServedModel
 
 _JSON_TYPES = {
     "string": "string",

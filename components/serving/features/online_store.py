@@ -23,7 +23,7 @@ from loopline.components.contract.examples import Feature
 from loopline.components.contract.feature_store import ADDRESS, REGISTRY, settings
 from loopline.components.errors import LooplineError
 from loopline.components.io import storage
-from loopline.components.serving.features import Held, Key, View
+from loopline.components.serving.features.lookup import Held, Key, View
 
 # Keys per statement: below SQLite's limit on variables.
 BATCH = 1000

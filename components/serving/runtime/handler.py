@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from loopline.components.contract.examples import identity_columns
-from loopline.components.serving.answer import Answer
-from loopline.components.serving.limits import Admission
-from loopline.components.serving.metrics import Metrics
-from loopline.components.serving.prediction_log import PredictionLog
-from loopline.components.serving.question import Question
-from loopline.components.serving.refusal import RefusedError, internal
-from loopline.components.serving.served_model import ServedModel
+from loopline.components.serving.protocol.errors import RefusedError, internal
+from loopline.components.serving.protocol.request import Question
+from loopline.components.serving.protocol.response import Answer
+from loopline.components.serving.runtime.limits import Admission
+from loopline.components.serving.runtime.served_model import ServedModel
+from loopline.components.serving.telemetry.metrics import Metrics
+from loopline.components.serving.telemetry.prediction_log import PredictionLog
 
 logger = logging.getLogger(__name__)
 

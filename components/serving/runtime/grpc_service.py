@@ -12,13 +12,13 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
     add_GRPCInferenceServiceServicer_to_server,
 )
 
-from loopline.components.serving import openapi, v2
-from loopline.components.serving.answer import Answer
-from loopline.components.serving.handler import Handler
-from loopline.components.serving.question import Question
-from loopline.components.serving.refusal import RefusedError, invalid, unknown
-from loopline.components.serving.served_model import ServedModel
-from loopline.components.serving.tensor import BYTES, Tensor
+from loopline.components.serving.protocol import openapi, v2
+from loopline.components.serving.protocol.errors import RefusedError, invalid, unknown
+from loopline.components.serving.protocol.request import Question
+from loopline.components.serving.protocol.response import Answer
+from loopline.components.serving.protocol.tensor import BYTES, Tensor
+from loopline.components.serving.runtime.handler import Handler
+from loopline.components.serving.runtime.served_model import ServedModel
 
 _CODES = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from loopline.components.serving.question import MAX_ROWS, Field
-from loopline.components.serving.refusal import invalid, too_large
+from loopline.components.serving.protocol.errors import invalid, too_large
+from loopline.components.serving.protocol.request import MAX_ROWS, Field
 
 BYTES = "BYTES"
 _INTEGERS = {f"{sign}INT{bits}": f"<{sign.lower()}i{bits // 8}" for sign in ("", "U") for bits in (8, 16, 32, 64)}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from loopline.components.serving.refusal import overloaded
+from loopline.components.serving.protocol.errors import overloaded
 
 
 class Admission:

@@ -30,4 +30,4 @@ def configure() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("components").setLevel(logging.INFO)
+    logging.getLogger("loopline").setLevel(logging.INFO)

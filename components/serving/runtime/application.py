@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from loopline.components.serving import openapi, v1, v2
-from loopline.components.serving.body import (
+from loopline.components.serving.protocol import openapi, v1, v2
+from loopline.components.serving.protocol.body import (
     BINARY,
     JSON,
     JSON_LENGTH,
@@ -20,10 +20,10 @@ from loopline.components.serving.body import (
     expect_media_type,
     read_body,
 )
-from loopline.components.serving.handler import Handler
-from loopline.components.serving.metrics import Metrics
-from loopline.components.serving.question import Question
-from loopline.components.serving.refusal import AGAIN, RefusedError, unknown
+from loopline.components.serving.protocol.errors import AGAIN, RefusedError, unknown
+from loopline.components.serving.protocol.request import Question
+from loopline.components.serving.runtime.handler import Handler
+from loopline.components.serving.telemetry.metrics import Metrics
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 

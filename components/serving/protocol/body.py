@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from loopline.components.serving.refusal import RefusedError, too_large
+from loopline.components.serving.protocol.errors import RefusedError, too_large
 
 JSON = "application/json"
 BINARY = "application/octet-stream"

@@ -19,8 +19,8 @@ from kserve.protocol.rest.server import RESTServer
 
 from loopline.components.contract.signature import COLUMNS
 from loopline.components.errors import LooplineError
-from loopline.components.serving import structured_log
-from loopline.components.serving.arguments import LOOPBACK
+from loopline.components.serving.runtime.arguments import LOOPBACK
+from loopline.components.serving.telemetry import structured_log
 
 _DATATYPES = {"tensor(float)": "FP32", "tensor(string)": "BYTES", "tensor(int64)": "INT64", "tensor(double)": "FP64"}
 
@@ -132,7 +132,9 @@ def newest(folder: Path) -> Path:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m loopline.components.serving.onnx_predictor", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m loopline.components.serving.predictor.onnx_server", description=__doc__
+    )
     parser.add_argument("--model_name", required=True)
     parser.add_argument("--model_dir", type=Path, required=True, help="the model repository")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen at; 0.0.0.0 in a pod")
