@@ -19,10 +19,6 @@ SCORE = "score"  # its column of scores; the labels are in examples.LABEL
 
 Metrics = dict[str, float]
 Document = TypeVar("Document", bound=BaseModel)
-# Metrics for which less is better; for every other, more is.
-LOWER_IS_BETTER = frozenset(
-    {"calibration_error", "log_loss", "brier", "rmse", "mae", "latency_p50_ms", "latency_p99_ms", "model_bytes"}
-)
 
 
 class _Part(BaseModel):
@@ -76,8 +72,7 @@ class Evaluation(_Part):
         examples: digest of the examples.
         start: first moment of their window, ISO. ``end``: the end, excluded.
         rows: examples in all; ``labelled`` of them had a label.
-        metrics: classification: auc, average_precision, log_loss, brier, calibration_error, mean_predicted, mean_seen;
-            regression: rmse, mae, r2, calibration_error (over deciles of the prediction), mean_predicted, mean_seen.
+        metrics: `EVALUATION_METRICS`; the calibration error of a regression is over deciles of the prediction.
         months: the same metrics by month of the event, ``YYYY-MM``.
         unseen: per categorical feature, the share of rows whose value training had not seen.
         scores: digest of scores.parquet.
@@ -105,7 +100,7 @@ class Footprint(_Part):
     """What the model costs; measured, so not the same twice, and kept apart from the evaluation for that reason.
 
     Attributes:
-        metrics: model_bytes, parameters, latency_p50_ms and latency_p99_ms of one row, rows_per_second in batches.
+        metrics: `FOOTPRINT_METRICS`; latency is of one row, rows_per_second in batches.
     """
 
     format: Literal["loopline.footprint/1"] = "loopline.footprint/1"

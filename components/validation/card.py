@@ -7,6 +7,7 @@ from typing import Any
 
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import Evaluation, Footprint, Slice, Verdict, read
+from loopline.components.contract.metrics import caption
 from loopline.components.contract.model import Model
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.errors import LooplineError
@@ -14,7 +15,7 @@ from loopline.components.io import atomic
 from loopline.components.validation.gates import table as gate_table
 from loopline.components.validation.metrics import leading
 from loopline.components.validation.statements import FILE, Statements
-from loopline.components.validation.wording import name, number, share, short, span
+from loopline.components.validation.wording import number, share, short, span
 
 Lines = list[str]
 
@@ -72,7 +73,7 @@ def _details(spec: UseCaseSpec, model: Model, footprint: Footprint, stated: Stat
         f"- Version: assigned by the registry; this card is about the model with digest `{model.digest}`",
         stated.line("License"),
         *(f"- {key}: {value}" for key, value in _flat(model.provenance)),
-        *(f"- {name(metric)}: {number(value)}" for metric, value in footprint.metrics.items()),
+        *(f"- {caption(metric)}: {number(value)}" for metric, value in footprint.metrics.items()),
     ]
 
 
@@ -108,7 +109,7 @@ def _evaluation(evaluation: Evaluation, verdict: Verdict, stated: Statements, ti
     return [
         f"{rows}, {span(evaluation.start, evaluation.end, timezone)}, examples `{short(evaluation.examples)}`.",
         "",
-        f"| | {' | '.join(map(name, names))} |",
+        f"| | {' | '.join(map(caption, names))} |",
         "|---" * (len(names) + 1) + "|",
         *(
             f"| {row} | {' | '.join(number(metrics[m]) if m in metrics else '–' for m in names)} |"
@@ -145,7 +146,7 @@ def _ethics(evaluation: Evaluation, stated: Statements) -> Lines:
     for column, parts in columns.items():
         low, *_, high = sorted(parts, key=lambda part: part.metrics[metric]) * (2 if len(parts) == 1 else 1)
         spreads.append(
-            f"- Bias evaluation by {column}: {name(metric)} from {number(low.metrics[metric])} ({low.value}) to "
+            f"- Bias evaluation by {column}: {caption(metric)} from {number(low.metrics[metric])} ({low.value}) to "
             f"{number(high.metrics[metric])} ({high.value}) over {len(parts)} judged slices"
         )
     return [
@@ -158,7 +159,7 @@ def _ethics(evaluation: Evaluation, stated: Statements) -> Lines:
 
 def _maintenance(spec: UseCaseSpec, stated: Statements) -> Lines:
     policy = spec.retrain
-    interval = f"{policy.confidence:.0%} interval of its gain in {name(policy.metric)}"
+    interval = f"{policy.confidence:.0%} interval of its gain in {caption(policy.metric)}"
     return [
         stated.line("Owner"),
         f"- Retraining: learns from the last {policy.window / timedelta(days=1):g} days; how often is not stated here",

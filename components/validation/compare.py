@@ -7,13 +7,14 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from loopline.components.contract import usecase as contract_usecase
-from loopline.components.contract.evaluation import LOWER_IS_BETTER, SCORE, SCORES, Comparison, Evaluation, read
+from loopline.components.contract.evaluation import SCORE, SCORES, Comparison, Evaluation, read
 from loopline.components.contract.examples import LABEL
+from loopline.components.contract.metrics import EVALUATION_METRICS, LOWER_IS_BETTER, caption
 from loopline.components.contract.spec import Retrain
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import atomic, digest
-from loopline.components.validation.metrics import METRICS, STATISTICS, Floats, statistic
-from loopline.components.validation.wording import name, number, short
+from loopline.components.validation.metrics import STATISTICS, Floats, statistic
+from loopline.components.validation.wording import number, short
 
 SEED = 2013
 
@@ -38,7 +39,7 @@ def compare(
     """
     spec = contract_usecase.load(usecase).spec
     policy = spec.retrain
-    known = [metric for metric in METRICS[spec.task] if metric in STATISTICS]
+    known = [metric for metric in EVALUATION_METRICS[spec.task] if metric in STATISTICS]
     if policy.metric not in known:
         raise LooplineError(
             f"usecase.yaml: retrain.metric '{policy.metric}' cannot compare models of task {spec.task}; "
@@ -109,7 +110,7 @@ def oriented(metric: str, champion: float, challenger: float) -> float:
 def write_summary(comparison: Comparison, path: Path | str) -> None:
     """Write the comparison as Markdown: its reason, and all metrics of both."""
     rows = [
-        f"| {name(metric)} | {number(value)} | {number(comparison.challenger_metrics[metric])} |"
+        f"| {caption(metric)} | {number(value)} | {number(comparison.challenger_metrics[metric])} |"
         for metric, value in comparison.champion_metrics.items()
         if metric in comparison.challenger_metrics
     ]

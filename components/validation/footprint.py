@@ -18,7 +18,6 @@ from loopline.components.contract.evaluation import Footprint
 from loopline.components.contract.model import Model
 from loopline.components.contract.scorer import Scorer
 
-METRICS = ("model_bytes", "parameters", "latency_p50_ms", "latency_p99_ms", "rows_per_second")
 WARM_UP = 50
 CALLS = 1_000
 BATCH = 4_096

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
+from loopline.components.contract.metrics import EVALUATION_METRICS, FOOTPRINT_METRICS
 from loopline.components.contract.spec import Gate
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
-from loopline.components.validation import footprint as running
-from loopline.components.validation.metrics import METRICS
 from loopline.components.validation.wording import apart, short
 
 
@@ -83,7 +82,7 @@ def _held(gate: Gate, least: int, evaluation: Evaluation, footprint: Footprint) 
 
 def _places(gate: Gate, evaluation: Evaluation, footprint: Footprint) -> list[tuple[str, Metrics]]:
     """Where the gate is held: in words, and the metrics there."""
-    known = METRICS[evaluation.task]
+    known = EVALUATION_METRICS[evaluation.task]
     if gate.slice:
         _refuse_unknown(gate, "metric", gate.metric, known)
         _refuse_unknown(gate, "slice", gate.slice, list(dict.fromkeys(s.column for s in evaluation.slices)))
@@ -94,7 +93,7 @@ def _places(gate: Gate, evaluation: Evaluation, footprint: Footprint) -> list[tu
         _refuse_unknown(gate, "metric", gate.metric, known)
         _refuse_unknown(gate, "scenario", gate.scenario, [s.name for s in evaluation.scenarios])
         return [(f" under {s.name}", s.metrics) for s in evaluation.scenarios if s.name == gate.scenario]
-    _refuse_unknown(gate, "metric", gate.metric, [*known, *running.METRICS])
+    _refuse_unknown(gate, "metric", gate.metric, [*known, *FOOTPRINT_METRICS])
     return [("", {**evaluation.metrics, **footprint.metrics})]
 
 

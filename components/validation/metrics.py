@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loopline.components.contract.evaluation import CalibrationBin, Metrics
+from loopline.components.contract.metrics import EVALUATION_METRICS
 from loopline.components.errors import LooplineError
 
 Floats = npt.NDArray[np.float64]
@@ -80,11 +81,11 @@ def measure(task: str, label: Floats, score: Floats) -> Metrics:
         score: probability or prediction, float64 [rows].
     """
     once = np.ones(len(label))
-    values = {name: statistic(name, label, score)(once) for name in METRICS[task] if name in STATISTICS}
+    values = {name: statistic(name, label, score)(once) for name in EVALUATION_METRICS[task] if name in STATISTICS}
     values["calibration_error"] = calibration_error(calibration(task, label, score))
     values["mean_predicted"] = float(score.mean())
     values["mean_seen"] = float(label.mean())
-    return {name: float(values[name]) for name in METRICS[task] if np.isfinite(values[name])}
+    return {name: float(values[name]) for name in EVALUATION_METRICS[task] if np.isfinite(values[name])}
 
 
 def leading(metrics: Metrics) -> str:
@@ -193,17 +194,4 @@ STATISTICS: Mapping[str, Callable[[Floats, Floats], Statistic]] = {
     "rmse": _rmse,
     "mae": _mean_of(lambda label, score: np.abs(label - score)),
     "r2": _r2,
-}
-# What an evaluation holds, by task, the most telling first.
-METRICS: Mapping[str, tuple[str, ...]] = {
-    "binary_classification": (
-        "auc",
-        "average_precision",
-        "log_loss",
-        "brier",
-        "calibration_error",
-        "mean_predicted",
-        "mean_seen",
-    ),
-    "regression": ("rmse", "mae", "r2", "calibration_error", "mean_predicted", "mean_seen"),
 }

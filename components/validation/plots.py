@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from loopline.components.contract.evaluation import Comparison, Evaluation, Slice
+from loopline.components.contract.metrics import caption
 from loopline.components.validation.canvas import COLOURS, DASHES, INK, MUTED, plot
 from loopline.components.validation.metrics import Floats
-from loopline.components.validation.wording import name, number
+from loopline.components.validation.wording import number
 
 
 def roc(evaluations: Mapping[str, Evaluation]) -> str:
@@ -94,12 +95,12 @@ def errors(label: Floats, score: Floats) -> str:
 
 def months(evaluations: Mapping[str, Evaluation], metric: str) -> str:
     """A metric by month of the event."""
-    with plot(f"{name(metric)} by month", width=9.4, height=2.6) as made:
+    with plot(f"{caption(metric)} by month", width=9.4, height=2.6) as made:
         every = sorted({month for evaluation in evaluations.values() for month in evaluation.months})
         for style, (label, evaluation) in zip(_styles(), evaluations.items(), strict=False):
             values = [evaluation.months.get(month, {}).get(metric, np.nan) for month in every]
             made.axes.plot(range(len(every)), values, marker="o", label=label, **style)
-        made.axes.set(ylabel=name(metric), xlim=(-0.5, len(every) - 0.5))
+        made.axes.set(ylabel=caption(metric), xlim=(-0.5, len(every) - 0.5))
         made.axes.set_xticks(range(len(every)), every)
         if len(evaluations) > 1:
             made.axes.legend(loc="best")
@@ -111,14 +112,14 @@ def slices(column: str, parts: Sequence[Slice], metric: str, overall: float) -> 
     shown = [part for part in parts if metric in part.metrics]
     labels = [f"{_cut(part.value)}  ({part.rows:,})" for part in shown]
     left = 0.2 + 0.075 * max(map(len, labels), default=0)
-    with plot(f"{name(metric)} by {column}", height=0.8 + 0.2 * len(shown), left=left) as made:
+    with plot(f"{caption(metric)} by {column}", height=0.8 + 0.2 * len(shown), left=left) as made:
         made.axes.axvline(overall, color=MUTED, linewidth=1, linestyle=":")
         made.axes.locator_params(axis="x", nbins=5)
         for row, part in enumerate(shown):
             face = COLOURS[0] if part.judged else "white"
             made.axes.scatter(part.metrics[metric], row, s=34, color=COLOURS[0], facecolor=face, linewidths=1.2)
         made.axes.set_yticks(range(len(shown)), labels)
-        made.axes.set(xlabel=name(metric), ylim=(len(shown) - 0.4, -0.6))
+        made.axes.set(xlabel=caption(metric), ylim=(len(shown) - 0.4, -0.6))
     return made.svg
 
 
@@ -137,7 +138,9 @@ def gain(comparison: Comparison) -> str:
             text, (comparison.gain, 0), xytext=(0, 10), textcoords="offset points", ha="center", color=INK
         )
         made.axes.set(
-            xlabel=f"Gain in {name(comparison.metric)} (right of the dotted line: better)", ylim=(-0.6, 1), yticks=[]
+            xlabel=f"Gain in {caption(comparison.metric)} (right of the dotted line: better)",
+            ylim=(-0.6, 1),
+            yticks=[],
         )
         made.axes.spines["left"].set_visible(False)
         made.axes.margins(x=0.25)
@@ -151,7 +154,7 @@ def _styles() -> Iterator[dict[str, Any]]:
 
 def _with_metric(label: str, evaluation: Evaluation, metric: str) -> str:
     value = number(evaluation.metrics[metric]) if metric in evaluation.metrics else "undefined"
-    return f"{label}: {name(metric)} {value}"
+    return f"{label}: {caption(metric)} {value}"
 
 
 def _cut(text: str, most: int = 20) -> str:

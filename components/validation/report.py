@@ -11,10 +11,11 @@ from pyarrow.parquet import ParquetFile
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint, Metrics, Slice, read
 from loopline.components.contract.examples import LABEL
+from loopline.components.contract.metrics import EVALUATION_METRICS, caption
 from loopline.components.io import atomic
 from loopline.components.validation import plots
-from loopline.components.validation.metrics import METRICS, Floats, leading
-from loopline.components.validation.wording import name, number, share, short, span
+from loopline.components.validation.metrics import Floats, leading
+from loopline.components.validation.wording import number, share, short, span
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -67,7 +68,7 @@ def _facts(evaluation: Evaluation, timezone: str) -> str:
 
 
 def _tile(metric: str, value: float) -> str:
-    return f'<div class="tile"><span>{escape(name(metric))}</span><b>{number(value)}</b></div>'
+    return f'<div class="tile"><span>{escape(caption(metric))}</span><b>{number(value)}</b></div>'
 
 
 def _section(heading: str, content: str) -> str:
@@ -124,7 +125,7 @@ def _slices(evaluation: Evaluation, least: int) -> str:
     columns: dict[str, list[Slice]] = {}
     for part in evaluation.slices:
         columns.setdefault(part.column, []).append(part)
-    metric, names = leading(evaluation.metrics), METRICS[evaluation.task]
+    metric, names = leading(evaluation.metrics), EVALUATION_METRICS[evaluation.task]
     figures, tables = "", ""
     for column, parts in columns.items():
         figures += _figure(column, plots.slices(column, parts, metric, evaluation.metrics[metric]))
@@ -132,32 +133,34 @@ def _slices(evaluation: Evaluation, least: int) -> str:
             ("" if part.judged else "unjudged", [part.value, f"{part.rows:,}", *_cells(part.metrics, names)])
             for part in parts
         ]
-        table = _table("Grey: too few rows to be judged", [column, "Rows", *map(name, names)], rows)
+        table = _table("Grey: too few rows to be judged", [column, "Rows", *map(caption, names)], rows)
         tables += f"<details><summary>All metrics by {escape(column)}</summary>{table}</details>"
-    legend = f"{name(metric)}, and the number of rows. Dotted: all rows. Hollow: fewer than {least:,} rows, not judged."
+    legend = (
+        f"{caption(metric)}, and the number of rows. Dotted: all rows. Hollow: fewer than {least:,} rows, not judged."
+    )
     return f'<p class="muted">{legend}</p><div class="columns">{figures}</div>{tables}' if figures else ""
 
 
 def _scenarios(evaluation: Evaluation) -> str:
     if not evaluation.scenarios:
         return ""
-    names = METRICS[evaluation.task]
+    names = EVALUATION_METRICS[evaluation.task]
     rows = [("", ["inputs as they came", *_cells(evaluation.metrics, names)])]
     rows += [("", [scenario.name, *_cells(scenario.metrics, names)]) for scenario in evaluation.scenarios]
-    return _table("The same rows with inputs taken away or shifted", ["Scenario", *map(name, names)], rows)
+    return _table("The same rows with inputs taken away or shifted", ["Scenario", *map(caption, names)], rows)
 
 
 def _months(evaluation: Evaluation) -> str:
     if len(evaluation.months) < 2:
         return ""
-    names = METRICS[evaluation.task]
+    names = EVALUATION_METRICS[evaluation.task]
     table = _table(
         "Month of the event",
-        ["Month", *map(name, names)],
+        ["Month", *map(caption, names)],
         [("", [m, *_cells(v, names)]) for m, v in evaluation.months.items()],
     )
     metric = leading(evaluation.metrics)
-    return f'<div class="stack">{_figure(name(metric), plots.months({"model": evaluation}, metric))}{table}</div>'
+    return f'<div class="stack">{_figure(caption(metric), plots.months({"model": evaluation}, metric))}{table}</div>'
 
 
 def _unseen(evaluation: Evaluation) -> str:
@@ -169,5 +172,5 @@ def _unseen(evaluation: Evaluation) -> str:
 
 def _footprint(footprint: Footprint) -> str:
     metrics: Mapping[str, float] = footprint.metrics
-    rows = [("", [name(metric), number(value)]) for metric, value in metrics.items()]
+    rows = [("", [caption(metric), number(value)]) for metric, value in metrics.items()]
     return _table("Measured here, on one core", ["", "Value"], rows, "narrow")

@@ -4,29 +4,6 @@ from zoneinfo import ZoneInfo
 
 from loopline.components.contract.window import parse_time
 
-NAMES = {
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "calibration_error": "Calibration error",
-    "mean_predicted": "Mean predicted",
-    "mean_seen": "Mean seen",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R²",
-    "model_bytes": "Model size, bytes",
-    "parameters": "Parameters",
-    "latency_p50_ms": "Latency of one row, p50, ms",
-    "latency_p99_ms": "Latency of one row, p99, ms",
-    "rows_per_second": "Rows per second, one core",
-}
-
-
-def name(metric: str) -> str:
-    """A metric's name in a heading or a table."""
-    return NAMES.get(metric, metric.replace("_", " "))
-
 
 def number(value: float, digits: int = 3) -> str:
     """A number with so many decimals; three fewer and thousands separated from a thousand on; whole ones bare."""

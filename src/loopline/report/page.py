@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from loopline.components.contract.metrics import HEADLINE_METRICS
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.io.digest import PREFIX
 from loopline.demo.step import Act
@@ -87,7 +88,7 @@ def render(
         summary=summary,
         story=tell(evidence, models, spec, summary),
         label=spec.label.column if spec.task == "binary_classification" else None,
-        columns=[*words.LEADING[spec.task], *MEANS],
+        columns=[*HEADLINE_METRICS[spec.task], *MEANS],
         panels=judged,
         data=checked_data(evidence, spec),
         drawings=[(run, dag.draw(run)) for run in evidence.runs],

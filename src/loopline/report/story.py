@@ -6,6 +6,7 @@ from typing import Any
 
 from loopline.components.contract.evaluation import Comparison, Verdict
 from loopline.components.contract.examples import TABLE as EXAMPLES
+from loopline.components.contract.metrics import HEADLINE_METRICS
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.local.records import RunRecord
 from loopline.report import words
@@ -101,7 +102,7 @@ def _figures(
     best = max(models, key=lambda model: ("champion" in model["aliases"], model["version"]), default=None)
     if best and best["metrics"]:
         month, values = words.latest(best["metrics"])
-        metric = words.LEADING[spec.task][0]
+        metric = HEADLINE_METRICS[spec.task][0]
         yield Figure(
             words.metric(metric, values.get(metric)),
             f"{words.metric_name(metric)} of the {words.alias(best['aliases']) or 'newest model'}",
@@ -168,7 +169,7 @@ def _scored(run: RunRecord, evidence: Evidence, spec: UseCaseSpec, names: Names)
             continue
         numbers = ", ".join(
             f"{words.metric_name(name)} {words.metric(name, evaluation.metrics[name])}"
-            for name in words.LEADING[spec.task]
+            for name in HEADLINE_METRICS[spec.task]
             if name in evaluation.metrics
         )
         when = words.window((evaluation.start, evaluation.end), spec.timezone)

@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from loopline.components.contract.metrics import HEADLINE_METRICS
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.local.records import RunRecord, StepRecord
 from loopline.report import words
@@ -42,7 +43,7 @@ def steps_table(runs: Sequence[RunRecord]) -> Table:
 
 def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Table:
     """Each model version with its numbers of the latest month that it was measured on."""
-    metrics = [*words.LEADING[spec.task], "mean_predicted", "mean_seen"]
+    metrics = [*HEADLINE_METRICS[spec.task], "mean_predicted", "mean_seen"]
     label = spec.label.column if spec.task == "binary_classification" else None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=_PADDING)
     table.add_column("model", justify="right")

@@ -5,13 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from loopline.components.contract.metrics import metric_title
 from loopline.components.contract.window import parse_time
 
-# The numbers that tables lead with, by task, in order.
-LEADING = {
-    "binary_classification": ("auc", "average_precision", "calibration_error"),
-    "regression": ("rmse", "mae", "r2", "calibration_error"),
-}
 # Foremost first: the one word that says what a model is for.
 ALIASES = ("champion", "challenger", "candidate", "previous")
 
@@ -26,20 +22,6 @@ SYMBOLS = {
     "waiting": "·",
 }
 
-_NAMES = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "brier": "Brier score",
-    "calibration_error": "calibration error",
-    "latency_p50_ms": "median latency",
-    "latency_p99_ms": "99th-percentile latency",
-    "mae": "MAE",
-    "mean_predicted": "mean predicted",
-    "mean_seen": "mean seen",
-    "model_bytes": "model size",
-    "r2": "R²",
-    "rmse": "RMSE",
-}
 _SHORT = {"average_precision": "AP"}
 _SHARES = {"mean_predicted": "{} share predicted", "mean_seen": "{} share seen"}
 
@@ -48,7 +30,7 @@ def metric_name(name: str, label: str | None = None) -> str:
     """A metric's name in words; with the label of a classification its means become shares of that label."""
     if label and name in _SHARES:
         return _SHARES[name].format(label)
-    return _NAMES.get(name, name.replace("_", " "))
+    return metric_title(name)
 
 
 def short_metric_name(name: str, label: str | None = None) -> str:

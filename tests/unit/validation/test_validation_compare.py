@@ -6,11 +6,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from loopline.components.contract.evaluation import Comparison, read
+from loopline.components.contract.metrics import EVALUATION_METRICS
 from loopline.components.contract.spec import Retrain
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.validation import compare as stage
 from loopline.components.validation.evaluate import evaluate
-from loopline.components.validation.metrics import METRICS, STATISTICS
+from loopline.components.validation.metrics import STATISTICS
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ def test_labels_of_one_class_cannot_decide_by_auc():
 
 
 def test_every_metric_that_compares_is_one_that_is_measured():
-    assert set(STATISTICS) <= {metric for metrics in METRICS.values() for metric in metrics}
+    assert set(STATISTICS) <= {metric for metrics in EVALUATION_METRICS.values() for metric in metrics}
 
 
 def test_the_summary_shows_both_models(world, judged, tmp_path):

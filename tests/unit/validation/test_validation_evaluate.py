@@ -10,12 +10,13 @@ import pytest
 
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.evaluation import Evaluation, Footprint, read
+from loopline.components.contract.metrics import FOOTPRINT_METRICS
 from loopline.components.contract.model import Model
 from loopline.components.contract.spec import Scenario
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import digest
 from loopline.components.validation.evaluate import evaluate
-from loopline.components.validation.footprint import METRICS, parameters
+from loopline.components.validation.footprint import parameters
 from loopline.components.validation.metrics import measure
 from loopline.components.validation.robustness import disturbed
 from loopline.components.validation.slices import LARGEST, slices
@@ -207,7 +208,7 @@ def test_the_footprint_is_of_the_graph_that_ships(world, run):
     out = run(model=model)
     footprint = read(Footprint, out.with_suffix(".footprint.json"))
     graph = Model.open(model).onnx
-    assert tuple(footprint.metrics) == METRICS
+    assert tuple(footprint.metrics) == FOOTPRINT_METRICS
     assert footprint.metrics["model_bytes"] == graph.stat().st_size
     counted = sum(numpy_helper.to_array(tensor).size for tensor in load(graph).graph.initializer)
     assert footprint.metrics["parameters"] == parameters(graph) == counted == 4
