@@ -18,11 +18,13 @@ from loopline.components.deployment.record import Record
 from loopline.components.deployment.target import CanaryFailedError, StaleActionError, expect_current, expect_next
 from loopline.components.deployment.transitions import LEASE, Action
 from loopline.components.errors import LooplineError
-from loopline.components.io.kubernetes_api import Access
+from loopline.components.io.kubernetes_api import KubernetesApi
 
 ROLE = "Role loopline-releases of manifests/serving"
-ABSENT = "install KServe as manifests/upstream says"
-ALONE = "target cluster needs a Kubernetes cluster, and this is no pod and has no kubeconfig; use target git or local"
+INSTALL = "install KServe as manifests/upstream says"
+WITHOUT_CLUSTER = (
+    "target cluster needs a Kubernetes cluster, and this is no pod and has no kubeconfig; use target git or local"
+)
 # Less than the lease, which is not renewed while one waits here.
 READY_SECONDS = 0.9 * LEASE.total_seconds()
 POLL_SECONDS = 5.0
@@ -40,7 +42,7 @@ class ClusterTarget:
         sleep: waits so many seconds. ``clock``: seconds from any moment.
     """
 
-    access: Access
+    access: KubernetesApi
     endpoint: str
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
@@ -52,7 +54,7 @@ class ClusterTarget:
         Raises:
             LooplineError: there is no cluster.
         """
-        return cls(Access.connect(ROLE, ABSENT, ALONE), endpoint)
+        return cls(KubernetesApi.connect(ROLE, INSTALL, WITHOUT_CLUSTER), endpoint)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 from loopline.components.errors import LooplineError
-from loopline.components.inference.spark_application import ARGUMENTS, failure_of
+from loopline.components.inference.spark_application import ARGUMENTS, failure_uri
 from loopline.components.inference.spark_job import predict_on
 from loopline.components.io import storage
 
 
 def main() -> None:
-    """Read the arguments that `loopline.components.inference.spark_application` gives, and predict."""
+    """Read the arguments that `loopline.components.inference.spark_engine` passes, and predict."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - only in the image of Spark
 
     parser = argparse.ArgumentParser(prog="loopline.components.inference")
@@ -26,7 +26,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             note = Path(folder) / "failure"
             note.write_text(str(error), encoding="utf-8")
-            storage.put(note, failure_of(given.output))
+            storage.put(note, failure_uri(given.output))
         sys.exit(f"error: {error}")
     finally:
         spark.stop()

@@ -29,7 +29,7 @@ def predict_with(
         predict(usecase, model.path, version, examples.path, quarantine.path, predictions_path)
         return Dataset.open(predictions_path, verify=False)
     if engine == "spark":
-        from loopline.components.inference.spark_application import predict_on_spark  # noqa: PLC0415
+        from loopline.components.inference.spark_engine import predict_on_spark  # noqa: PLC0415
 
         return predict_on_spark(usecase, version, model, examples, quarantine, predictions_path)
     raise LooplineError(f"there is no engine '{engine}'; there are {', '.join(ENGINES)}")

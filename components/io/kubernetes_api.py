@@ -1,56 +1,91 @@
-"""The Kubernetes API as a step uses it: a few calls of bounded time on objects of a kind, and refusals in words."""
+"""A small Kubernetes client: bounded requests on objects of one resource, and errors that say what to do."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_errors import (
+    BadRequestError,
+    NoClusterError,
+    NotFoundError,
+    UnreachableError,
+    from_response,
+)
 
 NAMESPACE_OF_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-# Seconds to connect, and to wait for an answer.
-PATIENCE = (5, 30)
-
-
-class UnreachableError(LooplineError):
-    """The Kubernetes API does not answer, or only that it cannot now: it may a little later."""
+# Seconds to connect, and to read.
+TIMEOUT = (5, 30)
+_METHODS = {
+    "get": ("GET", "application/json"),
+    "list": ("GET", "application/json"),
+    "create": ("POST", "application/json"),
+    "replace": ("PUT", "application/json"),
+    "apply": ("PATCH", "application/apply-patch+yaml"),
+    "delete": ("DELETE", "application/json"),
+}
 
 
 @dataclass(frozen=True)
-class Access:
-    """A client of the API, the namespace that it works in, and what its refusals have to say.
+class Resource:
+    """A resource of the API: what Kubernetes calls a GroupVersionResource.
+
+    Attributes:
+        group: empty for the core API.
+        plural: its name in paths, such as "pods".
+    """
+
+    group: str
+    version: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str, name: str = "") -> str:
+        """Path of all objects in a namespace, or of one of them."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        scope = f"/namespaces/{namespace}" if self.namespaced else ""
+        return f"{root}/{self.version}{scope}/{self.plural}" + (f"/{name}" if name else "")
+
+
+PODS = Resource("", "v1", "pods")
+CONFIG_MAPS = Resource("", "v1", "configmaps")
+
+
+@dataclass(frozen=True)
+class KubernetesApi:
+    """The API server, and the namespace of most requests.
+
+    Every method raises an error of ``kubernetes_errors``, or LooplineError for what has none there.
 
     Attributes:
         client: a ``kubernetes.client.ApiClient``.
-        namespace: the namespace.
-        role: what allows a pod the calls, for example "Role loopline-batches of manifests/batch".
-        absent: what to do where the cluster does not know the kind.
+        role: what permits the requests, such as "Role loopline-batches of manifests/batch".
+        install: what to do where the cluster does not serve a resource.
     """
 
     client: Any
     namespace: str
     role: str
-    absent: str
+    install: str
 
     @classmethod
-    def connect(cls, role: str, absent: str, alone: str) -> "Access":
-        """Access to the cluster that this pod runs in, or that the kubeconfig names.
+    def connect(cls, role: str, install: str, without_cluster: str) -> "KubernetesApi":
+        """Connect to the cluster of the kubeconfig, or to the one that this pod runs in if KUBECONFIG is not set.
 
         Args:
-            role: what allows a pod the calls.
-            absent: what to do where the cluster does not know the kind.
-            alone: what needs a cluster, and what to do without one.
+            role: what permits the requests.
+            install: what to do where the cluster does not serve a resource.
+            without_cluster: the message where there is no cluster.
 
         Raises:
-            LooplineError: there is no cluster.
+            NoClusterError: there is none.
         """
         from kubernetes import client, config  # noqa: PLC0415 - takes a second to import
 
         configuration = client.Configuration()
-        file = os.environ.get("KUBECONFIG")  # read now: the client's own default is what it was on import
+        file = os.environ.get("KUBECONFIG")  # the client's own default is its value at import
         try:
             if not file and NAMESPACE_OF_POD.is_file():
                 config.load_incluster_config(configuration)
@@ -59,126 +94,96 @@ class Access:
                 config.load_kube_config(file, client_configuration=configuration)
                 namespace = config.list_kube_config_contexts(file)[1]["context"].get("namespace", "default")
         except config.ConfigException as error:
-            raise LooplineError(alone) from error
-        configuration.retries = False  # who waits for a job tries again by itself
-        return cls(client.ApiClient(configuration), namespace, role, absent)
+            raise NoClusterError(without_cluster) from error
+        configuration.retries = False  # callers that wait for an object repeat their requests anyway
+        return cls(client.ApiClient(configuration), namespace, role, install)
 
-    @contextmanager
-    def explained(self, verb: str, what: str) -> Iterator[None]:
-        """Turn what the API says in the block into a sentence.
+    def get(self, resource: Resource, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """The object of that name; None if there is none."""
+        try:
+            return dict(json.loads(self._request("get", resource, name, namespace=namespace)))
+        except NotFoundError:
+            return None
 
-        Args:
-            verb: what is done, such as create.
-            what: to what, such as trainjobs.
+    def list_objects(self, resource: Resource, selector: str = "") -> list[dict[str, Any]]:
+        """The objects whose labels match a selector; all if it is empty."""
+        query = [("labelSelector", selector)] if selector else []
+        return list(json.loads(self._request("list", resource, query=query)).get("items", []))
+
+    def create(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """Create an object.
 
         Raises:
-            UnreachableError: it does not answer, or that it is overloaded or starting.
-            LooplineError: it refuses.
+            ConflictError: there is one of that name.
         """
+        self._request("create", resource, body=body)
+
+    def replace(self, resource: Resource, body: Mapping[str, Any]) -> None:
+        """Replace an object; its resourceVersion has to be the current one.
+
+        Raises:
+            ConflictError: it was modified since it was read.
+        """
+        self._request("replace", resource, body["metadata"]["name"], body=body)
+
+    def apply(self, resource: Resource, body: Mapping[str, Any], field_manager: str) -> None:
+        """Server-side apply without force.
+
+        Raises:
+            ConflictError: the object was modified since it was read, or another manager owns a field.
+        """
+        query = [("fieldManager", field_manager)]
+        self._request("apply", resource, body["metadata"]["name"], body=body, query=query)
+
+    def delete(self, resource: Resource, name: str) -> None:
+        """Delete an object after its dependents (foreground deletion); nothing happens if there is none."""
+        try:
+            self._request("delete", resource, name, query=[("propagationPolicy", "Foreground")])
+        except NotFoundError:
+            return
+
+    def logs(self, pod: str, container: str, tail: int) -> str:
+        """The last lines of a container's log; empty before it has started and after its pod is gone."""
+        query = [("container", container), ("tailLines", str(tail))]
+        try:
+            return self._request("get", PODS, f"{pod}/log", query=query).decode(errors="replace")
+        except (NotFoundError, BadRequestError):  # gone, or waiting to start
+            return ""
+
+    def _request(
+        self,
+        verb: str,
+        resource: Resource,
+        name: str = "",
+        body: Mapping[str, Any] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        namespace: str = "",
+    ) -> bytes:
+        """Make a request and return the body of the response."""
         from kubernetes.client import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        host = self.client.configuration.host
+        method, content_type = _METHODS[verb]
+        namespace = namespace or self.namespace
         try:
-            yield
-        except (HTTPError, OSError) as error:
-            raise UnreachableError(f"the Kubernetes API at {host} cannot be reached; check the network") from error
-        except ApiException as error:
-            said = _status(error).get("message") or error.reason
-            if error.status == 429 or error.status >= 500:
-                sentence = f"the Kubernetes API at {host} cannot answer now: {error.status} {said}"
-                raise UnreachableError(sentence) from error
-            raise LooplineError(self._refusal(verb, what, error.status, said)) from error
-
-    def _refusal(self, verb: str, what: str, status: int, said: str) -> str:
-        if status == 401:
-            host = self.client.configuration.host
-            return f"the Kubernetes API at {host} does not accept our token; is it expired?"
-        if status == 403:
-            return (
-                f"this pod may not {verb} {what} in namespace {self.namespace}: "
-                f"its service account needs the {self.role} ({said})"
+            response = self.client.call_api(
+                resource.path(namespace, name),
+                method,
+                query_params=list(query),
+                header_params={"Accept": "*/*", "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _preload_content=False,
+                _request_timeout=TIMEOUT,
             )
-        if status == 404:
-            return f"this cluster has no {what}: {self.absent}"
-        return f"the cluster refuses to {verb} {what}: {said}"
-
-
-@dataclass(frozen=True)
-class CustomObjects:
-    """The objects of one kind of custom resource in one namespace."""
-
-    access: Access
-    group: str
-    version: str
-    plural: str
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        """An object, or None.
-
-        Raises:
-            UnreachableError: the API does not answer.
-            LooplineError: it refuses, or the cluster does not know the kind.
-        """
-        from kubernetes.client import ApiException  # noqa: PLC0415
-
-        with self.access.explained("get", self.plural):
-            try:
-                return dict(self._api.get_namespaced_custom_object(*self._place, name, _request_timeout=PATIENCE))
-            except ApiException as error:
-                if error.status == 404 and _status(error).get("details", {}).get("name"):
-                    return None
-                raise
-
-    def create(self, body: Mapping[str, Any]) -> None:
-        """Create an object; one of that name that another step was faster with is as good.
-
-        Raises:
-            UnreachableError: the API does not answer.
-            LooplineError: it refuses.
-        """
-        from kubernetes.client import ApiException  # noqa: PLC0415
-
-        with self.access.explained("create", self.plural):
-            try:
-                self._api.create_namespaced_custom_object(*self._place, body, _request_timeout=PATIENCE)
-            except ApiException as error:
-                if error.status != 409:
-                    raise
-
-    def delete(self, name: str) -> None:
-        """Delete an object and, before it goes, what belongs to it; nothing happens if there is none.
-
-        Raises:
-            UnreachableError: the API does not answer.
-            LooplineError: it refuses.
-        """
-        from kubernetes.client import ApiException  # noqa: PLC0415
-
-        with self.access.explained("delete", self.plural):
-            try:
-                self._api.delete_namespaced_custom_object(
-                    *self._place, name, propagation_policy="Foreground", _request_timeout=PATIENCE
-                )
-            except ApiException as error:
-                if error.status != 404:
-                    raise
+            return bytes(response.data)
+        except (HTTPError, OSError) as error:
+            raise UnreachableError(f"{self._server} cannot be reached; check the network") from error
+        except ApiException as error:
+            request = f"{verb} {resource.plural}" + (f" in namespace {namespace}" if resource.namespaced else "")
+            raise from_response(error, self._server, request, self.role, self.install) from error
 
     @property
-    def _api(self) -> Any:
-        from kubernetes.client import CustomObjectsApi  # noqa: PLC0415
-
-        return CustomObjectsApi(self.access.client)
-
-    @property
-    def _place(self) -> tuple[str, str, str, str]:
-        return self.group, self.version, self.access.namespace, self.plural
-
-
-def _status(error: Any) -> dict[str, Any]:
-    """The Status object in the body of a refusal; empty where a proxy or a missing API answered."""
-    try:
-        status = json.loads(error.body or "{}")
-    except ValueError:
-        return {}
-    return status if isinstance(status, dict) else {}
+    def _server(self) -> str:
+        return f"the Kubernetes API at {self.client.configuration.host}"

@@ -16,7 +16,7 @@ from loopline.components.contract import usecase
 from loopline.components.contract.dataset import Dataset
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, storage
-from loopline.components.io.kubernetes_api import UnreachableError
+from loopline.components.io.kubernetes_errors import UnreachableError
 from loopline.components.training import trainjob, weights
 from loopline.components.training.kubernetes_api import TrainJobs
 
@@ -35,7 +35,7 @@ class _Look:
 
     state: trainjob.State | None
     log: list[str]
-    hindrance: str
+    blocked: str | None
 
 
 class _CancelledError(Exception):
@@ -127,14 +127,14 @@ def _wait(jobs: TrainJobs, name: str, deadline: timedelta, made: str) -> None:
             return
         if state.phase == "failed":
             raise LooplineError(f"TrainJob {name} failed: {_reason(look.log)} ({state.words})")
-        words = _last(look.log, PROGRESS) or f"{PROGRESS} TrainJob {name}: {look.hindrance or state.words}"
+        words = _last(look.log, PROGRESS) or f"{PROGRESS} TrainJob {name}: {look.blocked or state.words}"
         if words != told:
             print(words, flush=True)
             told = words
-        startable = startable if look.hindrance else now
+        startable = startable if look.blocked else now
         if now - startable > NOT_STARTING.total_seconds():
             jobs.delete(name)
-            raise LooplineError(f"TrainJob {name} cannot start, and was deleted: {look.hindrance}")
+            raise LooplineError(f"TrainJob {name} cannot start, and was deleted: {look.blocked}")
         if now - begun > deadline.total_seconds():
             jobs.delete(name)
             raise LooplineError(
@@ -155,7 +155,8 @@ def _looks(jobs: TrainJobs, name: str) -> Iterator[_Look]:
             job = jobs.find(name)
             state = trainjob.state_of(job) if job else None
             log = jobs.log(name) if state and state.phase in {"running", "failed"} else []
-            look = _Look(state, log, jobs.hindrance(name) if state and state.phase == "waiting" else "")
+            blocked = jobs.blocked_container(name) if state and state.phase == "waiting" else None
+            look = _Look(state, log, blocked)
         except UnreachableError as error:
             if time.monotonic() - answered > API_AWAY.total_seconds():
                 raise LooplineError(f"{error}; TrainJob {name} runs on, and this step finds it if run again") from error

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_errors import NoClusterError, NotPermittedError, UnreachableError
 
-
-class NotPermittedError(Exception):
-    """This account may not read what the check needs, or cannot reach it: the check neither passes nor fails."""
+# Where a check neither passes nor fails, because what it needs cannot be read from here.
+INCONCLUSIVE = (NoClusterError, NotPermittedError, UnreachableError)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def run_check(name: str, check: Callable[[], CheckResult]) -> CheckResult:
     """Run a check; the error that it raises becomes its result."""
     try:
         return check()
-    except NotPermittedError as error:
+    except INCONCLUSIVE as error:
         return CheckResult(name, "skipped", str(error))
     except LooplineError as error:
         return CheckResult(name, "failed", str(error))

@@ -11,7 +11,7 @@ import pytest
 from loopline.components.contract import dataset
 from loopline.components.contract.dataset import Dataset
 from loopline.components.inference.predict import predict
-from loopline.components.inference.spark_application import ARGUMENTS, failure_of
+from loopline.components.inference.spark_application import ARGUMENTS, failure_uri
 from loopline.components.io import storage
 from tests.spark.session import PROJECT, PYSPARK, lacking
 from tests.spark.weather_window import USECASE, make
@@ -49,6 +49,6 @@ def test_it_predicts_or_leaves_the_reason_beside_the_output(bucket: str, tmp_pat
     storage.remove(uris["model"])
     failed = start(usecase=USECASE, version="7", output=f"{bucket}/spark/batch-2", **uris)
     assert failed.returncode == 1
-    left = storage.fetch(failure_of(f"{bucket}/spark/batch-2"), tmp_path / "left").read_text()
+    left = storage.fetch(failure_uri(f"{bucket}/spark/batch-2"), tmp_path / "left").read_text()
     assert left == f"there is nothing at {uris['model']}; check the address, or let the step that writes it run first"
     assert f"error: {left}" in failed.stderr

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from loopline.checks import CheckResult, NotPermittedError
+from loopline.checks import CheckResult
 from loopline.cluster.kube import Kube
 from loopline.cluster.settings import Cluster
 from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_errors import NotPermittedError
 
 GPU = "nvidia.com/gpu"
 
@@ -47,7 +48,7 @@ def _demand(cluster: Cluster, kube: Kube) -> tuple[int, dict[str, str], list[dic
             return 0, {}, []
         asked = cluster.gpu.parameters()
         return cluster.gpu.gpus, asked["node_selector"], asked["tolerations"]
-    pod = kube.pod_of_training_runtime("loopline-torch")
+    pod = kube.training_runtime_pod("loopline-torch")
     if pod is None:
         raise LooplineError(
             "training is to be a TrainJob and there is no TrainingRuntime loopline-torch in namespace "

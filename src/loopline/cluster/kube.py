@@ -1,17 +1,28 @@
-"""What a Kubernetes API tells about a namespace: read only, with bounded time, and honest about what it may not see."""
+"""What the checks of a cluster read from its Kubernetes API. Nothing is written."""
 
-import os
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
-from loopline.checks import NotPermittedError
-from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_api import CONFIG_MAPS, KubernetesApi, Resource
+from loopline.components.io.kubernetes_errors import NoClusterError, UnknownResourceError, UnreachableError
 
-TIMEOUT = (5, 15)
+NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
+NODES = Resource("", "v1", "nodes", namespaced=False)
+SECRETS = Resource("", "v1", "secrets")
+CLUSTER_QUEUES = Resource("kueue.x-k8s.io", "v1beta2", "clusterqueues", namespaced=False)
+PIPELINE_VERSIONS = Resource("pipelines.kubeflow.org", "v2beta1", "pipelineversions")
+TRAINING_RUNTIMES = Resource("trainer.kubeflow.org", "v1alpha1", "trainingruntimes")
+
+T = TypeVar("T")
 
 
 class Kube:
-    """A Kubernetes API, as the pod that we are in or the kubeconfig of this machine reach it.
+    """The Kubernetes API of this pod's cluster, or of the kubeconfig's.
+
+    Every method raises NotPermittedError where this account may not read something, NoClusterError and UnreachableError
+    where there is no API to read from, and LooplineError for any other error.
 
     Args:
         namespace: where our objects are.
@@ -19,32 +30,31 @@ class Kube:
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
-        self._client: Any = None
-        self._away = ""  # once it did not answer it is not asked again
+        self._unavailable: NoClusterError | UnreachableError | None = None
 
     def namespace_labels(self) -> dict[str, str] | None:
         """Labels of the namespace; None if it does not exist."""
-        found = self._get(f"/api/v1/namespaces/{self.namespace}")
+        found = self._get(NAMESPACES, self.namespace)
         return None if found is None else dict(found["metadata"].get("labels") or {})
 
-    def keys_of_secret(self, name: str) -> set[str] | None:
+    def secret_keys(self, name: str) -> set[str] | None:
         """The keys that a Secret holds; None if it does not exist."""
-        found = self._get(f"/api/v1/namespaces/{self.namespace}/secrets/{name}")
+        found = self._get(SECRETS, name)
         return None if found is None else set(found.get("data") or {})
 
-    def keys_of_config_map(self, name: str) -> set[str] | None:
+    def config_map_keys(self, name: str) -> set[str] | None:
         """The keys that a ConfigMap holds; None if it does not exist."""
-        found = self._get(f"/api/v1/namespaces/{self.namespace}/configmaps/{name}")
+        found = self._get(CONFIG_MAPS, name)
         return None if found is None else set(found.get("data") or {})
 
-    def annotations_of_version(self, name: str) -> dict[str, str] | None:
+    def version_annotations(self, name: str) -> dict[str, str] | None:
         """Annotations of a PipelineVersion; None if it does not exist."""
-        found = self._get(f"/apis/pipelines.kubeflow.org/v2beta1/namespaces/{self.namespace}/pipelineversions/{name}")
+        found = self._get(PIPELINE_VERSIONS, name)
         return None if found is None else dict(found["metadata"].get("annotations") or {})
 
-    def pod_of_training_runtime(self, name: str) -> dict[str, Any] | None:
+    def training_runtime_pod(self, name: str) -> dict[str, Any] | None:
         """The first pod specification of a TrainingRuntime; None if there is no such runtime."""
-        found = self._get(f"/apis/trainer.kubeflow.org/v1alpha1/namespaces/{self.namespace}/trainingruntimes/{name}")
+        found = self._get(TRAINING_RUNTIMES, name)
         if found is None:
             return None
         jobs = found["spec"]["template"]["spec"]["replicatedJobs"]
@@ -52,73 +62,35 @@ class Kube:
 
     def nodes(self) -> list[dict[str, Any]]:
         """All nodes."""
-        return list((self._get("/api/v1/nodes") or {}).get("items", []))
+        return self._list(NODES)
 
     def cluster_queues(self) -> list[dict[str, Any]]:
         """Kueue's ClusterQueues; none where Kueue is not installed."""
-        return list((self._get("/apis/kueue.x-k8s.io/v1beta2/clusterqueues") or {}).get("items", []))
+        return self._list(CLUSTER_QUEUES)
 
-    def _get(self, path: str) -> dict[str, Any] | None:
-        """The object at a path; None where there is none.
+    def _get(self, resource: Resource, name: str) -> dict[str, Any] | None:
+        return self._read(lambda: self._api.get(resource, name))
 
-        Raises:
-            NotPermittedError: no API is reached, or it does not let us.
-            LooplineError: it did not accept who we are, or failed.
-        """
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
+    def _list(self, resource: Resource) -> list[dict[str, Any]]:
+        return self._read(lambda: self._api.list_objects(resource)) or []
 
-        client = self._connected()
-        if self._away:
-            raise NotPermittedError(self._away)
+    def _read(self, request: Callable[[], T]) -> T | None:
+        """The result of a request; None where its resource is not installed."""
+        if self._unavailable:  # one timeout is enough
+            raise self._unavailable
         try:
-            answer = client.call_api(
-                path,
-                "GET",
-                header_params={"Accept": "application/json"},
-                auth_settings=["BearerToken"],
-                response_type="object",
-                _return_http_data_only=True,
-                _request_timeout=TIMEOUT,
-            )
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            if error.status == 403:
-                raise NotPermittedError(f"this account may not read {path}") from error
-            if error.status == 401:
-                raise LooplineError(
-                    f"the Kubernetes API at {client.configuration.host} did not accept our credentials; log in again"
-                ) from error
-            raise LooplineError(
-                f"the Kubernetes API at {client.configuration.host} answered with {error.status} {error.reason}"
-            ) from error
-        except (HTTPError, OSError) as error:
-            self._away = f"the Kubernetes API at {client.configuration.host} cannot be reached"
-            raise NotPermittedError(self._away) from error
-        return dict(answer)
+            return request()
+        except UnknownResourceError:
+            return None
+        except (NoClusterError, UnreachableError) as error:
+            self._unavailable = error
+            raise
 
-    def _connected(self) -> Any:
-        if self._client is None:
-            from kubernetes import client, config
-
-            configuration = client.Configuration()
-            if not _first_that_works(
-                lambda: config.load_incluster_config(configuration),
-                lambda: config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration),
-                otherwise=config.ConfigException,
-            ):
-                raise NotPermittedError("no Kubernetes API: this is no pod, and there is no usable kubeconfig")
-            configuration.retries = 1
-            self._client = client.ApiClient(configuration)
-        return self._client
-
-
-def _first_that_works(*attempts: Callable[[], object], otherwise: type[Exception]) -> bool:
-    for attempt in attempts:
-        try:
-            attempt()
-        except otherwise:
-            continue
-        return True
-    return False
+    @cached_property
+    def _api(self) -> KubernetesApi:
+        connected = KubernetesApi.connect(
+            role="a role that permits it",
+            install="install it",
+            without_cluster="no Kubernetes API: this is not a pod, and there is no usable kubeconfig",
+        )
+        return dataclasses.replace(connected, namespace=self.namespace)

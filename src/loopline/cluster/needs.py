@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from loopline.checks import CheckResult, NotPermittedError, run_check
+from loopline.checks import INCONCLUSIVE, CheckResult, run_check
 from loopline.cluster import placement, pushed
 from loopline.cluster.kube import Kube
 from loopline.cluster.objects import INTERFACE
@@ -21,18 +21,18 @@ def secrets(kube: Kube, stages: Iterable[str]) -> Iterator[CheckResult]:
         for name, variables in placement.STAGES[stage].secrets.items():
             wanted.setdefault(name, set()).update(variables)
     for name, keys in sorted(wanted.items()):
-        yield run_check(f"Secret {name}", partial(_held, "Secret", name, keys, kube.keys_of_secret, kube))
+        yield run_check(f"Secret {name}", partial(_held, "Secret", name, keys, kube.secret_keys, kube))
     if "loopline-s3" in wanted:
         name, keys = "loopline-object-store", set(placement.OBJECT_STORE)
-        yield run_check(f"ConfigMap {name}", partial(_held, "ConfigMap", name, keys, kube.keys_of_config_map, kube))
+        yield run_check(f"ConfigMap {name}", partial(_held, "ConfigMap", name, keys, kube.config_map_keys, kube))
 
 
 def images(kube: Kube, version: Version) -> list[CheckResult]:
     """Whether each image of a version was pushed, and holds the code that the version was compiled with."""
     subject = f"pipeline {version.name}"
     try:
-        compiled = kube.annotations_of_version(version.name) or {}
-    except NotPermittedError:
+        compiled = kube.version_annotations(version.name) or {}
+    except INCONCLUSIVE:
         compiled = {}
     except LooplineError as error:
         return [CheckResult(subject, "failed", str(error))]

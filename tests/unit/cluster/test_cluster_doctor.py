@@ -8,11 +8,10 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from loopline.checks import CheckResult, NotPermittedError
+from loopline.checks import CheckResult
 from loopline.cli.app import app
 from loopline.cluster import doctor, placement
 from loopline.cluster.gpu_pool import gpu_pool
@@ -21,13 +20,21 @@ from loopline.cluster.needs import IMAGE_LABEL, images
 from loopline.cluster.server import Server
 from loopline.cluster.settings import Cluster
 from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_errors import NotPermittedError, UnreachableError
 from loopline.images import catalogue, code
 from loopline.images.builder import Builder
 from loopline.local import machine
+from tests.loopback_server import kubeconfig, status
 from tests.unit.cluster.fake_http import FakeHttp
 
 NAMESPACE = "/api/v1/namespaces/loopline"
 QUEUES = "/apis/kueue.x-k8s.io/v1beta2/clusterqueues"
+
+
+class FakeKubernetes(FakeHttp):
+    """Objects by path; of others it says that there are none."""
+
+    missing = 404, status(404, "not found", "name")
 
 
 def secret(*keys):
@@ -37,7 +44,7 @@ def secret(*keys):
 @pytest.fixture
 def kubernetes(tmp_path, monkeypatch, compiled):
     """A Kubernetes API on which all is as it should be, and a kubeconfig that leads to it."""
-    with FakeHttp() as fake:
+    with FakeKubernetes() as fake:
         fake.answers = {
             NAMESPACE: {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
             f"{NAMESPACE}/secrets/loopline-s3": secret(*placement.S3),
@@ -51,17 +58,7 @@ def kubernetes(tmp_path, monkeypatch, compiled):
             f"/apis/pipelines.kubeflow.org/v2beta1/namespaces/loopline/pipelineversions/{v['metadata']['name']}": v
             for v in compiled.values()
         }
-        kubeconfig = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": {"server": fake.address}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(kubeconfig))
-        monkeypatch.setenv("KUBECONFIG", str(path))
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(fake, tmp_path / "kubeconfig", "default")))
         yield fake
 
 
@@ -136,12 +133,12 @@ def test_a_registry_that_only_the_nodes_reach_is_said_once_and_stops_nobody(kube
 
 
 def test_kubernetes_that_is_away_is_asked_once(tmp_path, kubernetes):
-    kubernetes.__exit__()
+    kubernetes.close()
     kube = Kube("loopline")
     for _ in range(2):
-        with pytest.raises(NotPermittedError, match=r"the Kubernetes API at .* cannot be reached"):
+        with pytest.raises(UnreachableError, match=r"the Kubernetes API at .* cannot be reached"):
             kube.namespace_labels()
-    assert kube._away
+    assert kube._unavailable
 
 
 def test_a_registry_with_a_login_is_not_held_against_the_image(kubernetes, registry, cluster, version):
@@ -201,7 +198,7 @@ def test_a_pool_that_is_brought_up_by_a_queue(kubernetes, settings):
 
 def test_a_pool_that_may_not_be_seen(kubernetes, settings):
     kubernetes.answers["/api/v1/nodes"] = kubernetes.answers[QUEUES] = (403, {})
-    with pytest.raises(NotPermittedError, match="may not read /apis/kueue"):
+    with pytest.raises(NotPermittedError, match="may not list clusterqueues: it needs a role"):
         gpu_pool(Cluster.read(settings(gpu={"gpus": 1})), Kube("loopline"))
 
 
@@ -239,7 +236,9 @@ def test_pod_security_and_namespace(kubernetes, cluster):
 
 def test_credentials_that_kubernetes_does_not_accept(kubernetes, cluster):
     kubernetes.refuse = lambda headers: 0 if headers["Authorization"] == "Bearer other" else 401
-    assert any("did not accept our credentials; log in again" in s for s in wrong(doctor.run_checks(cluster)))
+    assert any(
+        "does not accept our token (401): renew it, or log in again" in s for s in wrong(doctor.run_checks(cluster))
+    )
 
 
 def test_what_cannot_be_seen_is_said_and_not_failed(kfp, cluster, version):

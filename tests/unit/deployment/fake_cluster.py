@@ -1,20 +1,18 @@
-"""A small Kubernetes API over HTTP: one InferenceService with server-side apply, ConfigMaps, and pods that follow."""
+"""A fake Kubernetes API: one InferenceService with server-side apply, ConfigMaps, and pods that follow."""
 
 import copy
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 from loopline.components.deployment import inference_service
 from loopline.components.deployment.inference_service import VERSION
+from tests.loopback_server import LoopbackServer, status
 
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/loopline/inferenceservices/"
 CONFIG_MAPS = "/api/v1/namespaces/loopline/configmaps"
 GATEWAY = "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
 
 
-class FakeCluster:
+class FakeCluster(LoopbackServer):
     """The state of one namespace, and a server in front of it.
 
     Attributes:
@@ -31,40 +29,33 @@ class FakeCluster:
         self.gateway = {"data": {"ingress": json.dumps({"enableGatewayApi": True})}}
         self.owner, self.sick, self.slow = "", {}, 0
         self.applied, self.before = [], lambda method, path: None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__()
 
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, method, path, query, headers, body):
+    def answer(self, request):
+        method, path = request.method, request.path
         self.before(method, path)
         if path == GATEWAY:
-            return (200, self.gateway) if self.gateway else (403, _status(403, "forbidden"))
+            return (200, self.gateway) if self.gateway else (403, status(403, "forbidden"))
         if path.startswith(SERVICES):
             if path.removeprefix(SERVICES) != self.service["metadata"]["name"]:
-                return 404, _status(404, "not found", path.removeprefix(SERVICES))
-            return self._apply(query, headers, body) if method == "PATCH" else (200, self.service)
+                return 404, status(404, "not found", path.removeprefix(SERVICES))
+            return (
+                self._apply(request.query, request.headers, request.body) if method == "PATCH" else (200, self.service)
+            )
         if path.startswith(CONFIG_MAPS):
-            return self._config_map(method, path.removeprefix(CONFIG_MAPS).strip("/"), body)
-        return 200, {"items": self._pods(query["labelSelector"][0].rpartition("=")[2])}
+            return self._config_map(method, path.removeprefix(CONFIG_MAPS).strip("/"), request.body)
+        return 200, {"items": self._pods(request.query["labelSelector"][0].rpartition("=")[2])}
 
     def _apply(self, query, headers, body):
         assert headers["Content-Type"] == "application/apply-patch+yaml"
         assert query["fieldManager"] == ["loopline-release"]
         assert "force" not in query
         if self.owner:
-            return 409, _status(
-                409, f'Apply failed with 1 conflict: conflict with "{self.owner}": .spec.predictor.name'
-            )
+            message = f'Apply failed with 1 conflict: conflict with "{self.owner}": .spec.predictor.name'
+            return 409, status(409, message, cause="FieldManagerConflict")
         metadata = self.service["metadata"]
         if body["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
-            return 409, _status(409, "the object has been modified; please apply your changes to the latest version")
+            return 409, status(409, "the object has been modified; please apply your changes to the latest version")
         self.applied.append(body)
         former = self.applied[-2]["metadata"]["annotations"] if len(self.applied) > 1 else {}
         for gone in former.keys() - body["metadata"]["annotations"].keys():  # what its manager applies no longer goes
@@ -82,13 +73,13 @@ class FakeCluster:
 
     def _config_map(self, method, name, body):
         if method == "GET":
-            return (200, self.config_maps[name]) if name in self.config_maps else (404, _status(404, "not found", name))
+            return (200, self.config_maps[name]) if name in self.config_maps else (404, status(404, "not found", name))
         name = body["metadata"]["name"]
         stored = self.config_maps.get(name)
         if method == "POST" and stored:
-            return 409, _status(409, "already exists", name)
+            return 409, status(409, "already exists", name)
         if method == "PUT" and body["metadata"]["resourceVersion"] != stored["metadata"]["resourceVersion"]:
-            return 409, _status(409, "the object has been modified", name)
+            return 409, status(409, "the object has been modified", name)
         version = int(stored["metadata"]["resourceVersion"]) + 1 if stored else 1
         body["metadata"]["resourceVersion"] = str(version)
         self.config_maps[name] = body
@@ -112,32 +103,3 @@ class FakeCluster:
                 }
             }
         ]
-
-    def _handler(self):
-        cluster = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _serve(self):
-                split = urlsplit(self.path)
-                length = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(length)) if length else None
-                status, answer = cluster.answer(self.command, split.path, parse_qs(split.query), self.headers, body)
-                raw = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            do_GET = do_PUT = do_POST = do_PATCH = _serve  # noqa: N815
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
-
-
-def _status(code, message, name=""):
-    return {"kind": "Status", "code": code, "message": message, "details": {"name": name}}

@@ -8,7 +8,7 @@ from loopline.components.deployment.cluster_target import ClusterTarget
 from loopline.components.deployment.inference_service import Standing
 from loopline.components.deployment.target import CanaryFailedError, StaleActionError
 from loopline.components.errors import LooplineError
-from loopline.components.io.kubernetes_api import Access
+from loopline.components.io.kubernetes_api import KubernetesApi
 from tests.unit.deployment.fake_cluster import FakeCluster
 from tests.unit.deployment.released_endpoint import Killed, World
 from tests.unit.deployment.test_deployment_render import service
@@ -26,7 +26,7 @@ def target(cluster):
     seconds = [0.0]
     configuration = client.Configuration(host=cluster.address)
     configuration.retries = False
-    access = Access(client.ApiClient(configuration), "loopline", cluster_target.ROLE, cluster_target.ABSENT)
+    access = KubernetesApi(client.ApiClient(configuration), "loopline", cluster_target.ROLE, cluster_target.INSTALL)
 
     def sleep(length):
         seconds[0] += length
@@ -116,7 +116,9 @@ def test_health(target, cluster):
 def test_somebody_else_applies_these_fields(target, cluster):
     cluster.owner = "argocd-controller"
     record = begun(target)
-    with pytest.raises(LooplineError, match=r"somebody else applies .*argocd-controller.*: release with target git"):
+    with pytest.raises(
+        LooplineError, match=r"another field manager owns .*argocd-controller.*: release with target git"
+    ):
         target.carry_out(transitions.next_action(record), record)
     assert cluster.applied == []
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +16,15 @@ from tram_examples import FIRST, Inputs, moments, trips
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.model import Model
 from loopline.components.errors import LooplineError
-from loopline.components.inference import kubernetes_api, spark_application
+from loopline.components.inference import spark_application, spark_engine
 from loopline.components.inference.artifact import Artifact
 from loopline.components.inference.engine import predict_with
+from loopline.components.inference.kubernetes_api import SPARK_APPLICATIONS
 from loopline.components.inference.predict import predict
-from loopline.components.inference.spark_application import ARGUMENTS, failure_of, predict_on_spark
+from loopline.components.inference.spark_application import ARGUMENTS, failure_uri
+from loopline.components.inference.spark_engine import predict_on_spark
 from loopline.components.io import storage
+from tests.loopback_server import Request, kubeconfig
 
 TEMPLATE = Path(__file__).parents[3] / "manifests" / "batch" / "spark-application.yaml"
 
@@ -29,7 +33,7 @@ TEMPLATE = Path(__file__).parents[3] / "manifests" / "batch" / "spark-applicatio
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> Iterator[FakeSparkOperator]:
     """The Spark operator of a cluster with the template that is in Git."""
     fake = FakeSparkOperator(yaml.safe_load(TEMPLATE.read_text()))
-    monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "kubeconfig")))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(fake, tmp_path / "kubeconfig")))
     monkeypatch.setenv("LOOPLINE_BUCKET", bucket.removeprefix("s3://"))
     yield fake
     fake.close()
@@ -122,7 +126,7 @@ def test_a_step_that_is_tried_again_finds_what_it_has_started(
         def interrupted(seconds: float) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(spark_application.time, "sleep", interrupted)
+        patch.setattr(spark_engine.time, "sleep", interrupted)
         with pytest.raises(KeyboardInterrupt):
             step()
     operator.operator = works(tmp_path)
@@ -157,7 +161,7 @@ def test_the_sentence_of_the_job_is_the_reason(
 ) -> None:
     def fail(found: dict[str, Any]) -> None:
         (tmp_path / "note").write_text("the model does not fit the examples")
-        storage.put(tmp_path / "note", failure_of(arguments(found).output))
+        storage.put(tmp_path / "note", failure_uri(arguments(found).output))
         says(found, "FAILED", "driver container failed with ExitCode: 1")
 
     operator.operator = fail
@@ -193,10 +197,10 @@ def test_an_api_that_is_away_for_a_moment_is_waited_for(
     operator.operator = restarting
     create = operator.answer
 
-    def answer(method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
-        if method == "POST":
+    def answer(request: Request) -> tuple[int, dict[str, Any]]:
+        if request.method == "POST":
             operator.refusals["GET"] = [(503, "starting"), (429, "too many requests")]
-        return create(method, path, body)
+        return create(request)
 
     operator.answer = answer  # type: ignore[method-assign]
     assert step().facts["rows_out"] == 2
@@ -205,13 +209,13 @@ def test_an_api_that_is_away_for_a_moment_is_waited_for(
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (401, "does not accept our token; is it expired?"),
+        (401, "does not accept our token (401)"),
         (
             403,
-            "may not get sparkapplications in namespace loopline: its service account needs the Role loopline-batches",
+            "may not get sparkapplications in namespace loopline: it needs Role loopline-batches",
         ),
         (404, "has no sparkapplications: install the Spark operator"),
-        (422, "refuses to get sparkapplications: because"),
+        (422, "refuses to get sparkapplications in namespace loopline: because"),
         (500, "cannot answer now: 500 because"),
     ],
 )
@@ -219,7 +223,7 @@ def test_a_refusal_is_one_sentence(
     operator: FakeSparkOperator, step: Callable[..., Dataset], status: int, sentence: str
 ) -> None:
     operator.refusals["GET"] = [(status, "because")]
-    with pytest.raises(LooplineError, match=sentence.replace("?", r"\?")):
+    with pytest.raises(LooplineError, match=re.escape(sentence)):
         step()
     assert operator.created == []
 
@@ -235,7 +239,7 @@ def test_what_is_missing_is_found_before_anything_is_started(
 
     assert "the model is at /here: let KFP keep artifacts under s3://" in refusal(model=Artifact("/here", "/here"))
     del operator.objects["loopline-batch"]["metadata"]["annotations"]
-    assert "annotate it with a length of time, for example 5h" in refusal()
+    assert "annotate it with a duration, for example 5h" in refusal()
     operator.objects.clear()
     assert "there is no SparkApplication loopline-batch in namespace loopline" in refusal()
     operator.close()
@@ -264,5 +268,5 @@ def test_the_template_is_what_the_step_expects() -> None:
     assert template["metadata"]["name"] == spark_application.TEMPLATE
     assert template["spec"]["suspend"] is True
     assert spark_application.deadline_of(template) == timedelta(hours=5)
-    assert template["apiVersion"] == f"{kubernetes_api.GROUP}/{kubernetes_api.VERSION}"
+    assert template["apiVersion"] == f"{SPARK_APPLICATIONS.group}/{SPARK_APPLICATIONS.version}"
     assert json.dumps(template["spec"]).count("secretKeyRef") == 4

@@ -1,22 +1,19 @@
-"""A small Kubernetes API over HTTP: TrainJobs, TrainingRuntimes, pods, logs, and refusals worded as the real ones.
+"""A fake Kubernetes API: TrainJobs, TrainingRuntimes, pods, logs, and refusals worded as the real ones.
 
 What becomes of a created TrainJob is up to a controller: a function that is called with the API and the job.
 """
 
-import json
 import threading
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
-import yaml
+from tests.loopback_server import HangUp, LoopbackServer, status
 
 TRAINER = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/loopline"
 PODS = "/api/v1/namespaces/loopline/pods"
 
 
-class FakeKubernetes:
+class FakeKubernetes(LoopbackServer):
     """The state of one namespace, and a server in front of it.
 
     Attributes:
@@ -36,28 +33,7 @@ class FakeKubernetes:
         self.away = False
         self.controller = lambda api, job: None
         self._lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def kubeconfig(self, path):
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": self.address}}],
-            "users": [{"name": "fake", "user": {"token": "a-token"}}],
-            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": "loopline"}}],
-        }
-        path.write_text(yaml.safe_dump(config))
-        return path
+        super().__init__()
 
     def jobs(self):
         return [item for key, item in self.objects.items() if key.startswith("trainjobs/")]
@@ -102,8 +78,10 @@ class FakeKubernetes:
         }
         self.logs[name] = log
 
-    def answer(self, method, path, query, body):
-        """Status and answer to a request; a text is sent as it is."""
+    def answer(self, request):
+        if self.away:
+            raise HangUp
+        method, path, query = request.method, request.path, request.query
         with self._lock:
             place = path.removeprefix(TRAINER).removeprefix(PODS).strip("/")
             plural = "pods/log" if path.endswith("/log") else "pods" if path.startswith(PODS) else place.split("/")[0]
@@ -119,7 +97,7 @@ class FakeKubernetes:
             if plural == "pods/log":
                 lines = self.logs[place.removesuffix("/log")].splitlines(keepends=True)
                 return 200, "".join(lines[-int(query["tailLines"][0]) :])
-            return self._custom(method, place, query, body)
+            return self._custom(method, place, query, request.body)
 
     def _custom(self, method, place, query, body):
         if method == "POST":
@@ -141,43 +119,3 @@ class FakeKubernetes:
                 del self.pods[pod]
             return 200, {"kind": "Status", "status": "Success"}
         return 200, self.objects[place]
-
-    def _handler(self):
-        api = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _serve(self):
-                length = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(length) or "null") if length else None
-                if api.away:
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                url = urlsplit(self.path)
-                code, said = api.answer(self.command, url.path, parse_qs(url.query), body)
-                payload = said.encode() if isinstance(said, str) else json.dumps(said).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "text/plain" if isinstance(said, str) else "application/json")
-                self.send_header("Content-Length", str(len(payload)))
-                self.end_headers()
-                self.wfile.write(payload)
-
-            do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
-
-
-def status(code, message, name=None, reason=""):
-    """The Status object that the real API answers with."""
-    details = {"details": {"name": name}} if name else {}
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    } | details

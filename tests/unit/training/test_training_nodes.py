@@ -21,8 +21,9 @@ from loopline.components.io import storage
 from loopline.components.training import nodes, trainjob, weights
 from loopline.components.training.target import shared_store, train_at
 from loopline.components.training.train import train
+from tests.loopback_server import kubeconfig, status
 from tests.unit.training.conftest import make_rows
-from tests.unit.training.fake_kubernetes import FakeKubernetes, status
+from tests.unit.training.fake_kubernetes import FakeKubernetes
 from tests.unit.training.torchrun_controller import PROJECT, TorchrunController
 
 RUNTIME = PROJECT / "manifests" / "training" / "training-runtime.yaml"
@@ -33,7 +34,7 @@ SCHEMAS = Path(os.environ.get("LOOPLINE_SCHEMAS", PROJECT.parent / "shared" / "s
 def api(tmp_path, monkeypatch):
     """A cluster with our TrainingRuntime, which the kubeconfig names."""
     fake = FakeKubernetes(yaml.safe_load(RUNTIME.read_text()))
-    monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "kubeconfig")))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(fake, tmp_path / "kubeconfig")))
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
     monkeypatch.setattr(nodes, "POLL", 0.02)
     yield fake
@@ -279,7 +280,7 @@ def test_the_node_that_failed_first_is_believed(api, training):
             (404, "404 page not found\n"),
             "this cluster has no trainingruntimes: install Kubeflow",
         ),
-        ("GET trainingruntimes", (401, status(401, "Unauthorized")), "does not accept our token"),
+        ("GET trainingruntimes", (401, status(401, "Unauthorized")), "does not accept our token \\(401\\)"),
         (
             "GET trainingruntimes",
             (403, status(403, "forbidden: no")),
@@ -290,12 +291,12 @@ def test_the_node_that_failed_first_is_believed(api, training):
         (
             "POST trainjobs",
             (422, status(422, 'admission webhook "v.trainjob" denied the request: must not')),
-            "refuses to create trainjobs: admission webhook .* must not",
+            "refuses to create trainjobs in namespace loopline: admission webhook .* must not",
         ),
         (
             "POST trainjobs",
             (400, status(400, "unknown field spec.x")),
-            "refuses to create trainjobs: unknown field spec.x",
+            "refuses to create trainjobs in namespace loopline: unknown field spec.x",
         ),
         ("POST trainjobs", (500, status(500, "webhook timed out")), "cannot answer now: 500 webhook timed out"),
         ("GET trainjobs", (500, "no JSON"), "cannot answer now: 500"),
@@ -376,7 +377,8 @@ def test_an_image_that_was_not_pushed(api, training, monkeypatch):
     back_off = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "r/loopline-training:9"'}
     api.controller = lambda api, job: api.add_pod(job["metadata"]["name"], phase="Pending", waiting=back_off)
     with pytest.raises(
-        LooplineError, match=r'cannot start, and was deleted: ImagePullBackOff: .*"r/loopline-training:9"'
+        LooplineError,
+        match=r'cannot start, and was deleted: container node is in ImagePullBackOff .*"r/loopline-training:9"',
     ):
         training()
     assert api.jobs() == []
