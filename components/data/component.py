@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="none", reads_source=True, calls_service=True)
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def ingest(usecase: str, start: str, end: str, raw: dsl.Output[dsl.Dataset]) -> None:
     """Load the raw tables of a window, and of the lookback before it.
@@ -19,6 +22,7 @@ def ingest(usecase: str, start: str, end: str, raw: dsl.Output[dsl.Dataset]) -> 
     raw.metadata.update(digest=dataset.digest, rows=dataset.facts["rows"])
 
 
+@StepFacts(effects="none", shows={"data": "data", "quarantine": "quarantine"})
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def validate_data(
     usecase: str,

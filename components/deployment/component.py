@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="outside", calls_service=True)
 @dsl.component(base_image="loopline-deployment", install_kfp_package=False)
 def render(
     usecase: str,
@@ -56,6 +59,7 @@ def render(
     return steps.steps_left(found)
 
 
+@StepFacts(effects="outside", calls_service=True)
 @dsl.component(base_image="loopline-deployment", install_kfp_package=False)
 def canary(percent: str, plan: dsl.Input[dsl.Artifact]) -> str:
     """Give the canary the traffic of the step that is due.
@@ -75,6 +79,7 @@ def canary(percent: str, plan: dsl.Input[dsl.Artifact]) -> str:
     return done
 
 
+@StepFacts(effects="outside", calls_service=True, refusals=("roll back",), reason="decision")
 @dsl.component(base_image="loopline-deployment", install_kfp_package=False)
 def analyse(percent: str, plan: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Markdown]) -> str:
     """Look at the step under way until it is decided; what is shown to be worse is rolled back.
@@ -95,6 +100,7 @@ def analyse(percent: str, plan: dsl.Input[dsl.Artifact], decision: dsl.Output[ds
     return outcome
 
 
+@StepFacts(effects="outside", calls_service=True, refusals=("rolled back",), reason="page")
 @dsl.component(base_image="loopline-deployment", install_kfp_package=False)
 def finish(
     decisions: list[str],

@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-features", install_kfp_package=False)
 def build_features(usecase: str, data: dsl.Input[dsl.Dataset], history: dsl.Output[dsl.Dataset]) -> None:
     """Compute the history of every stored feature view with the SQL of features.py.
@@ -18,6 +21,7 @@ def build_features(usecase: str, data: dsl.Input[dsl.Dataset], history: dsl.Outp
     history.metadata.update(digest=dataset.digest, rows={name: dataset.rows(name) for name in dataset.tables})
 
 
+@StepFacts(effects="none", shows={"examples": "examples"})
 @dsl.component(base_image="loopline-features", install_kfp_package=False)
 def join_features(
     usecase: str,
@@ -43,6 +47,7 @@ def join_features(
     examples.metadata.update(digest=dataset.digest, rows=dataset.facts["rows"], labelled=dataset.facts["labelled"])
 
 
+@StepFacts(effects="locations", locations=("store",), calls_service=True)
 @dsl.component(base_image="loopline-features", install_kfp_package=False)
 def materialise(
     usecase: str, end: str, store: str, history: dsl.Input[dsl.Dataset], receipt: dsl.Output[dsl.Artifact]
@@ -65,6 +70,7 @@ def materialise(
     )
 
 
+@StepFacts(effects="none", locations=("store",), shows={"report": "skew"})
 @dsl.component(base_image="loopline-features", install_kfp_package=False)
 def check_skew(
     usecase: str,

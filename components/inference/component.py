@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="none", shows={"predictions": "predictions"})
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def predict(
     usecase: str,
@@ -49,6 +52,7 @@ def predict(
         metrics.log_metric(name, value)
 
 
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def plan_shards(shards: str) -> list[str]:
     """Say which shards a number of them means: 1/3, 2/3, 3/3.
@@ -61,6 +65,7 @@ def plan_shards(shards: str) -> list[str]:
     return plan(shards)
 
 
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def score_shard(
     usecase: str,
@@ -86,6 +91,7 @@ def score_shard(
     part.metadata.update(digest=scored.digest, rows=scored.rows("scored"))
 
 
+@StepFacts(effects="none", shows={"predictions": "predictions"})
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def merge_shards(
     parts: dsl.Input[list[dsl.Dataset]],
@@ -111,6 +117,7 @@ def merge_shards(
         metrics.log_metric(name, value)
 
 
+@StepFacts(effects="locations", locations=("destination",), calls_service=True, shows={"receipt": "publication"})
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def publish(
     usecase: str,

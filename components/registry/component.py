@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="locations", locations=("registry",), calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def register(
     usecase: str,
@@ -28,6 +31,7 @@ def register(
     return str(register(usecase, registry, alias, model.path, evaluation.path))
 
 
+@StepFacts(effects="none", locations=("registry",), calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def fetch_model(usecase: str, registry: str, version: str, model: dsl.Output[dsl.Model]) -> None:
     """Copy a registered model out of the registry and check its digest.
@@ -44,6 +48,14 @@ def fetch_model(usecase: str, registry: str, version: str, model: dsl.Output[dsl
     model.metadata.update(digest=fetched.digest, name=fetched.name, framework="onnx")
 
 
+@StepFacts(
+    effects="locations",
+    locations=("registry",),
+    calls_service=True,
+    refusals=("kept",),
+    reason="receipt",
+    shows={"receipt": "promotion"},
+)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def promote(
     usecase: str,
@@ -76,6 +88,7 @@ def promote(
     return outcome
 
 
+@StepFacts(effects="none", locations=("registry",), always_runs=True, calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPath(str)) -> str:  # type: ignore[valid-type]
     """Name the champion, if it is the version that is asked for: no other gets traffic.
@@ -100,6 +113,7 @@ def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPa
     return str(champion.version)
 
 
+@StepFacts(effects="locations", locations=("registry",), always_runs=True, calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def give_back(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> str:
     """Make the version champion again that a release went back to, unless the champion changed in the meantime.

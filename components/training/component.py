@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="locations", locations=("tracking",), calls_service=True, gpu=True)
 @dsl.component(base_image="loopline-training", install_kfp_package=False)
 def train(
     usecase: str,
@@ -32,6 +35,7 @@ def train(
     weights.metadata["digest"] = digest.of_tree(Path(weights.path))
 
 
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-training", install_kfp_package=False)
 def package(
     usecase: str,

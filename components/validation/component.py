@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="none", shows={"evaluation": "evaluation", "footprint": "footprint"})
 @dsl.component(base_image="loopline-validation", install_kfp_package=False)
 def evaluate(
     usecase: str,
@@ -44,6 +47,7 @@ def evaluate(
         classification.log_confusion_matrix(["seen 0", "seen 1"], found.curves.confusion)
 
 
+@StepFacts(effects="none", refusals=("fail",), reason="verdict", shows={"verdict": "verdict"})
 @dsl.component(base_image="loopline-validation", install_kfp_package=False)
 def check_gates(
     usecase: str,
@@ -75,6 +79,7 @@ def check_gates(
     return "pass" if found.passed else "fail"
 
 
+@StepFacts(effects="none", refusals=("not_better",), reason="comparison", shows={"comparison": "comparison"})
 @dsl.component(base_image="loopline-validation", install_kfp_package=False)
 def compare(
     usecase: str,
@@ -106,6 +111,7 @@ def compare(
     return "better" if found.better else "not_better"
 
 
+@StepFacts(effects="none", shows={"card": "card"})
 @dsl.component(base_image="loopline-validation", install_kfp_package=False)
 def write_card(
     usecase: str,

@@ -13,9 +13,9 @@ TURNS = 3
 _KFP = """
 import sys
 from kfp.compiler import Compiler
-from pipelines import compiler
-for name in ir.PIPELINES:
-    Compiler().compile(ir.load(name), f"{sys.argv[1]}/{name}.yaml")
+from loopline.compiler import pipeline_ir
+for name in pipeline_ir.PIPELINES:
+    Compiler().compile(pipeline_ir.load(name), f"{sys.argv[1]}/{name}.yaml")
 """
 
 

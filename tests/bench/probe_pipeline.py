@@ -2,7 +2,10 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def nothing(usecase: str, turn: str, given: dsl.Input[dsl.Artifact], made: dsl.Output[dsl.Artifact]) -> None:
     """Hand on a file."""
@@ -11,6 +14,7 @@ def nothing(usecase: str, turn: str, given: dsl.Input[dsl.Artifact], made: dsl.O
     Path(made.path).write_text(turn + Path(given.path).read_text())
 
 
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def begin(usecase: str, turn: str, made: dsl.Output[dsl.Artifact]) -> None:
     """Make a file."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from kfp import components, local
 
+from loopline.compiler import pipeline_ir
 from loopline.images import code
 from loopline.local.engine import Engine
 from loopline.local.workspace import Workspace
@@ -62,7 +63,7 @@ def _ours(engine: Engine, turn: str) -> float:
 
 def _theirs(folder: Path, turn: str) -> float:
     ir = folder / "probe.yaml"
-    ir.compile_to(probe, ir, code.code_tags())
+    ir.write_text(pipeline_ir.as_yaml(pipeline_ir.with_images(pipeline_ir.ir_of(probe), code.code_tags())))
     with Path(os.devnull).open("w") as sink, contextlib.redirect_stdout(sink):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "theirs"))
         pipeline = components.load_component_from_file(str(ir))

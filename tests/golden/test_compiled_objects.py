@@ -16,7 +16,7 @@ from loopline.images import catalogue
 FOLDER = project.ROOT / "manifests" / "pipelines"
 RENDER = (
     "import json, sys; sys.modules['kubernetes_validate'] = None\n"  # not needed, and slow to import
-    "from pipelines import compiler; from loopline.cluster import objects\n"
+    "from loopline import project; from loopline.cluster import objects\n"
     "print(json.dumps(objects.rendered(objects.cases_in(project.ROOT / 'usecases', []))))"
 )
 
@@ -92,8 +92,8 @@ def test_a_version_has_another_name_when_anything_in_it_changes(monkeypatch):
     before = objects.pipeline_objects("training", "0.1.0")[1]
     assert objects.pipeline_objects("training", "0.1.0")[1] == before
     assert objects.pipeline_objects("training", "0.1.1")[1]["metadata"]["name"] != before["metadata"]["name"]
-    changed = {**objects.placement.RETRIES, "ingest": 5}
-    monkeypatch.setattr(objects.placement, "RETRIES", changed)
+    changed = {**objects.placement.RETRY_POLICY, "maxRetryCount": 5}
+    monkeypatch.setattr(objects.placement, "RETRY_POLICY", changed)
     assert objects.pipeline_objects("training", "0.1.0")[1]["metadata"]["name"] != before["metadata"]["name"]
 
 

@@ -2,13 +2,17 @@
 
 from kfp import dsl
 
+from loopline.components.contract.step import StepFacts
 
+
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def name_items(usecase: str, items: str) -> list[str]:
     """The items, which are written with commas."""
     return items.split(",")
 
 
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def branch(usecase: str, item: str, made: dsl.Output[dsl.Artifact]) -> None:
     """Write the item down; fail if it is called bad."""
@@ -21,6 +25,7 @@ def branch(usecase: str, item: str, made: dsl.Output[dsl.Artifact]) -> None:
     Path(made.path).write_text(item)
 
 
+@StepFacts(effects="none")
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
 def gather(usecase: str, parts: dsl.Input[list[dsl.Artifact]], made: dsl.Output[dsl.Artifact]) -> None:
     """All that was written, in order."""

@@ -6,20 +6,19 @@ ConfigMaps are the same everywhere, and a GPU pool is given by parameters of the
 """
 
 import copy
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from loopline.compiler import steps
+from loopline.components.contract.step import StepFacts
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
 
 USER = 65532
-# The step that a GPU pool is for, and the parameters of a run that say where that pool is. All schedules on CPUs while
-# they have their defaults.
-GPU_STEP = "train"
+# The parameters of a run that say where the GPU pool is; with their defaults every step runs on CPUs.
 GPU_PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "node_selector": {
@@ -52,10 +51,8 @@ MLFLOW = {
 }
 GIT = {"username": "LOOPLINE_GIT_USERNAME", "token": "LOOPLINE_GIT_TOKEN"}
 REDIS = {"password": "LOOPLINE_ONLINE_STORE_PASSWORD"}
-# What fails because a service or a node was away is worth another try. What fails by its data fails again.
-RETRIES = {"ingest": 2, "fetch-model": 2, "register": 2, "promote": 2, "materialise": 2, "publish": 2, GPU_STEP: 2}
-# Those of a release go on where they were; what fails twice is left to the next run.
-RETRIES |= dict.fromkeys(("find-champion", "render", "canary", "analyse", "finish", "give-back"), 2)
+# For a step that talks to a service that may be away. What fails by its data fails again.
+RETRY_POLICY = MappingProxyType({"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0})
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         the IR, and the content of its second document (``platforms``).
 
     Raises:
-        LooplineError: an image is none of a stage, or a GPU step stands in a nested pipeline.
+        LooplineError: an image belongs to no stage, a step is not declared, or one for GPUs is in a nested pipeline.
     """
     ir = copy.deepcopy(ir)
     executors = ir["deploymentSpec"]["executors"]
@@ -130,13 +127,13 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if stage.environment:
             variables = [{"name": key, "value": value} for key, value in sorted(stage.environment.items())]
             container["env"] = [*container.get("env", []), *variables]
-        platform[label] = _pod(name, stage, queued=label != f"exec-{GPU_STEP}")
+        platform[label] = _pod(name, stage, queued=not steps.facts(*steps.of_executor(executor)).gpu)
     for task in _tasks(ir):
         if "cachingOptions" in task:
             task["cachingOptions"] = {}
-        step = _step_of(ir, task)
-        if step in RETRIES:
-            task["retryPolicy"] = {"maxRetryCount": RETRIES[step], "backoffDuration": "30s", "backoffFactor": 2.0}
+        facts = _facts_of(ir, task)
+        if facts and facts.calls_service:
+            task["retryPolicy"] = dict(RETRY_POLICY)
     _offer_gpus(ir, platform)
     return ir, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": _checked(platform)}}}}
 
@@ -190,18 +187,20 @@ def pod_labels(component: str) -> dict[str, str]:
 
 
 def _offer_gpus(ir: dict[str, Any], platform: dict[str, Any]) -> None:
-    """Let a run place the training step on a GPU pool, as ``add_node_selector_json`` and its siblings would."""
-    training = [task for task in _tasks(ir) if _step_of(ir, task) == GPU_STEP]
-    if not training:
+    """Let a run place its GPU steps on a GPU pool, as ``add_node_selector_json`` and its siblings would."""
+    placed = [task for task in _tasks(ir) if (facts := _facts_of(ir, task)) and facts.gpu]
+    if not placed:
         return
-    if any(task not in ir["root"]["dag"]["tasks"].values() for task in training):
-        raise LooplineError(
-            f"the step {GPU_STEP} stands in a nested pipeline, where the run's parameters do not reach it"
-        )
+    for task in placed:
+        if task not in ir["root"]["dag"]["tasks"].values():
+            name = task["taskInfo"]["name"]
+            raise LooplineError(
+                f"the step {name} stands in a nested pipeline, where the run's parameters do not reach it"
+            )
     ir["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {}).update(
         {name: dict(definition) for name, definition in GPU_PARAMETERS.items()}
     )
-    for task in training:
+    for task in placed:
         label = ir["components"][task["componentRef"]["name"]]["executorLabel"]
         task.setdefault("inputs", {}).setdefault("parameters", {})[GPU_COUNT] = {"componentInputParameter": "gpus"}
         ir["deploymentSpec"]["executors"][label]["container"]["resources"]["accelerator"] = {
@@ -217,10 +216,10 @@ def _tasks(ir: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from component.get("dag", {}).get("tasks", {}).values()
 
 
-def _step_of(ir: Mapping[str, Any], task: Mapping[str, Any]) -> str:
-    """The name of a step whatever its number in the DAG: ``ingest`` for ``exec-ingest-2``; empty for a nested DAG."""
-    label = ir["components"][task["componentRef"]["name"]].get("executorLabel", "")
-    return re.sub(r"-\d+$", "", label.removeprefix("exec-"))
+def _facts_of(ir: Mapping[str, Any], task: Mapping[str, Any]) -> StepFacts | None:
+    """The facts of the step that a task runs; None for a nested DAG."""
+    label = ir["components"][task["componentRef"]["name"]].get("executorLabel")
+    return steps.facts(*steps.of_executor(ir["deploymentSpec"]["executors"][label])) if label else None
 
 
 def _constant(value: str) -> dict[str, Any]:

@@ -2,13 +2,11 @@
 
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from loopline.components.errors import LooplineError
-from loopline.components.io import atomic
 
 # By the name people type; the KFP name has dashes.
 PIPELINES = ("training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain", "release")
@@ -37,20 +35,6 @@ def ir_of(pipeline: Any) -> dict[str, Any]:
     from google.protobuf import json_format
 
     return dict(json_format.MessageToDict(pipeline.pipeline_spec))
-
-
-def compile_to(pipeline: Any, path: Path, tags: dict[str, str], registry: str = "") -> dict[str, Any]:
-    """Compile a pipeline to KFP IR at ``path`` and return that IR.
-
-    Args:
-        pipeline: the KFP pipeline object.
-        path: the YAML file to write.
-        tags: image tag by stage; components name their image ``loopline-<stage>`` and get ``:<tag>`` here.
-        registry: prefix of the image names, for example ``ghcr.io/acme/``.
-    """
-    ir = with_images(ir_of(pipeline), tags, registry)
-    atomic.write_text(path, as_yaml(ir))
-    return ir
 
 
 def with_images(ir: dict[str, Any], tags: Mapping[str, str], registry: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from kfp.local.cache import LocalCache
 
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, digest
-from loopline.local.key import KeyMaker, differences, locations_of
+from loopline.local.key import KeyMaker, differences, locations_now
 from loopline.local.recorder import Recorder
 from loopline.local.records import KeyParts, Output, StepRecord, to_json
 
@@ -46,7 +46,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         """The key of a step about to run, noted in its record."""
         step = self._recorder.reached(component_name, arguments)
         interface = [*full_command, str(env_vars or {}), custom_cache_key or ""]
-        parts = self._keys.parts(step.stage, step.task, interface, arguments)
+        parts = self._keys.parts(step.stage, step.component, interface, arguments)
         step.parts = parts
         step.key = "" if parts is None else _key(parts)
         return f"{component_name}:{step.key}"
@@ -55,14 +55,14 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         """The outputs of an equal step if their bytes are still what they were; else None, and the reason is noted."""
         step = self._recorder.step_of(key.partition(":")[0])
         if not self._reuse or step.parts is None:
-            step.why = self._keys.why_not(step.stage, step.task) if self._reuse else "asked to run anew"
+            step.why = self._keys.why_not(step.stage, step.component) if self._reuse else "asked to run anew"
             return None
         entry = self._entry(step)
         if entry is None:
             step.why = self._reason(step)
             return None
         left = entry["locations"]
-        moved = [name for name, identity in locations_of(step.parts.parameters).items() if left.get(name) != identity]
+        moved = [name for name, identity in locations_now(step.parts).items() if left.get(name) != identity]
         if moved:
             step.why = f"{moved[0]}: another place, made anew, or changed since"
             return None
@@ -84,7 +84,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
             entry = {
                 "run": self._recorder.run.id,
                 "values": values,
-                "locations": locations_of(step.parts.parameters) if step.parts else {},
+                "locations": locations_now(step.parts) if step.parts else {},
                 "outputs": {name: output.model_dump() for name, output in made.items()},
             }
             atomic.write_text(Path(self._entry_path(step.key)), json.dumps(entry, indent=1))

@@ -7,7 +7,7 @@ its exit code, a failure counts as success. Here a container is removed only aft
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
-from loopline.local.key import LOCATIONS
+from loopline.local.locations import local_folder
 from loopline.local.records import is_alive
-from loopline.local.workspace import Workspace, local_folder
+from loopline.local.workspace import Workspace
 
 # Who started a container, so that one whose run was killed can be told from one that is at work.
 WORKSPACE_LABEL = "dev.loopline.workspace"
@@ -50,13 +50,14 @@ class Containers:
 
     Args:
         workspace: is seen by steps under the path that it has here.
-        arguments: the parameters of the run; folders outside of the workspace that they name are seen as well.
+        arguments: the parameters of the run.
+        locations: those of them that name where state lies; such folders are mounted even outside the workspace.
 
     Raises:
         LooplineError: no engine answers.
     """
 
-    def __init__(self, workspace: Workspace, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, workspace: Workspace, arguments: Mapping[str, Any], locations: Collection[str] = ()) -> None:
         self._workspace = workspace
         try:
             self._client = docker.from_env()
@@ -66,7 +67,7 @@ class Containers:
                 "steps in containers need docker or podman's socket, and neither answers: start docker, or start "
                 f"`podman system service` and point DOCKER_HOST at its socket ({error})"
             ) from error
-        named = [local_folder(str(value)) for name, value in arguments.items() if name in LOCATIONS]
+        named = [local_folder(str(value)) for name, value in arguments.items() if name in locations]
         self._folders = sorted({workspace.root, *(folder for folder in named if folder)})
         self._online = any(_is_url(str(value)) for value in arguments.values())
         self._mode = "rw,z" if any("selinux" in option for option in options) else "rw"

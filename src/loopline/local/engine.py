@@ -65,15 +65,17 @@ class Engine:
             arguments: values of all its parameters but ``usecase``.
 
         Raises:
-            LooplineError: it could not even start.
+            LooplineError: it could not start: the use case is missing, or a step is not declared.
         """
         case = usecase.load(package)
         tags = code.code_tags(case)
-        containers = self._containers(pipeline, case, tags, arguments) if self._in_containers else None
+        ir = pipeline_ir.with_images(pipeline_ir.ir_of(pipeline), tags)
+        locations = graph.location_parameters(ir)
+        containers = self._containers(ir, case, arguments, locations) if self._in_containers else None
         run = new_run(self.workspace.runs, pipeline.name, package, arguments)
-        folder = self.workspace.runs / run.id
-        ir = pipeline_ir.compile_to(pipeline, folder / "pipeline.yaml", tags)
         run.steps = graph.steps_of(ir)
+        folder = self.workspace.runs / run.id
+        atomic.write_text(folder / "pipeline.yaml", pipeline_ir.as_yaml(ir))
         recorder = Recorder(run, self.workspace.runs, self._watcher)
         error = ""
         try:
@@ -92,15 +94,15 @@ class Engine:
         return run
 
     def _containers(
-        self, pipeline: Any, case: UseCase, tags: Mapping[str, str], arguments: Mapping[str, Any]
+        self, ir: dict[str, Any], case: UseCase, arguments: Mapping[str, Any], locations: set[str]
     ) -> Containers:
         """The engine for the steps of a pipeline, if all their images are there.
 
         Raises:
             LooplineError: no engine answers, or an image is not there.
         """
-        containers = Containers(self.workspace, arguments)
-        executors = pipeline_ir.with_images(pipeline_ir.ir_of(pipeline), tags)["deploymentSpec"]["executors"].values()
+        containers = Containers(self.workspace, arguments, locations)
+        executors = ir["deploymentSpec"]["executors"].values()
         containers.require([executor["container"]["image"] for executor in executors], case)
         containers.remove_leftovers()
         return containers

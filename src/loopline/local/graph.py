@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from loopline.compiler import steps
 from loopline.local.records import StepRecord
 
 _CONDITION = "condition-"
@@ -15,6 +16,26 @@ def steps_of(ir: dict[str, Any]) -> list[StepRecord]:
     """The steps of a compiled pipeline in an order in which they can run, waiting."""
     found = list(_walk(ir, ir["root"]["dag"]["tasks"], prefix="", outer_needs={}))
     return _ordered([step for step, _ in found], {step.name: needs for step, needs in found})
+
+
+def location_parameters(ir: dict[str, Any]) -> set[str]:
+    """The pipeline's parameters that reach a step as a location, such as its model registry."""
+    known = ir["root"].get("inputDefinitions", {}).get("parameters", {})
+    return set(_locations(ir, ir["root"]["dag"]["tasks"], {name: name for name in known}))
+
+
+def _locations(ir: dict[str, Any], tasks: dict[str, Any], outer: dict[str, str]) -> Iterator[str]:
+    """The pipeline's parameter behind each location in a DAG; ``outer`` gives it for each input of that DAG."""
+    for spec in tasks.values():
+        component = ir["components"][spec["componentRef"]["name"]]
+        values = spec.get("inputs", {}).get("parameters", {})
+        given = {name: outer.get(value.get("componentInputParameter", ""), "") for name, value in values.items()}
+        if "dag" in component:
+            yield from _locations(ir, component["dag"]["tasks"], given)
+        else:
+            executor = ir["deploymentSpec"]["executors"][component["executorLabel"]]
+            locations = steps.facts(*steps.of_executor(executor)).locations
+            yield from (given[name] for name in locations if given.get(name))
 
 
 def _walk(
@@ -93,16 +114,18 @@ def _step_name(prefix: str, task: str, spec: dict[str, Any]) -> str:
 
 
 def _step(ir: dict[str, Any], prefix: str, task: str, spec: dict[str, Any], component: dict[str, Any]) -> StepRecord:
-    image = ir["deploymentSpec"]["executors"][component["executorLabel"]]["container"]["image"]
-    stage = image.rsplit("/", 1)[-1].partition(":")[0].removeprefix("loopline-")
+    stage, function = steps.of_executor(ir["deploymentSpec"]["executors"][component["executorLabel"]])
     return StepRecord(
-        name=_step_name(prefix, task, spec), task=spec["componentRef"]["name"].removeprefix("comp-"), stage=stage
+        name=_step_name(prefix, task, spec),
+        task=spec["componentRef"]["name"].removeprefix("comp-"),
+        stage=stage,
+        component=function,
     )
 
 
-def _ordered(steps: list[StepRecord], needs: dict[str, list[str]]) -> list[StepRecord]:
+def _ordered(found: list[StepRecord], needs: dict[str, list[str]]) -> list[StepRecord]:
     done: list[StepRecord] = []
-    left = list(steps)
+    left = list(found)
     while left:
         names = {step.name for step in done}
         ready = next((step for step in left if set(needs[step.name]) <= names), left[0])

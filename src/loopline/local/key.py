@@ -5,16 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from loopline import project
+from loopline.compiler import steps
 from loopline.components.contract.usecase import UseCase
 from loopline.components.io import digest
 from loopline.images import code
+from loopline.local.locations import location_identity
 from loopline.local.records import KeyParts
-from loopline.local.workspace import location_identity
-
-# Steps that act on the world, or ask how it stands now, whatever their parameters.
-ACTING_STAGES, ACTING_STEPS = frozenset({"deployment"}), ("find-champion", "give-back")
-# Parameters that name a stateful place rather than a value.
-LOCATIONS = frozenset({"registry", "tracking", "store", "destination"})
 
 
 class KeyMaker:
@@ -37,21 +33,22 @@ class KeyMaker:
         self._stages: dict[str, dict[str, str]] = {}
         self._source: str | None = None
 
-    def parts(self, stage: str, task: str, command: list[str], arguments: Mapping[str, Any]) -> KeyParts | None:
+    def parts(self, stage: str, component: str, command: list[str], arguments: Mapping[str, Any]) -> KeyParts | None:
         """The parts for one step, or None if its result may not be reused.
 
         Args:
             stage: whose code it runs.
-            task: its name in the compiled pipeline.
+            component: its function in the stage's component.py.
             command: the frozen command, body and all, without placeholders filled in.
             arguments: parameter values and input artifacts (KFP objects) by name.
         """
-        if _is_acting(stage, task):
+        facts = steps.facts(stage, component)
+        if not facts.cacheable:
             return None
         parameters = {name: value for name, value in arguments.items() if not _is_artifact(value)}
         inputs = {name: _content(value) for name, value in arguments.items() if _is_artifact(value)}
         source = ""
-        if task.startswith("ingest"):
+        if facts.reads_source:
             fingerprint = self._fingerprint()
             if fingerprint is None:
                 return None
@@ -64,16 +61,19 @@ class KeyMaker:
             interface=digest.of_value(command),
             parameters=parameters,
             inputs=inputs,
-            locations=locations_of(parameters),
+            locations=_identities({name: parameters[name] for name in facts.locations if name in parameters}),
             source=source,
             environment=self._environments.get(stage, ""),
         )
 
     @staticmethod
-    def why_not(stage: str, task: str) -> str:
+    def why_not(stage: str, component: str) -> str:
         """Why the result of a step without parts may not be reused."""
-        if _is_acting(stage, task):
-            return "it acts on the world or asks how that stands now, so it runs each time"
+        facts = steps.facts(stage, component)
+        if facts.effects == "outside":
+            return "it changes something outside its outputs, so it runs each time"
+        if facts.always_runs:
+            return "its answer depends on how things stand at the moment, so it runs each time"
         return "source.py has no fingerprint(), so nothing says that its data is the same"
 
     def _fingerprint(self) -> str | None:
@@ -82,18 +82,13 @@ class KeyMaker:
         return self._source
 
 
-def _is_acting(stage: str, task: str) -> bool:
-    """Whether a step is for what it does, so that no earlier result stands for it."""
-    return stage in ACTING_STAGES or task.startswith(ACTING_STEPS)
+def locations_now(parts: KeyParts) -> dict[str, str]:
+    """The identity that each location of a step has by now."""
+    return _identities({name: parts.parameters[name] for name in parts.locations})
 
 
-def locations_of(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """The identity, now, of each stateful place that a parameter names."""
-    return {
-        name: identity
-        for name, value in parameters.items()
-        if name in LOCATIONS and (identity := location_identity(str(value)))
-    }
+def _identities(locations: Mapping[str, Any]) -> dict[str, str]:
+    return {name: identity for name, value in locations.items() if (identity := location_identity(str(value)))}
 
 
 def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:

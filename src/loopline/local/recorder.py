@@ -1,4 +1,4 @@
-"""The state of a run while it runs: what the cache and the steps report to, and what tells whoever watches."""
+"""The record of a run while it runs: the cache and the steps report to it, and it notifies a watcher."""
 
 import threading
 import time
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from loopline.local.answer import read_answer
 from loopline.local.records import Output, RunRecord, StepRecord, now
 
 
 class Watcher(Protocol):
-    """Somebody who wants to see a run progress."""
+    """Is notified of the progress of a run."""
 
     def started(self, run: RunRecord, step: StepRecord) -> None:
         """A step began to execute."""
@@ -51,7 +52,7 @@ class Recorder:
         return step
 
     def _iteration(self, step: StepRecord, item: str) -> StepRecord:
-        """The step of one item. The first takes the place of the loop's step, the others come after it."""
+        """The step of one item. The first replaces the loop's step, the others come after it."""
         name = f"{step.name}[{item}]"
         with self._changing:
             alike = [known for known in self.run.steps if known.task == step.task]
@@ -64,8 +65,8 @@ class Recorder:
                 self.run.steps.remove(step)
             for later in self.run.steps:
                 if alike[-1].name in later.needs:
-                    place = later.needs.index(alike[-1].name)
-                    later.needs[place : place + 1] = [name] if step in alike else [alike[-1].name, name]
+                    index = later.needs.index(alike[-1].name)
+                    later.needs[index : index + 1] = [name] if step in alike else [alike[-1].name, name]
             return one
 
     def log_of(self, step: StepRecord) -> Path:
@@ -75,6 +76,7 @@ class Recorder:
     def hit(self, step: StepRecord, origin: str, outputs: dict[str, Output], values: dict[str, Any]) -> None:
         """A step came from the cache."""
         step.state, step.outputs, step.values, step.started = "cached", outputs, values, now()
+        step.refused, step.reason = read_answer(step)
         step.why = f"same code, lock, parameters and inputs as in run {origin}"
         self._save()
         self._watcher.finished(self.run, step)
@@ -102,6 +104,7 @@ class Recorder:
     def made(self, step: StepRecord, outputs: dict[str, Output], values: dict[str, Any]) -> None:
         """A step's outputs are known."""
         step.outputs, step.values = outputs, values
+        step.refused, step.reason = read_answer(step)
         self._save()
 
     def close(self, error: str = "") -> None:

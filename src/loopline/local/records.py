@@ -57,15 +57,20 @@ class StepRecord(BaseModel):
     Attributes:
         name: place in the DAG, for example ``training-examples/ingest``.
         task: kfp's name for it in the compiled pipeline, for example ``ingest-2``.
+        stage: whose image it runs in.
+        component: the function in that stage's component.py, for example ``ingest``.
         needs: names of the steps whose outputs it takes.
         item: in a loop, the parameter that tells one execution of it from another; each becomes a step of its own.
         why: why it was cached, or ran, or was skipped, or failed: one sentence.
-        values: output parameters (``Output`` is the unnamed one).
+        values: output parameters (``Output`` is the unnamed one: what a step decided).
+        refused: whether it decided against something, such as a promotion.
+        reason: why it decided so.
     """
 
     name: str
     task: str
     stage: str
+    component: str = ""
     needs: list[str] = []
     item: str = ""
     state: StepState = "waiting"
@@ -76,6 +81,8 @@ class StepRecord(BaseModel):
     parts: KeyParts | None = None
     outputs: dict[str, Output] = {}
     values: dict[str, Any] = {}
+    refused: bool = False
+    reason: str = ""
 
 
 class RunRecord(BaseModel):

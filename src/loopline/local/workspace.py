@@ -3,15 +3,11 @@
 import getpass
 import os
 import platform
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from loopline.components.deployment.endpoint_place import Place
 from loopline.components.errors import LooplineError
-from loopline.components.io import atomic
-
-IDENTITY = ".identity"
 
 
 @dataclass(frozen=True)
@@ -97,27 +93,3 @@ class Workspace:
 def person() -> str:
     """Who calls, on which machine."""
     return f"{getpass.getuser()}@{platform.node()}"
-
-
-def local_folder(location: str) -> Path | None:
-    """The folder of a stateful place, given by its path or as a SQLite URL. None if it is not on this machine."""
-    path = location.removeprefix("sqlite:///")
-    if "://" in path:
-        return None
-    return Path(path).parent if path != location else Path(path)
-
-
-def location_identity(location: str) -> str | None:
-    """What tells whether a stateful place is still the one, and as, a step left it. None if not on this machine.
-
-    A mark is made in the place when it is first used, so that its successor, once it is deleted, has another identity.
-    A place with a ``current`` link (published predictions) is also told by where that points.
-    """
-    folder = local_folder(location)
-    if folder is None:
-        return None
-    mark = folder / IDENTITY
-    if not mark.is_file():
-        atomic.write_text(mark, uuid.uuid4().hex)
-    current = folder / "current"
-    return mark.read_text(encoding="utf-8") + (f":{current.readlink()}" if current.is_symlink() else "")

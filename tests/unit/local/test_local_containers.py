@@ -68,7 +68,7 @@ def workspace(tmp_path):
 
 def run(workspace, arguments=None, lines=None):
     progress = [] if lines is None else lines
-    return Containers(workspace, arguments or {}).run(
+    return Containers(workspace, arguments or {}, {"registry", "destination"}).run(
         "a:1", ["true"], {"X": "y"}, workspace.root / "log", progress.append
     )
 

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kfp import dsl
 
 from loopline.components.contract import usecase
+from loopline.components.contract.step import StepFacts
 from loopline.local.key import KeyMaker, differences
+from loopline.local.locations import location_identity
 from loopline.local.records import KeyParts
-from loopline.local.workspace import location_identity
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +27,14 @@ def test_key_is_of_content_not_of_place(keys, tmp_path):
     (tmp_path / "a").write_text("same")
     (tmp_path / "b").write_text("same")
     (tmp_path / "c").write_text("other")
-    parts = [keys.parts("data", "validate-data", ["x"], {"raw": artifact(tmp_path / name)}) for name in "abc"]
+    parts = [keys.parts("data", "validate_data", ["x"], {"raw": artifact(tmp_path / name)}) for name in "abc"]
     assert parts[0] == parts[1]
     assert list(differences(parts[0], parts[2])) == ["input raw has other content"]
 
 
 def test_ingest_depends_on_the_data_behind_the_source(keys):
-    assert keys.parts("data", "ingest-2", ["x"], {"start": "2013-01-01"}).source.startswith("sha256:")
-    assert keys.parts("data", "validate-data", ["x"], {}).source == ""
+    assert keys.parts("data", "ingest", ["x"], {"start": "2013-01-01"}).source.startswith("sha256:")
+    assert keys.parts("data", "validate_data", ["x"], {}).source == ""
 
 
 def test_no_fingerprint_no_reuse(tmp_path, monkeypatch):
@@ -47,7 +49,7 @@ def test_no_fingerprint_no_reuse(tmp_path, monkeypatch):
 
 
 def test_code_of_stage_contract_and_use_case_count_and_other_stages_do_not(keys):
-    code = keys.parts("data", "validate-data", [], {}).code
+    code = keys.parts("data", "validate_data", [], {}).code
     assert "components/data/validate.py" in code
     assert "components/contract/dataset.py" in code
     assert "tests/usecases/temperature/usecase.yaml" in code
@@ -97,7 +99,7 @@ def test_a_published_place_is_told_by_where_it_points(tmp_path):
 def test_a_container_is_another_environment_and_a_process_is_none():
     case = usecase.load("tests.usecases.temperature")
     process, container, newer = (
-        KeyMaker(case, environments).parts("data", "validate-data", [], {})
+        KeyMaker(case, environments).parts("data", "validate_data", [], {})
         for environments in ({}, {"data": "sha256:1"}, {"data": "sha256:2"})
     )
     assert list(differences(process, container)) == ["it last ran outside of a container"]
@@ -109,8 +111,19 @@ def test_what_acts_or_asks_how_things_stand_is_never_reused(keys):
     for stage, task in (
         ("deployment", "render"),
         ("deployment", "canary"),
-        ("registry", "find-champion"),
-        ("registry", "give-back"),
+        ("registry", "find_champion"),
+        ("registry", "give_back"),
     ):
         assert keys.parts(stage, task, ["x"], {}) is None
-    assert keys.parts("registry", "fetch-model", ["x"], {}) is not None
+    assert keys.parts("registry", "fetch_model", ["x"], {}) is not None
+
+
+@StepFacts(effects="outside")
+@dsl.component(base_image="loopline-data", install_kfp_package=False)
+def notify(webhook: str) -> None:
+    """Stand for a step that sends a message."""
+
+
+def test_a_new_step_that_changes_something_outside_is_never_reused(keys):
+    assert keys.parts("data", "notify", ["x"], {"webhook": "https://example.org"}) is None
+    assert keys.why_not("data", "notify") == "it changes something outside its outputs, so it runs each time"
