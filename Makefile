@@ -19,13 +19,40 @@ export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Loopline needs Python 3.11; $(PYTHON) is $$($(PYTHON) -V). Say which with: make PYTHON=/path/to/python3.11"; exit 1; }
+# Python 3.11 where it is found; elsewhere uv brings it, which any Python from 3.9 on can install.
+$(BIN)/uv:
+	@uv="$$(grep '^uv==' constraints.txt)"
+	if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+		$(PYTHON) -m venv $(VENV)
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$uv"
+	elif $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))'; then
+		echo "$(PYTHON) is $$($(PYTHON) -V) and Loopline needs Python 3.11: uv finds or installs one"
+		$(PYTHON) -m venv $(VENV)-uv
+		$(VENV)-uv/bin/python -m pip install --quiet --disable-pip-version-check "$$uv"
+		$(VENV)-uv/bin/uv venv --quiet --clear --python 3.11 $(VENV)
+		$(VENV)-uv/bin/uv pip install --quiet --python $(BIN)/python "$$uv"
+		rm -rf $(VENV)-uv
+	else
+		echo "Loopline needs Python 3.11, or 3.9 or newer to get it; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name one with: make PYTHON=/path/to/python3.11"
+		exit 1
+	fi
+
+# torch for the CPU unless there is an NVIDIA GPU: the default build on Linux brings 4.6 GB of CUDA libraries. A wheel in
+# find-links wins. uv does not fall back by itself where the index of CPU builds is out of reach, so that is tried first.
+$(VENV)/ready: pyproject.toml constraints.txt | $(BIN)/uv
 	@echo "setting up $(VENV) from constraints.txt (about a minute, once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' constraints.txt)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt --editable '.[laptop,dev]'
-	@touch $@
+	install="$(BIN)/uv pip install --quiet --python $(BIN)/python"
+	torch="$$(grep '^torch==' constraints.txt)"
+	if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null && [ -z "$${UV_TORCH_BACKEND:-}" ] \
+		&& ! $$install --dry-run --no-deps --no-index "$$torch" 2>/dev/null; then
+		if UV_HTTP_TIMEOUT=10 $$install --dry-run --no-deps --torch-backend cpu "$$torch" 2>/dev/null; then
+			export UV_TORCH_BACKEND=cpu
+		else
+			echo "torch's CPU build is out of reach: taking the default build, which includes CUDA"
+		fi
+	fi
+	$$install --compile-bytecode --constraint constraints.txt --editable '.[laptop,dev]'
+	touch $@
 
 .PHONY: setup
 setup: $(VENV)/ready ## create the environment from the lock (the other targets do it by themselves)
@@ -120,9 +147,7 @@ bench-serving: setup-serving ## the endpoint against named peers, into bench.jso
 	@$(BIN)/python -m tests.bench serving
 
 .PHONY: lock
-lock: ## renew constraints.txt from pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+lock: $(BIN)/uv ## renew constraints.txt from pyproject.toml
 	@{ echo "# The one lock: the laptop and every image install from it. Renew with: make lock"
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)"
 	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml \
