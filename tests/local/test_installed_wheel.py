@@ -1,4 +1,4 @@
-"""The wheel in an environment of its own, in a folder whose packages have the names of ours: a loop, an endpoint, a release."""
+"""The wheel, installed for a project whose packages have the names of ours: a loop, an endpoint, a release."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from tests.local.longer_replay import POLICY
 PACKAGE = "usecases.mine"
 # The names that were top-level packages of this distribution once, and what a user's project has anyway.
 CLASHING = ("pipelines", "components", "images", "cluster", "local", "report")
-WAIT = 240
+WAIT = 600
 
 
 @pytest.fixture(scope="session")
