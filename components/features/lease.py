@@ -35,7 +35,7 @@ def held(uri: str) -> Iterator[Callable[[], None]]:
         nonlocal tag
         while not end.wait(RENEWED_SECONDS):
             with suppress(LooplineError):  # the store is away for a moment; the next renewal finds out what became
-                renewed = _replaced(uri, uuid.uuid4().bytes, tag)
+                renewed = conditional_put.replace(uri, uuid.uuid4().bytes, tag)
                 if renewed is None:
                     lost.set()
                     return
@@ -64,16 +64,7 @@ def _taken(uri: str) -> str:
         content, tag = conditional_put.read(uri) or (FREE, None)
         if tag != seen:
             seen, since = tag or "", time.monotonic()
-        if content == FREE or time.monotonic() - since > DEAD_SECONDS:
-            ours = _replaced(uri, uuid.uuid4().bytes, tag)
-            if ours is not None:
-                return ours
+        is_free = content == FREE or time.monotonic() - since > DEAD_SECONDS
+        if is_free and (ours := conditional_put.replace(uri, uuid.uuid4().bytes, tag)):
+            return ours
         time.sleep(min(RENEWED_SECONDS, DEAD_SECONDS) / 10)
-
-
-def _replaced(uri: str, content: bytes, tag: str | None) -> str | None:
-    """Replace the object; its new tag, or None if somebody else was faster."""
-    if not conditional_put.replace(uri, content, tag):
-        return None
-    found = conditional_put.read(uri)
-    return found[1] if found and found[0] == content else None

@@ -26,7 +26,7 @@ def for_reading(store: Path | str) -> Iterator[Path]:
         LooplineError: there is no store, it cannot be read, or it is in an object store and has no online store.
     """
     if not storage.is_remote(store):
-        folder = Path(storage.filesystem(store)[1])
+        folder = storage.local_path(store)
         if not (folder / REGISTRY).is_file():
             raise LooplineError(f"there is no feature store in {folder} yet: materialise first")
         with _online_store_explained():
@@ -52,7 +52,7 @@ def for_writing(store: Path | str) -> Iterator[Path]:
         LooplineError: the store cannot be used, or somebody else has changed it all the same.
     """
     if not storage.is_remote(store):
-        folder = Path(storage.filesystem(store)[1])
+        folder = storage.local_path(store)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -60,7 +60,7 @@ def for_writing(store: Path | str) -> Iterator[Path]:
                 yield folder
         return
     _expect_online_store(store)
-    storage.filesystem(store)  # refuses an address that is none
+    storage.check_uri(store)
     registry = f"{store}/{REGISTRY}"
     with lease.held(f"{store}/{LEASE}") as expect_held, TemporaryDirectory(prefix="loopline-store-") as name:
         folder = Path(name)

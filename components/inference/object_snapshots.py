@@ -127,7 +127,7 @@ class ObjectSnapshots:
     def _show(self, coming: Shown, tag: str | None) -> bool:
         """Turn readers to a snapshot; False if somebody else has turned them in between."""
         content = json.dumps({"format": FORMAT, **asdict(coming)}, indent=1)
-        return conditional_put.replace(self.link, content.encode(), tag)
+        return bool(conditional_put.replace(self.link, content.encode(), tag))
 
     def _is_shown(self, shown: Shown, partitions: Collection[str], fresh: Mapping[str, Mapping[str, str]]) -> bool:
         """Whether readers see just this in the given partitions, and its objects are still there."""

@@ -1,83 +1,50 @@
-"""A small object that several writers may want to replace, and one at a time does.
+"""Replacing an object only if it is still the one that was read: optimistic locking by ETag.
 
-Object stores offer a condition on a PUT: only if the object is still the one that was read. Whoever is refused reads
-again; no change is lost and none is seen in halves.
+Several writers may try; one of them succeeds, the others read again. No change is lost, and none is seen half done.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-from loopline.components.io import object_store
-
-_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+from loopline.components.io.object_store import open_bucket
+from loopline.components.io.object_store_errors import explained, is_missing_bucket
 
 
 def read(uri: str) -> tuple[bytes, str] | None:
-    """The content of the object and the tag of that content; None if there is no object.
+    """The content and the ETag of an object; None if there is no object.
 
     Raises:
         LooplineError: the store cannot be read.
     """
-    with _client(uri) as (client, place):
+    bucket, key = open_bucket(uri)
+    with explained(uri):
         try:
-            answer = client.get_object(**place)
-        except client.exceptions.NoSuchKey:
+            found = obstore.get(bucket, key)
+            return bytes(found.bytes()), str(found.meta["e_tag"])
+        except FileNotFoundError as error:
+            if is_missing_bucket(error):
+                raise
             return None
-        return answer["Body"].read(), answer["ETag"]
 
 
-def replace(uri: str, content: bytes, tag: str | None) -> bool:
-    """Replace the object if it is still as it was read.
+def replace(uri: str, content: bytes, etag: str | None) -> str | None:
+    """Replace an object if it is still as it was read.
 
     Args:
-        uri: where it is.
-        content: what it shall be.
-        tag: of the content that was read; None if there was no object.
+        uri: the object.
+        content: its new content.
+        etag: of the content that was read; None if there was no object.
 
     Returns:
-        Whether it was replaced. False: somebody else did so in between.
+        The ETag of the new content; None if another writer was first.
 
     Raises:
         LooplineError: the store cannot be written. The object may or may not have been replaced.
     """
-    condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-    with _client(uri) as (client, place):
+    bucket, key = open_bucket(uri)
+    with explained(uri):
         try:
-            client.put_object(**place, Body=content, **condition)
-        except client.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] in _CHANGED:
-                return False
-            raise
-    return True
-
-
-@contextmanager
-def _client(uri: str) -> Iterator[tuple[Any, dict[str, str]]]:
-    """A client of the store, and the bucket and key of a URI as its arguments."""
-    import botocore.exceptions  # noqa: PLC0415 - not in every image
-
-    object_store.expect_credentials(uri)
-    bucket, _, key = uri.removeprefix(object_store.SCHEME).partition("/")
-    with object_store.explained(uri):
-        try:
-            yield _made_client(object_store.endpoint(), object_store.region()), {"Bucket": bucket, "Key": key}
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise OSError(str(error)) from error
-
-
-@cache
-def _made_client(endpoint: str | None, region: str | None) -> Any:
-    """Arrow has no conditions, so this is botocore: it is in the images that have something to point at."""
-    import botocore.session  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-
-    settings = Config(
-        connect_timeout=object_store.CONNECT_SECONDS,
-        read_timeout=object_store.REQUEST_SECONDS,
-        retries={"total_max_attempts": object_store.ATTEMPTS},
-        s3={"addressing_style": "path" if endpoint else "auto"},
-    )
-    session = botocore.session.get_session()
-    return session.create_client("s3", region_name=region, endpoint_url=endpoint, config=settings)
+            written = obstore.put(bucket, key, content, mode={"e_tag": etag} if etag else "create")
+        except (AlreadyExistsError, PreconditionError):
+            return None
+    return str(written["e_tag"])

@@ -1,24 +1,16 @@
-"""Files and trees by URI: on this machine (a plain path or ``file://``) or in an object store (``s3://``).
-
-An object store has no rename. Its objects appear whole, one by one, so a tree is put with its manifests last, after
-those of its predecessor were taken away: what has its manifest is complete.
-"""
+"""Files and trees by URI: on this machine (a plain path or ``file://``) or in an object store (``s3://``)."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs as pafs
 
 from loopline.components.errors import LooplineError
-from loopline.components.io import atomic, object_store
-
-# Copied at a time: a tree of many small objects waits for round trips, not for bytes.
-COPIES = 8
-BLOCK = 1 << 23
+from loopline.components.io import atomic, object_store, objects
+from loopline.components.io.object_store_errors import explained
 
 
 def is_remote(uri: str | Path) -> bool:
@@ -26,8 +18,27 @@ def is_remote(uri: str | Path) -> bool:
     return "://" in str(uri) and not str(uri).startswith("file://")
 
 
+def local_path(uri: str | Path) -> Path:
+    """The absolute path that ``file:///path`` or a plain path names."""
+    text = str(uri)
+    return Path(unquote(urlsplit(text).path) if text.startswith("file://") else text).absolute()
+
+
+def check_uri(uri: str | Path) -> None:
+    """Check that something can be read or written under a URI, without asking the store.
+
+    Raises:
+        LooplineError: the scheme is unknown, a bucket is not named, or there are no credentials.
+    """
+    if not is_remote(uri):
+        return
+    if not str(uri).startswith(object_store.SCHEME):
+        raise LooplineError(f"{uri} cannot be read or written; give a path, file:///path or s3://bucket/key")
+    object_store.open_bucket(str(uri))
+
+
 def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
-    """The file system that a URI points into, and the path there.
+    """Arrow's file system that a URI points into, to read Parquet in place, and the path there.
 
     Args:
         uri: a path, ``file:///path`` or ``s3://bucket/key``.
@@ -36,15 +47,10 @@ def filesystem(uri: str | Path) -> tuple[pafs.FileSystem, str]:
         The file system, and the path as it wants it: ``bucket/key`` for an object store.
 
     Raises:
-        LooplineError: the scheme is another one, a bucket is not named, or there are no credentials.
+        LooplineError: the scheme is unknown, a bucket is not named, or there are no credentials.
     """
-    text = str(uri)
-    if text.startswith(object_store.SCHEME):
-        return object_store.connect(text)
-    if is_remote(text):
-        raise LooplineError(f"{text} cannot be read or written; give a path, file:///path or s3://bucket/key")
-    path = unquote(urlsplit(text).path) if text.startswith("file://") else text
-    return pafs.LocalFileSystem(), str(Path(path).absolute())
+    check_uri(uri)
+    return object_store.filesystem(str(uri)) if is_remote(uri) else (pafs.LocalFileSystem(), str(local_path(uri)))
 
 
 def fetch(uri: str | Path, folder: Path, *, manifest: str = "") -> Path:
@@ -61,67 +67,69 @@ def fetch(uri: str | Path, folder: Path, *, manifest: str = "") -> Path:
     Raises:
         LooplineError: there is nothing at the URI, a tree lacks its manifest, or the store cannot be read.
     """
-    source, path = filesystem(uri)
-    target = folder / Path(path).name
+    check_uri(uri)
+    target = folder / (Path(str(uri)) if is_remote(uri) else local_path(uri)).name
     with _explained(uri):
-        found = source.get_file_info(path)
-        if found.is_file:
+        size = _size(uri)
+        if size is not None:
             with atomic.new_file(target) as partial:
-                _copy(source, path, found.size, pafs.LocalFileSystem(), str(partial))
+                _download(str(uri), size, partial)
             return target
-        files = _files(source, path)
+        files = _files(uri)
         if not files:
-            raise LooplineError(_nothing_at(source, uri))
+            raise LooplineError(
+                f"there is nothing at {uri}; check the address, or let the step that writes it run first"
+            )
         if manifest and manifest not in files:
             raise LooplineError(f"{uri} is not complete: it has no {manifest}; let the step that writes it run again")
         with atomic.new_folder(target) as partial:
 
-            def down(name: str) -> None:
+            def download(name: str) -> None:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                _copy(source, f"{path}/{name}", files[name], pafs.LocalFileSystem(), str(partial / name))
+                _download(_below(uri, name), files[name], partial / name)
 
-            _each(down, list(files))
+            objects.each(download, list(files))
     return target
 
 
 def put(source: Path, uri: str | Path) -> None:
-    """Copy a file or a tree to a URI, in place of what is there.
+    """Copy a file or a tree to a URI, replacing what is there.
 
-    On this machine it is replaced at once. In an object store a tree's manifests, the JSON files at its root, are taken
-    away first and put last, so that a reader never takes half a tree for a whole one.
+    On this machine it is replaced at once. In an object store a tree's manifests, the JSON files at its root, are
+    deleted first and written last, so that a reader never takes half a tree for a whole one.
 
     Raises:
-        LooplineError: the source is not there, or the place cannot be written.
+        LooplineError: the source is not there, or the URI cannot be written.
     """
     if not source.exists():
         raise LooplineError(f"there is nothing at {source} to put to {uri}")
-    target, path = filesystem(uri)
+    check_uri(uri)
     with _explained(uri):
         if is_remote(uri):
-            _put_tree(source, target, path) if source.is_dir() else _put_file(source, target, path)
+            _upload(source, str(uri))
         elif source.is_dir():
-            with atomic.new_folder(Path(path)) as partial:
+            with atomic.new_folder(local_path(uri)) as partial:
                 shutil.copytree(source, partial, dirs_exist_ok=True)
         else:
-            with atomic.new_file(Path(path)) as partial:
+            with atomic.new_file(local_path(uri)) as partial:
                 shutil.copyfile(source, partial)
 
 
 def copy(uri: str, to: str, files: Sequence[str]) -> None:
-    """Copy files of a tree within an object store; the store does it, and no byte comes here.
+    """Copy files of a tree within a bucket; the store does it, and no byte comes here.
 
     Args:
-        uri: the tree.
-        to: the tree that they shall be in.
+        uri: the tree, in an object store.
+        to: the tree that they shall be in, in the same bucket.
         files: their names relative to the tree.
 
     Raises:
         LooplineError: one is not there, or the store cannot be written.
     """
-    store, path = filesystem(uri)
-    _, target = filesystem(to)
-    with _explained(uri):
-        _each(lambda name: store.copy_file(f"{path}/{name}", f"{target}/{name}"), files)
+    check_uri(uri)
+    check_uri(to)
+    with explained(uri):
+        objects.copy(uri, to, files)
 
 
 def names(uri: str | Path) -> list[str]:
@@ -130,26 +138,30 @@ def names(uri: str | Path) -> list[str]:
     Raises:
         LooplineError: the store cannot be read.
     """
-    store, path = filesystem(uri)
+    check_uri(uri)
     with _explained(uri):
-        return list(_files(store, path))
+        return list(_files(uri))
 
 
 def remove(uri: str) -> None:
-    """Delete a tree; nothing happens if there is none.
+    """Delete an object or a tree in an object store; nothing happens if there is none.
 
     Raises:
         LooplineError: the store cannot be written.
     """
-    store, path = filesystem(uri)
-    with _explained(uri), suppress(FileNotFoundError):
-        store.delete_dir(path)
+    check_uri(uri)
+    with explained(uri):
+        objects.delete(uri)
+
+
+def _below(uri: str | Path, name: str) -> str:
+    return f"{uri}/{name}" if is_remote(uri) else str(local_path(uri) / name)
 
 
 @contextmanager
 def _explained(uri: str | Path) -> Iterator[None]:
     if is_remote(uri):
-        with object_store.explained(str(uri)):
+        with explained(str(uri)):
             yield
         return
     try:
@@ -158,59 +170,37 @@ def _explained(uri: str | Path) -> Iterator[None]:
         raise LooplineError(f"{uri} cannot be read or written: {error.strerror or error}") from error
 
 
-def _nothing_at(store: pafs.FileSystem, uri: str | Path) -> str:
-    if is_remote(uri) and store.get_file_info(object_store.bucket_of(str(uri))).type == pafs.FileType.NotFound:
-        return object_store.no_bucket(str(uri))
-    return f"there is nothing at {uri}; check the address, or let the step that writes it run first"
+def _size(uri: str | Path) -> int | None:
+    """The size of a file in bytes; None if there is none, but perhaps a tree."""
+    if is_remote(uri):
+        return objects.size(str(uri))
+    path = local_path(uri)
+    return path.stat().st_size if path.is_file() else None
 
 
-def _files(store: pafs.FileSystem, path: str) -> dict[str, int]:
-    """The files below a path, by name relative to it, in order, with their sizes in bytes."""
-    found = store.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    files = {info.path.removeprefix(f"{path}/"): info.size for info in found if info.is_file}
-    return {name: files[name] for name in sorted(files) if atomic.PARTIAL not in name}
+def _files(uri: str | Path) -> dict[str, int]:
+    """The files below a URI, by name relative to it, in order, with their sizes in bytes."""
+    if is_remote(uri):
+        found = objects.files(str(uri))
+    else:
+        root = local_path(uri)
+        found = {path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()}
+    return {name: found[name] for name in sorted(found) if atomic.PARTIAL not in name}
 
 
-def _put_file(source: Path, target: pafs.FileSystem, path: str) -> None:
-    _copy(pafs.LocalFileSystem(), str(source.absolute()), source.stat().st_size, target, path)
-
-
-def _put_tree(source: Path, target: pafs.FileSystem, path: str) -> None:
-    files, former = _files(pafs.LocalFileSystem(), str(source.absolute())), _files(target, path)
-    manifests = [name for name in files if _is_manifest(name)]
-
-    def up(name: str) -> None:
-        _put_file(source / name, target, f"{path}/{name}")
-
-    def away(name: str) -> None:
-        target.delete_file(f"{path}/{name}")
-
-    _each(away, [name for name in former if _is_manifest(name)])
-    _each(up, [name for name in files if name not in manifests])
-    _each(away, [name for name in former if name not in files and not _is_manifest(name)])
-    _each(up, manifests)
-
-
-def _is_manifest(name: str) -> bool:
-    return "/" not in name and name.endswith(".json")
-
-
-def _copy(source: pafs.FileSystem, path: str, size: int, target: pafs.FileSystem, to: str) -> None:
-    """Copy a file.
+def _download(uri: str, size: int, path: Path) -> None:
+    """Copy a file to a path.
 
     Raises:
-        OSError: it could not be, or arrived shorter than it is.
+        OSError: it arrived shorter than it is.
     """
-    copied = 0
-    with source.open_input_stream(path) as reader, target.open_output_stream(to) as writer:
-        while block := reader.read(BLOCK):
-            writer.write(block)
-            copied += len(block)
-    if copied != size:
-        raise OSError(f"{copied} of {size} bytes of {path} arrived; run again")
+    objects.download(uri, path) if is_remote(uri) else shutil.copyfile(local_path(uri), path)
+    if (copied := path.stat().st_size) != size:
+        raise OSError(f"{copied} of {size} bytes of {uri} arrived; run again")
 
 
-def _each(action: Callable[[str], object], chosen: Sequence[str]) -> None:
-    with ThreadPoolExecutor(COPIES, thread_name_prefix="copy") as pool:
-        for done in [pool.submit(action, name) for name in chosen]:
-            done.result()
+def _upload(source: Path, uri: str) -> None:
+    if source.is_dir():
+        objects.upload_tree(source, list(_files(source)), uri)
+    else:
+        objects.upload(source, uri)

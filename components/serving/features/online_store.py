@@ -204,7 +204,7 @@ def _registry_folder(store: str, scratch: Path) -> Path:
                 f"the feature store {store} has its online store elsewhere: set {ADDRESS} to its address"
             )
         return storage.fetch(f"{store}/{REGISTRY}", scratch).parent
-    _, path = storage.filesystem(store)
-    if not (Path(path) / REGISTRY).is_file():
+    path = storage.local_path(store)
+    if not (path / REGISTRY).is_file():
         raise LooplineError(f"there is no feature store in {path}: materialise first")
-    return Path(path)
+    return path

@@ -42,7 +42,7 @@ class PredictionLog:
     """
 
     def __init__(self, uri: str, schema: pa.Schema, writer: str, seconds: float, most: int = WAITING_ROWS) -> None:
-        storage.filesystem(uri)
+        storage.check_uri(uri)
         self._uri = uri
         self._schema = schema
         self._time = schema.get_field_index(prediction_log.TIME)

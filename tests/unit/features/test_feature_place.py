@@ -129,12 +129,9 @@ def test_no_password_in_the_object_store(case: Parcels, store: str) -> None:
         assert PASSWORD.encode() not in content
 
 
-def test_a_kill_in_the_middle_is_repaired_by_the_next_call(
-    flights: Flights, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lease of the dead is taken over once it is seen that nobody renews it."""
-    monkeypatch.setattr(lease, "DEAD_SECONDS", 2.0)
-    end, write, calls = "2013-02-11", online.write, []
+def materialise_and_die(*arguments: Any) -> None:
+    """In a process of its own, not a fork: the client of the object store does not survive one."""
+    write, calls = online.write, []
 
     def killing(*args: Any) -> None:
         calls.append(1)
@@ -142,13 +139,20 @@ def test_a_kill_in_the_middle_is_repaired_by_the_next_call(
             os.kill(os.getpid(), signal.SIGKILL)
         write(*args)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(online, "write", killing)
-        child = multiprocessing.get_context("fork").Process(
-            target=materialise, args=(FLIGHTS, end, store, flights.history.path, tmp_path / "receipt.json")
-        )
-        child.start()
-        child.join(120)
+    online.write = killing
+    materialise(*arguments)
+
+
+def test_a_kill_in_the_middle_is_repaired_by_the_next_call(
+    flights: Flights, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease of the dead is taken over once it is seen that nobody renews it."""
+    monkeypatch.setattr(lease, "DEAD_SECONDS", 2.0)
+    end = "2013-02-11"
+    arguments = (FLIGHTS, end, store, flights.history.path, tmp_path / "receipt.json")
+    child = multiprocessing.get_context("spawn").Process(target=materialise_and_die, args=arguments)
+    child.start()
+    child.join(120)
     assert child.exitcode == -signal.SIGKILL
     with pytest.raises(LooplineError, match=r"there is no feature store in s3://.* yet"):
         views("flights", store)

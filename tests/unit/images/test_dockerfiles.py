@@ -1,5 +1,6 @@
 """Dockerfiles: every stage has one, it states only its difference, and code comes after dependencies."""
 
+import ast
 import re
 import tomllib
 
@@ -105,3 +106,26 @@ def test_the_image_of_python_is_named_in_one_place():
 def test_the_context_holds_what_images_copy_and_nothing_else():
     kept = [line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert sorted(kept) == ["components", "constraints.txt", "images", "pipelines", "pyproject.toml", "src", "usecases"]
+
+
+def modules_of(names: set[str]) -> set[str]:
+    """The modules of components/io that these modules import, directly or through one another; not the unused."""
+    imported: set[str] = set()
+    for name in names:
+        for node in ast.walk(ast.parse((PROJECT / name).read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = {f"{name.removeprefix('loopline.').replace('.', '/')}.py" for name in imported}
+    found = {name for name in files if name.startswith("components/") and (PROJECT / name).is_file()}
+    return names if found <= names else modules_of(names | found)
+
+
+@pytest.mark.parametrize("dockerfile", [f for f in RUNNABLE if "COPY components/io/" in (PROJECT / f).read_text()])
+def test_an_image_holds_what_it_imports_of_io_and_nothing_else(dockerfile):
+    """A change in a module of components/io leaves the tag of an image that does not import it alone."""
+    copied = {source for line in instructions(dockerfile) if line.startswith("COPY") for source in line.split()[1:-1]}
+    io = {name for name in copied if name.startswith("components/io/")}
+    (stage,) = {name for name in copied if re.fullmatch(r"components/\w+", name)} - {"components/contract"}
+    code = {str(path.relative_to(PROJECT)) for path in (PROJECT / stage).rglob("*.py")}
+    imported = {name for name in modules_of(code) if name.startswith("components/io/")}
+    assert io == imported | {"components/io/__init__.py"}

@@ -23,7 +23,7 @@ def test_only_who_has_seen_it_replaces_it(bucket: str) -> None:
 
 def test_of_many_at_once_one_wins(bucket: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(lambda n: conditional_put.replace(f"{bucket}/x", str(n).encode(), None), range(16)))
+        won = list(pool.map(lambda n: bool(conditional_put.replace(f"{bucket}/x", str(n).encode(), None)), range(16)))
     assert sum(won) == 1
     assert (conditional_put.read(f"{bucket}/x") or (b"", ""))[0] == str(won.index(True)).encode()
 

@@ -13,7 +13,7 @@ import pytest
 
 from loopline.components.contract import dataset
 from loopline.components.errors import CorruptArtifactError, LooplineError
-from loopline.components.io import object_store, storage
+from loopline.components.io import object_store, objects, storage
 from tests.object_store import free_port
 
 
@@ -89,14 +89,14 @@ def test_a_manifest_is_put_last_and_taken_away_first(
 ) -> None:
     """A writer that is killed in the middle leaves no tree that passes for whole, neither the old nor the new."""
     storage.put(tree(tmp_path / "a", model_json="1", weights="1"), f"{bucket}/model")
-    copy = storage._copy
+    upload = objects.upload
 
-    def dies(source: pafs.FileSystem, path: str, size: int, target: pafs.FileSystem, to: str) -> None:
-        if to.endswith("weights"):
+    def dies(path: Path, uri: str) -> None:
+        if uri.endswith("weights"):
             raise KeyboardInterrupt
-        copy(source, path, size, target, to)
+        upload(path, uri)
 
-    monkeypatch.setattr(storage, "_copy", dies)
+    monkeypatch.setattr(objects, "upload", dies)
     with pytest.raises(KeyboardInterrupt):
         storage.put(tree(tmp_path / "b", model_json="2", weights="2", more="2"), f"{bucket}/model")
     assert not any(key.endswith("model.json") for key in keys(bucket))
@@ -199,3 +199,33 @@ def test_a_copy_that_ends_early_is_no_copy(bucket: str, tmp_path: Path, monkeypa
     with pytest.raises(LooplineError, match=r"1000 of 1001 bytes of .* arrived"):
         storage.fetch(f"{bucket}/a", tmp_path / "down")
     assert not (tmp_path / "down" / "a").exists()
+
+
+def test_credentials_of_a_profile_are_used(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "credentials").write_text("[team]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "team")
+    storage.put(tree(tmp_path / "a", x="x"), f"{bucket}/a")
+    assert storage.names(f"{bucket}/a") == ["x"]
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket//x", "s3://bucket/../x"])
+def test_an_address_that_no_store_takes(uri: str, bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(LooplineError, match="has an empty or relative part"):
+        storage.fetch(uri, tmp_path)
+
+
+def test_one_object_is_removed_too(bucket: str, tmp_path: Path) -> None:
+    storage.put(tree(tmp_path / "a", x="x") / "x", f"{bucket}/a.failure")
+    storage.remove(f"{bucket}/a.failure")
+    storage.remove(f"{bucket}/a.failure")
+    assert storage.names(bucket) == []
+
+
+def test_an_object_of_several_parts_comes_back_as_it_was(bucket: str, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 50_000
+    (tmp_path / "large").write_bytes(content)
+    storage.put(tmp_path / "large", f"{bucket}/large")
+    assert storage.fetch(f"{bucket}/large", tmp_path / "down").read_bytes() == content
