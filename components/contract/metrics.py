@@ -37,15 +37,8 @@ TITLES = {
     "r2": "R²",
     "rmse": "RMSE",
 }
-UNITS = {"model_bytes": "bytes", "latency_p50_ms": "ms", "latency_p99_ms": "ms"}
 
 
 def metric_title(metric: str) -> str:
     """A metric's name as people read it in a sentence: ``AUC``, ``average precision``."""
     return TITLES.get(metric, metric.replace("_", " "))
-
-
-def caption(metric: str) -> str:
-    """A metric's name over a column of bare numbers: with a capital, and its unit."""
-    text = ", ".join(filter(None, (metric_title(metric), UNITS.get(metric))))
-    return text[0].upper() + text[1:]

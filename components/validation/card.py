@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was made of, how it was judged, and what nobody has said about it yet."""
+"""The model card: what a model is, what it was trained on, how it was evaluated, and what its owners state about it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -7,15 +7,15 @@ from typing import Any
 
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import Evaluation, Footprint, Slice, Verdict, read
-from loopline.components.contract.metrics import caption
 from loopline.components.contract.model import Model
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
+from loopline.components.pages.formatting import counted, number, percent, share, short, window
+from loopline.components.pages.metric_names import metric_heading, metric_name, metric_value
 from loopline.components.validation.gates import table as gate_table
 from loopline.components.validation.metrics import leading
 from loopline.components.validation.statements import FILE, Statements
-from loopline.components.validation.wording import number, share, short, span
 
 Lines = list[str]
 
@@ -28,7 +28,7 @@ def write_card(
     verdict_path: Path | str,
     card_path: Path | str,
 ) -> None:
-    """Write the model card as Markdown, from what was measured and what the use case states in its card.md.
+    """Write the model card as Markdown, from measurements and from what the use case states in its card.md.
 
     Sections after Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 
@@ -70,15 +70,15 @@ def _details(spec: UseCaseSpec, model: Model, footprint: Footprint, stated: Stat
     return [
         stated.line("Developer"),
         f"- Model type: {spec.task.replace('_', ' ')}; output `{model.signature.output}`",
-        f"- Version: assigned by the registry; this card is about the model with digest `{model.digest}`",
+        f"- Version: assigned by the registry; this card describes the model with digest `{model.digest}`",
         stated.line("License"),
         *(f"- {key}: {value}" for key, value in _flat(model.provenance)),
-        *(f"- {caption(metric)}: {number(value)}" for metric, value in footprint.metrics.items()),
+        *(f"- {metric_heading(metric)}: {metric_value(metric, value)}" for metric, value in footprint.metrics.items()),
     ]
 
 
 def _intended_use(spec: UseCaseSpec, stated: Statements) -> Lines:
-    lead = f", asked {spec.entity.lead / timedelta(hours=1):g} h before its `{spec.entity.timestamp}`"
+    lead = f", made {spec.entity.lead / timedelta(hours=1):g} h before its `{spec.entity.timestamp}`"
     return [
         f"- Primary use case: {spec.description}",
         f"- Prediction: `{spec.label.column}` of one row of `{spec.entity.table}`{lead if spec.entity.lead else ''}",
@@ -92,11 +92,11 @@ def _training_data(spec: UseCaseSpec, model: Model, stated: Statements) -> Lines
     return [
         stated.line("Data sources"),
         f"- Raw tables: {', '.join(f'`{table}`' for table in spec.tables)}",
-        f"- Numbers the model takes: {_listed(kinds['number'])}",
-        f"- Categories the model takes: {_listed(kinds['category'])}",
-        "- Preprocessing: inside the model's graph, which takes these inputs raw",
+        f"- Numerical inputs: {_listed(kinds['number'])}",
+        f"- Categorical inputs: {_listed(kinds['category'])}",
+        "- Preprocessing: part of the model's graph, which takes these inputs raw",
         "",
-        "What training recorded:",
+        "Recorded by training:",
         "",
         *(f"- {key}: {value}" for key, value in _flat(model.facts)),
     ]
@@ -105,14 +105,15 @@ def _training_data(spec: UseCaseSpec, model: Model, stated: Statements) -> Lines
 def _evaluation(evaluation: Evaluation, verdict: Verdict, stated: Statements, timezone: str) -> Lines:
     names = list(evaluation.metrics)
     results = {"all rows": evaluation.metrics, **{f"under {s.name}": s.metrics for s in evaluation.scenarios}}
-    rows = f"{evaluation.labelled:,} labelled rows of {evaluation.rows:,}"
+    rows = f"{counted(evaluation.labelled, 'row')} with a label, of {evaluation.rows:,}"
+    period = f"{window((evaluation.start, evaluation.end), timezone)} ({timezone})"
     return [
-        f"{rows}, {span(evaluation.start, evaluation.end, timezone)}, examples `{short(evaluation.examples)}`.",
+        f"{rows}, {period}, examples `{short(evaluation.examples)}`.",
         "",
-        f"| | {' | '.join(map(caption, names))} |",
+        f"| | {' | '.join(map(metric_heading, names))} |",
         "|---" * (len(names) + 1) + "|",
         *(
-            f"| {row} | {' | '.join(number(metrics[m]) if m in metrics else '–' for m in names)} |"
+            f"| {row} | {' | '.join(metric_value(m, metrics.get(m)) for m in names)} |"
             for row, metrics in results.items()
         ),
         "",
@@ -130,10 +131,10 @@ def _limitations(evaluation: Evaluation) -> Iterator[str]:
     unjudged = [part for part in evaluation.slices if not part.judged]
     if unjudged:
         rows = ", ".join(f"{part.column}={part.value} ({part.rows:,} rows)" for part in unjudged)
-        yield f"- Measured: too few rows to judge {rows}"
+        yield f"- Measured: not judged, too few rows: {rows}"
     for feature, value in evaluation.unseen.items():
         if value:
-            yield f"- Measured: {share(value)} of the rows have a `{feature}` that training had not seen"
+            yield f"- Measured: {share(value)} of the rows have a `{feature}` not seen in training"
 
 
 def _ethics(evaluation: Evaluation, stated: Statements) -> Lines:
@@ -145,13 +146,14 @@ def _ethics(evaluation: Evaluation, stated: Statements) -> Lines:
     spreads = []
     for column, parts in columns.items():
         low, *_, high = sorted(parts, key=lambda part: part.metrics[metric]) * (2 if len(parts) == 1 else 1)
+        lowest, highest = (f"{metric_value(metric, part.metrics[metric])} ({part.value})" for part in (low, high))
         spreads.append(
-            f"- Bias evaluation by {column}: {caption(metric)} from {number(low.metrics[metric])} ({low.value}) to "
-            f"{number(high.metrics[metric])} ({high.value}) over {len(parts)} judged slices"
+            f"- Bias evaluation by {column}: {metric_name(metric)} from {lowest} to {highest} "
+            f"over {len(parts)} judged slices"
         )
     return [
-        *(spreads or ["- Bias evaluation: no slice was judged; name columns under validation.slices in usecase.yaml"]),
-        "- Fairness testing: the gates on slices above, no other",
+        *(spreads or ["- Bias evaluation: no slice was judged; list columns under validation.slices in usecase.yaml"]),
+        "- Fairness testing: only the gates on slices above",
         stated.line("Protected groups"),
         stated.line("Privacy"),
     ]
@@ -159,11 +161,11 @@ def _ethics(evaluation: Evaluation, stated: Statements) -> Lines:
 
 def _maintenance(spec: UseCaseSpec, stated: Statements) -> Lines:
     policy = spec.retrain
-    interval = f"{policy.confidence:.0%} interval of its gain in {caption(policy.metric)}"
+    interval = f"{percent(policy.confidence)} interval of its gain in {metric_name(policy.metric)}"
     return [
         stated.line("Owner"),
-        f"- Retraining: learns from the last {policy.window / timedelta(days=1):g} days; how often is not stated here",
-        f"- Replaced only if the lower end of a challenger's {interval} exceeds {number(policy.min_gain)}",
+        f"- Retraining: on the last {policy.window / timedelta(days=1):g} days; schedules say how often",
+        f"- Replaced only by a challenger for which the lower end of the {interval} exceeds {number(policy.min_gain)}",
         stated.line("Feedback"),
     ]
 
@@ -173,7 +175,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Facts as lines, whatever training chose to record: nested ones by dotted name, long lists by their length."""
+    """Facts that training recorded, as lines: nested ones by dotted name, long lists by their length."""
     for key, value in facts.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping):

@@ -9,12 +9,13 @@ from pyarrow.parquet import ParquetFile
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import SCORE, SCORES, Comparison, Evaluation, read
 from loopline.components.contract.examples import LABEL
-from loopline.components.contract.metrics import EVALUATION_METRICS, LOWER_IS_BETTER, caption
+from loopline.components.contract.metrics import EVALUATION_METRICS, LOWER_IS_BETTER
 from loopline.components.contract.spec import Retrain
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import atomic, digest
+from loopline.components.pages.formatting import short
+from loopline.components.pages.metric_names import metric_heading, metric_value
 from loopline.components.validation.metrics import STATISTICS, Floats, statistic
-from loopline.components.validation.wording import number, short
 
 SEED = 2013
 
@@ -110,7 +111,8 @@ def oriented(metric: str, champion: float, challenger: float) -> float:
 def write_summary(comparison: Comparison, path: Path | str) -> None:
     """Write the comparison as Markdown: its reason, and all metrics of both."""
     rows = [
-        f"| {caption(metric)} | {number(value)} | {number(comparison.challenger_metrics[metric])} |"
+        f"| {metric_heading(metric)} | {metric_value(metric, value)} | "
+        f"{metric_value(metric, comparison.challenger_metrics[metric])} |"
         for metric, value in comparison.champion_metrics.items()
         if metric in comparison.challenger_metrics
     ]

@@ -9,7 +9,8 @@ from loopline.components.contract.metrics import EVALUATION_METRICS, FOOTPRINT_M
 from loopline.components.contract.spec import Gate
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
-from loopline.components.validation.wording import apart, short
+from loopline.components.pages.formatting import short
+from loopline.components.validation.gate_numbers import distinct
 
 
 def check_gates(
@@ -75,7 +76,7 @@ def _held(gate: Gate, least: int, evaluation: Evaluation, footprint: Footprint) 
     place, value = min(measured, key=lambda one: _nearest_bound(gate, one[1]))
     margin, bound, relation = _nearest_bound(gate, value)
     worst = f", the worst of {len(measured)} judged," if gate.slice else ""
-    text, bound_text = apart(value, bound)
+    text, bound_text = distinct(value, bound)
     sentence = f"{gate.metric} {text}{place}{worst} is {relation} {bound_text}"
     return GateResult(gate=described, value=value, passed=margin >= 0, sentence=sentence)
 

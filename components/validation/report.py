@@ -1,23 +1,47 @@
-"""One evaluation as a web page that stands alone: no script, nothing fetched."""
+"""One evaluation as a page."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import numpy as np
+from markupsafe import Markup
 from pyarrow.parquet import ParquetFile
 
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import SCORE, SCORES, Evaluation, Footprint, Metrics, Slice, read
 from loopline.components.contract.examples import LABEL
-from loopline.components.contract.metrics import EVALUATION_METRICS, caption
+from loopline.components.contract.metrics import EVALUATION_METRICS
 from loopline.components.io import atomic
-from loopline.components.validation import plots
+from loopline.components.pages import charts, evaluation_charts
+from loopline.components.pages.formatting import count, share
+from loopline.components.pages.metric_names import metric_heading, metric_value
+from loopline.components.pages.page import render
 from loopline.components.validation.metrics import Floats, leading
-from loopline.components.validation.wording import number, share, short, span
 
-TEMPLATE = Path(__file__).with_name("report.html")
+TEMPLATES = Path(__file__).with_name("templates")
+BINS = 40
+
+Rows = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its heading and what to know for reading it."""
+
+    heading: str
+    chart: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class SlicedColumn:
+    """The slices of one column: a chart of the leading metric, and all metrics as rows with a style class for each."""
+
+    column: str
+    chart: Markup
+    rows: Rows
+    classes: list[str]
 
 
 def write_report(
@@ -38,139 +62,107 @@ def write_report(
     evaluation, footprint = read(Evaluation, evaluation_path), read(Footprint, footprint_path)
     scores = ParquetFile(Path(evaluation_path) / SCORES).read()
     label, score = (np.asarray(scores.column(column).to_numpy(), dtype=np.float64) for column in (LABEL, SCORE))
-    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"Evaluation of {spec.name}"),
-        description=escape(spec.description),
-        facts=_facts(evaluation, spec.timezone),
-        tiles="".join(_tile(metric, value) for metric, value in evaluation.metrics.items()),
-        sections="\n".join(
-            [
-                _section("Curves", _curves(evaluation, label, score)),
-                _section("Slices", _slices(evaluation, spec.validation.slice_rows)),
-                _section("Disturbed inputs", _scenarios(evaluation)),
-                _section("By month", _months(evaluation)),
-                _section("Values training had not seen", _unseen(evaluation)),
-                _section("Footprint", _footprint(footprint)),
-            ]
-        ),
+    names, metric = EVALUATION_METRICS[evaluation.task], leading(evaluation.metrics)
+    page = render(
+        TEMPLATES,
+        "evaluation.html.j2",
+        spec=spec,
+        evaluation=evaluation,
+        leading=metric,
+        headings=[metric_heading(name) for name in names],
+        curves=_curves(evaluation, label, score),
+        confusion=_confusion(evaluation),
+        slices=_slices(evaluation, metric, names),
+        scenarios=_scenarios(evaluation, names),
+        months=[[month, *_cells(metrics, names)] for month, metrics in evaluation.months.items()]
+        if len(evaluation.months) > 1
+        else [],
+        months_chart=evaluation_charts.months({"model": evaluation}, metric),
+        unseen=[[feature, share(value)] for feature, value in evaluation.unseen.items()],
+        footprint=[[metric_heading(name), metric_value(name, value)] for name, value in footprint.metrics.items()],
     )
     atomic.write_text(Path(report_path), page)
 
 
-def _facts(evaluation: Evaluation, timezone: str) -> str:
-    facts = {
-        "Window": span(evaluation.start, evaluation.end, timezone),
-        "Rows": f"{evaluation.labelled:,} labelled of {evaluation.rows:,}",
-        "Model": short(evaluation.model),
-        "Examples": short(evaluation.examples),
-    }
-    return "".join(f"<li>{escape(key)} <b>{escape(value)}</b></li>" for key, value in facts.items())
+def score_histogram(label: Floats, score: Floats) -> Markup:
+    """Histogram of the probabilities predicted for each class."""
+    edges = np.linspace(0, 1, BINS + 1)
+    counts = {}
+    for value in (0, 1):
+        some = score[label == value]
+        heights = np.histogram(some, edges)[0] / max(len(some), 1)
+        counts[f"label {value} ({count(len(some))} rows)"] = heights.tolist()
+    return charts.histogram(counts, edges.tolist(), "predicted probability", "share of the class")
 
 
-def _tile(metric: str, value: float) -> str:
-    return f'<div class="tile"><span>{escape(caption(metric))}</span><b>{number(value)}</b></div>'
+def error_histogram(label: Floats, score: Floats) -> Markup:
+    """Histogram of predicted minus seen, without the half per cent at either end."""
+    errors = score - label
+    low, high = np.quantile(errors, [0.005, 0.995])
+    edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
+    counts = {f"{count(len(errors))} rows": np.histogram(errors, edges)[0].tolist()}
+    return charts.histogram(counts, edges.tolist(), "predicted minus seen (middle 99%)", "rows")
 
 
-def _section(heading: str, content: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2>{content}</section>" if content else ""
-
-
-def _figure(title: str, svg: str, caption: str = "") -> str:
-    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure><h3>{escape(title)}</h3>{svg}{note}</figure>"
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], kind: str = "") -> str:
-    """A table in a card; each row is a CSS class and its cells, the first of which is the row's heading."""
-    heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr class="{row}"><th scope="row">{escape(cells[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells[1:])
-        + "</tr>"
-        for row, cells in rows
+def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> list[Figure]:
+    one = {"model": evaluation}
+    figures = []
+    if evaluation.curves.roc:
+        figures = [
+            Figure("ROC", evaluation_charts.roc(one), f"{_named('auc', evaluation)}. The dashed line is chance."),
+            Figure(
+                "Precision and recall",
+                evaluation_charts.precision_recall(one),
+                f"{_named('average_precision', evaluation)}. The dashed line is the share of positives.",
+            ),
+        ]
+    figures.append(
+        Figure(
+            "Calibration",
+            evaluation_charts.calibration(one),
+            f"{_named('calibration_error', evaluation)}. On the dashed line, predicted and seen are equal. "
+            "A larger dot is more rows.",
+        )
     )
-    table = f"<table><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="card {kind}">{table}</div>'
+    if evaluation.task == "regression":
+        return [*figures, Figure("Errors", error_histogram(label, score), "")]
+    positives = int(label.sum())
+    classes = f"Blue: label 0 ({count(len(label) - positives)} rows). Orange: label 1 ({count(positives)} rows)."
+    return [*figures, Figure("Scores", score_histogram(label, score), classes)]
 
 
-def _cells(metrics: Metrics, names: Sequence[str]) -> list[str]:
-    return [number(metrics[metric]) if metric in metrics else "–" for metric in names]
+def _named(metric: str, evaluation: Evaluation) -> str:
+    return f"{metric_heading(metric)} {metric_value(metric, evaluation.metrics.get(metric))}"
 
 
-def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> str:
-    one, curves = {"model": evaluation}, evaluation.curves
-    bins = "On the dotted line, what was predicted is what was seen. Larger dots: more rows."
-    figures = [
-        _figure("Calibration", plots.calibration(one), bins),
-        _figure("Errors", plots.errors(label, score))
-        if evaluation.task == "regression"
-        else _figure("Scores", plots.scores(label, score)),
-    ]
-    if curves.roc:
-        figures[:0] = [
-            _figure("ROC", plots.roc(one), "The dotted line is guessing."),
-            _figure("Precision and recall", plots.precision_recall(one), "The dotted line is the share of positives."),
-        ]
-    content = f'<div class="stack"><div class="plots">{"".join(figures)}</div>'
-    if curves.confusion:
-        rows = [
-            ("", [f"seen {seen}", *(f"{count:,}" for count in counts)]) for seen, counts in enumerate(curves.confusion)
-        ]
-        caption = f"Confusion at threshold {number(curves.threshold)}" + (", where F1 is highest" if curves.roc else "")
-        content += _table(caption, ["", "called 0", "called 1"], rows, "narrow")
-    return content + "</div>"
+def _confusion(evaluation: Evaluation) -> Rows:
+    return [[f"seen {seen}", *map(count, counts)] for seen, counts in enumerate(evaluation.curves.confusion)]
 
 
-def _slices(evaluation: Evaluation, least: int) -> str:
+def _slices(evaluation: Evaluation, metric: str, names: Sequence[str]) -> list[SlicedColumn]:
     columns: dict[str, list[Slice]] = {}
     for part in evaluation.slices:
         columns.setdefault(part.column, []).append(part)
-    metric, names = leading(evaluation.metrics), EVALUATION_METRICS[evaluation.task]
-    figures, tables = "", ""
-    for column, parts in columns.items():
-        figures += _figure(column, plots.slices(column, parts, metric, evaluation.metrics[metric]))
-        rows = [
-            ("" if part.judged else "unjudged", [part.value, f"{part.rows:,}", *_cells(part.metrics, names)])
-            for part in parts
-        ]
-        table = _table("Grey: too few rows to be judged", [column, "Rows", *map(caption, names)], rows)
-        tables += f"<details><summary>All metrics by {escape(column)}</summary>{table}</details>"
-    legend = (
-        f"{caption(metric)}, and the number of rows. Dotted: all rows. Hollow: fewer than {least:,} rows, not judged."
-    )
-    return f'<p class="muted">{legend}</p><div class="columns">{figures}</div>{tables}' if figures else ""
+    return [
+        SlicedColumn(
+            column=column,
+            chart=evaluation_charts.slices(column, parts, metric, evaluation.metrics[metric]),
+            rows=[[part.value, count(part.rows), *_cells(part.metrics, names)] for part in parts],
+            classes=["" if part.judged else "unjudged" for part in parts],
+        )
+        for column, parts in columns.items()
+    ]
 
 
-def _scenarios(evaluation: Evaluation) -> str:
+def _scenarios(evaluation: Evaluation, names: Sequence[str]) -> Rows:
     if not evaluation.scenarios:
-        return ""
-    names = EVALUATION_METRICS[evaluation.task]
-    rows = [("", ["inputs as they came", *_cells(evaluation.metrics, names)])]
-    rows += [("", [scenario.name, *_cells(scenario.metrics, names)]) for scenario in evaluation.scenarios]
-    return _table("The same rows with inputs taken away or shifted", ["Scenario", *map(caption, names)], rows)
+        return []
+    results: Mapping[str, Metrics] = {s.name: s.metrics for s in evaluation.scenarios}
+    return [
+        [scenario, *_cells(metrics, names)]
+        for scenario, metrics in {"unchanged inputs": evaluation.metrics, **results}.items()
+    ]
 
 
-def _months(evaluation: Evaluation) -> str:
-    if len(evaluation.months) < 2:
-        return ""
-    names = EVALUATION_METRICS[evaluation.task]
-    table = _table(
-        "Month of the event",
-        ["Month", *map(caption, names)],
-        [("", [m, *_cells(v, names)]) for m, v in evaluation.months.items()],
-    )
-    metric = leading(evaluation.metrics)
-    return f'<div class="stack">{_figure(caption(metric), plots.months({"model": evaluation}, metric))}{table}</div>'
-
-
-def _unseen(evaluation: Evaluation) -> str:
-    if not evaluation.unseen:
-        return ""
-    rows = [("", [feature, share(value)]) for feature, value in evaluation.unseen.items()]
-    return _table("Share of rows whose category is new to the model", ["Feature", "Rows"], rows, "narrow")
-
-
-def _footprint(footprint: Footprint) -> str:
-    metrics: Mapping[str, float] = footprint.metrics
-    rows = [("", [caption(metric), number(value)]) for metric, value in metrics.items()]
-    return _table("Measured here, on one core", ["", "Value"], rows, "narrow")
+def _cells(metrics: Metrics, names: Sequence[str]) -> list[str]:
+    return [metric_value(name, metrics.get(name)) for name in names]

@@ -34,7 +34,7 @@ PRELOAD = (
     "torch",
     "onnxruntime",
     "sklearn.metrics",
-    "matplotlib.pyplot",
+    "jinja2",
     "feast",
 )
 # Stages whose imports are light enough not to wait for the fork server.

@@ -15,7 +15,7 @@ def write_report(
     models: Sequence[Mapping[str, Any]],
     spec: UseCaseSpec,
     seconds: float,
-    acts: Sequence[Act] = (),
+    releases: Sequence[Act] = (),
 ) -> Path:
     """Write ``index.html`` and ``summary.json`` about some runs of a use case, each atomically.
 
@@ -25,7 +25,7 @@ def write_report(
         models: the registry's versions: version, aliases, digest, metrics by month, lineage, created.
         spec: the use case.
         seconds: how long it all took.
-        acts: the releases.
+        releases: those at the end of the loop.
 
     Returns:
         The page.
@@ -33,14 +33,14 @@ def write_report(
     import json
 
     from loopline.components.io import atomic
-    from loopline.report.evidence import gather, with_evaluations
+    from loopline.report.artifacts import load_artifacts, with_evaluations
     from loopline.report.page import render
     from loopline.report.summary import summarise
 
-    evidence = gather(runs)
-    measured = with_evaluations(models, evidence)
-    summary = summarise(evidence, measured, spec, seconds, acts)
+    artifacts = load_artifacts(runs)
+    measured = with_evaluations(models, artifacts)
+    summary = summarise(artifacts, measured, spec, seconds, releases)
     page = folder / "index.html"
     atomic.write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False, default=str) + "\n")
-    atomic.write_text(page, render(evidence, measured, spec, summary, acts))
+    atomic.write_text(page, render(artifacts, measured, spec, summary, releases))
     return page

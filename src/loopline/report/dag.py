@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from loopline.components.pages.formatting import clipped, duration
+from loopline.components.pages.svg import element, picture, tooltip
 from loopline.local.records import RunRecord, StepRecord
-from loopline.report import words
-from loopline.report.layout import (
+from loopline.report.dag_layout import (
     FRAME_WIDTH,
     GAP_X,
     PAD,
@@ -18,7 +19,7 @@ from loopline.report.layout import (
     Block,
     arrange,
 )
-from loopline.report.svg import element, picture
+from loopline.report.states import SYMBOLS
 
 
 def draw(run: RunRecord) -> Markup:
@@ -32,6 +33,7 @@ def draw(run: RunRecord) -> Markup:
         *(_arrow(way) for way in layout.arrows),
         *(_frame(block) if block.nested else _step(block.steps[0], block.x, block.y) for block in layout.blocks),
         class_="dag",
+        fixed=True,
     )
 
 
@@ -57,10 +59,10 @@ def _step(step: StepRecord, x: float, y: float) -> Markup:
     """A box with the step's name over its state and duration."""
     return element(
         "g",
-        _hint(step),
+        _tooltip(step),
         element("rect", x=x, y=y, width=STEP_WIDTH, height=STEP_HEIGHT, rx=5),
-        element("text", _clipped(step.name, 19), x=x + PAD, y=y + 17, class_="name"),
-        element("text", f"{words.SYMBOLS[step.state]} {_took(step)}", x=x + PAD, y=y + 33, class_="state"),
+        element("text", _label(step.name, 19), x=x + PAD, y=y + 17, class_="name"),
+        element("text", f"{SYMBOLS[step.state]} {_took(step)}", x=x + PAD, y=y + 33, class_="state"),
         class_=f"step {step.state}",
     )
 
@@ -76,10 +78,10 @@ def _frame(block: Block) -> Markup:
         rows.append(
             element(
                 "g",
-                _hint(step),
+                _tooltip(step),
                 element("rect", x=x, y=y, width=width, height=ROW_HEIGHT, rx=5),
-                element("text", words.SYMBOLS[step.state], x=x + 14, y=y + 16, text_anchor="middle", class_="state"),
-                element("text", _clipped(step.name, 15), x=x + 26, y=y + 16, class_="name"),
+                element("text", SYMBOLS[step.state], x=x + 14, y=y + 16, text_anchor="middle", class_="state"),
+                element("text", _label(step.name, 15), x=x + 26, y=y + 16, class_="name"),
                 element("text", _took(step), x=x + width - PAD, y=y + 16, text_anchor="end", class_="state"),
                 class_=f"step {step.state}",
             )
@@ -87,22 +89,21 @@ def _frame(block: Block) -> Markup:
     return element(
         "g",
         element("rect", x=block.x, y=block.y, width=FRAME_WIDTH, height=block.height, rx=8, class_="frame"),
-        element("text", _clipped(block.name, 25), x=block.x + PAD, y=block.y + 16, class_="group"),
+        element("text", _label(block.name, 25), x=block.x + PAD, y=block.y + 16, class_="group"),
         *rows,
     )
 
 
-def _hint(step: StepRecord) -> Markup:
-    return element("title", f"{step.name}: {step.state}" + (f" ({step.why})" if step.why else ""))
+def _tooltip(step: StepRecord) -> Markup:
+    return tooltip(f"{step.name}: {step.state}" + (f" ({step.why})" if step.why else ""))
 
 
-def _clipped(name: str, letters: int) -> str:
-    """The last part of a name, cut to what its box holds; the hint has it whole."""
-    last = name.rpartition("/")[2]
-    return last if len(last) <= letters else f"{last[: letters - 1]}…"
+def _label(name: str, letters: int) -> str:
+    """The last part of a name, cut to what its box holds; the tooltip has it whole."""
+    return clipped(name.rpartition("/")[2], letters)
 
 
 def _took(step: StepRecord) -> str:
     if step.state == "succeeded":
-        return words.duration(step.seconds)
+        return duration(step.seconds)
     return "not reached" if step.state == "waiting" else step.state

@@ -1,4 +1,4 @@
-"""The loop in numbers, for programs: what `summary.json` holds. Pure: what was found goes in, JSON values come out."""
+"""The loop in numbers, for programs: the content of `summary.json`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.demo.step import Act
 from loopline.local.records import RunRecord
-from loopline.report import releases, words
-from loopline.report.evidence import Evidence, Found
+from loopline.report import release_section
+from loopline.report.artifacts import LoopArtifacts, StepArtifact
+from loopline.report.model_names import main_alias
 
 FORMAT = "loopline.summary/1"
 RETRAIN = "retrain"
@@ -16,10 +17,14 @@ ModelRow = Mapping[str, Any]
 
 
 def summarise(
-    evidence: Evidence, models: Sequence[ModelRow], spec: UseCaseSpec, seconds: float, acts: Sequence[Act] = ()
+    artifacts: LoopArtifacts,
+    models: Sequence[ModelRow],
+    spec: UseCaseSpec,
+    seconds: float,
+    releases: Sequence[Act] = (),
 ) -> dict[str, Any]:
     """What happened, as JSON values; ``batch`` and ``retrain`` are null where that did not happen."""
-    runs = evidence.runs
+    runs = artifacts.runs
     return {
         "format": FORMAT,
         "usecase": spec.name,
@@ -29,18 +34,18 @@ def summarise(
         "state": "succeeded" if all(run.state == "succeeded" for run in runs) else "failed",
         "runs": [_run(run) for run in runs],
         "models": [_model(model) for model in models],
-        "data": [_quality(found, evidence) for found in evidence.data],
-        "batch": batch(evidence),
-        "retrain": retrain(evidence),
-        "releases": [releases.summary(act) for act in acts],
+        "data": [_quality(found, artifacts) for found in artifacts.data],
+        "batch": batch(artifacts),
+        "retrain": retrain(artifacts),
+        "releases": [release_section.summary(release) for release in releases],
     }
 
 
-def batch(evidence: Evidence) -> dict[str, Any] | None:
+def batch(artifacts: LoopArtifacts) -> dict[str, Any] | None:
     """The last batch of predictions."""
-    if not evidence.batches:
+    if not artifacts.batches:
         return None
-    last = evidence.batches[-1].content
+    last = artifacts.batches[-1].content
     return {
         "path": last.path,
         "rows_in": last.rows_in,
@@ -49,17 +54,17 @@ def batch(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def retrain(evidence: Evidence) -> dict[str, str] | None:
-    """What became of the last challenger: ``promoted`` or ``kept`` (the champion stays), and why."""
-    run = next((run for run in reversed(evidence.runs) if run.pipeline == RETRAIN), None)
+def retrain(artifacts: LoopArtifacts) -> dict[str, str] | None:
+    """Whether the last challenger was ``promoted`` or the champion ``kept``, and why."""
+    run = next((run for run in reversed(artifacts.runs) if run.pipeline == RETRAIN), None)
     if run is None or run.state != "succeeded":
         return None
-    for receipt in evidence.of(run, "promotions"):
+    for receipt in artifacts.of(run, "promotions"):
         return {"decision": str(receipt.get("outcome", "")), "reason": str(receipt.get("reason", ""))}
-    for comparison in evidence.of(run, "comparisons"):
+    for comparison in artifacts.of(run, "comparisons"):
         if not comparison.better:
             return {"decision": "kept", "reason": comparison.reason}
-    for verdict in evidence.of(run, "verdicts"):
+    for verdict in artifacts.of(run, "verdicts"):
         if not verdict.passed:
             return {"decision": "kept", "reason": verdict.reason}
     return None
@@ -83,16 +88,16 @@ def _run(run: RunRecord) -> dict[str, Any]:
 def _model(model: ModelRow) -> dict[str, Any]:
     return {
         "version": model["version"],
-        "alias": words.alias(model["aliases"]),
+        "alias": main_alias(model["aliases"]),
         "aliases": sorted(model["aliases"]),
         "digest": model["digest"],
         "metrics": model["metrics"],
     }
 
 
-def _quality(data: Found[Any], evidence: Evidence) -> dict[str, Any]:
+def _quality(data: StepArtifact[Any], artifacts: LoopArtifacts) -> dict[str, Any]:
     """Rows that were kept and rows that were set aside, by table of one validated dataset."""
-    refused = next((q.content for q in evidence.quarantine if q.step is data.step), None)
+    refused = next((q.content for q in artifacts.quarantine if q.step is data.step), None)
     return {
         "run": data.run.id,
         "step": data.step.name,

@@ -9,8 +9,11 @@ from rich.text import Text
 
 from loopline.components.contract.metrics import HEADLINE_METRICS
 from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.pages import formatting
+from loopline.components.pages.metric_names import metric_value, short_metric_name
 from loopline.local.records import RunRecord, StepRecord
-from loopline.report import words
+from loopline.report.model_names import latest_metrics, main_alias
+from loopline.report.states import SYMBOLS
 
 # Right of each cell; the box adds a blank of its own between columns.
 _PADDING = (0, 1, 0, 0)
@@ -33,8 +36,8 @@ def steps_table(runs: Sequence[RunRecord]) -> Table:
     table.add_column("time", no_wrap=True, justify="right")
     table.add_column("cached, or why not", no_wrap=True, overflow="ellipsis", ratio=1)
     for run in runs:
-        why = run.error or f"{words.counted(len(run.steps), 'step')}, {run.cached} cached"
-        table.add_row(Text(run.pipeline, "bold"), _state(run.state), words.duration(run.seconds), Text(why))
+        why = run.error or f"{formatting.counted(len(run.steps), 'step')}, {run.cached} cached"
+        table.add_row(Text(run.pipeline, "bold"), _state(run.state), formatting.duration(run.seconds), Text(why))
         for cells in _step_rows(run.steps):
             table.add_row(*cells)
         table.add_section()
@@ -50,11 +53,11 @@ def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Tabl
     table.add_column("alias", no_wrap=True)
     table.add_column("month", no_wrap=True)
     for name in metrics:
-        table.add_column(words.short_metric_name(name, label), justify="right")
+        table.add_column(short_metric_name(name, label), justify="right")
     for model in sorted(models, key=lambda model: model["version"]):
-        month, values = words.latest(model["metrics"])
-        alias = words.alias(model["aliases"])
-        numbers = (words.metric(name, values.get(name)) for name in metrics)
+        month, values = latest_metrics(model["metrics"])
+        alias = main_alias(model["aliases"])
+        numbers = (metric_value(name, values.get(name)) for name in metrics)
         table.add_row(f"v{model['version']}", alias, month, *numbers, style="bold" if alias == "champion" else "")
     return table
 
@@ -71,9 +74,9 @@ def _step_rows(steps: Sequence[StepRecord]) -> Iterator[tuple[Text | str, ...]]:
             yield (Text(f"  {group}", "dim"),)
         for step in members:
             name = step.name.rpartition("/")[2]
-            took = words.duration(step.seconds) if step.seconds else ""
+            took = formatting.duration(step.seconds) if step.seconds else ""
             yield Text(f"{'    ' if nested else '  '}{name}"), _state(step.state), took, Text(step.why, "dim")
 
 
 def _state(state: str) -> Text:
-    return Text(f"{words.SYMBOLS[state]} {state}", _COLOURS[state])
+    return Text(f"{SYMBOLS[state]} {state}", _COLOURS[state])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from loopline.local.records import RunRecord, StepRecord
 from loopline.report.dag import draw
-from loopline.report.layout import Block, arrange, reduced
+from loopline.report.dag_layout import Block, arrange, reduced
 
 
 def step(name: str, *needs: str) -> StepRecord:

@@ -60,9 +60,9 @@ def page(make_loop: MakeLoop, tmp_path: Path) -> Page:
 
 def test_says_what_happened_first(page: Page) -> None:
     assert "Retraining paid: version 2 is the new champion" in page.text
-    assert "Learned from 2 examples of January to April 2013." in page.text
+    assert "Trained on 2 examples of January to April 2013." in page.text
     assert "Version 1 predicted 28,231 of 28,243 flights of June 2013; 12 went to quarantine." in page.text
-    assert "Version 2 reached AUC 0.751 against 0.741 of version 1 on the same 28,128 rows" in page.text
+    assert "Version 2 reached AUC 0.751 against 0.741 for version 1 on the same 28,128 rows" in page.text
 
 
 def test_has_every_section_once_and_the_contents_lead_to_them(page: Page) -> None:

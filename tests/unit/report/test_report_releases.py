@@ -7,7 +7,7 @@ import pytest
 from loopline.components.deployment import transitions
 from loopline.demo.step import Act
 from loopline.report import write_report
-from loopline.report.releases import shown
+from loopline.report.release_section import shown
 from tests.canary_traffic import BAD, CANARY, GOOD
 from tests.unit.deployment.released_endpoint import SPEC, World
 

@@ -4,8 +4,8 @@ import pytest
 
 from loopline.components.contract.evaluation import Curves, Evaluation, Footprint, ScenarioResult, Slice, Verdict, read
 from loopline.components.errors import LooplineError
+from loopline.components.validation.gate_numbers import distinct, number
 from loopline.components.validation.gates import check_gates, write_summary
-from loopline.components.validation.wording import apart, number
 
 METRICS = {"auc": 0.712, "calibration_error": 0.03, "mean_seen": 0.2}
 
@@ -163,8 +163,8 @@ def test_the_summary_is_a_table_of_the_gates(hold, tmp_path):
         (5.0, 10.0, ("5", "10")),
     ],
 )
-def test_a_number_and_its_bound_are_told_apart(value, bound, texts):
-    assert apart(value, bound) == texts
+def test_a_number_and_its_bound_are_told_distinct(value, bound, texts):
+    assert distinct(value, bound) == texts
 
 
 def test_small_numbers_keep_their_digits():

@@ -8,7 +8,7 @@ import pytest
 
 from loopline.components.contract.evaluation import Comparison, Evaluation, Slice, read
 from loopline.components.errors import LooplineError
-from loopline.components.validation import canvas, plots
+from loopline.components.pages import evaluation_charts as charts
 from loopline.components.validation.card import write_card
 from loopline.components.validation.evaluate import evaluate
 from loopline.components.validation.gates import check_gates
@@ -77,7 +77,7 @@ def test_the_report_stands_alone_and_is_well_formed(world, judged):
     assert "$" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
     assert outline.headings == [
         "Curves", "ROC", "Precision and recall", "Calibration", "Scores", "Slices", "colour", "shop",
-        "Disturbed inputs", "By month", "AUC", "Values training had not seen", "Footprint",
+        "Robustness", "By month", "AUC", "Categories not seen in training", "Footprint",
     ]  # fmt: skip
 
 
@@ -99,26 +99,26 @@ def test_plots_are_inline_svg_with_a_description_and_a_line_per_model(world, jud
     usecase = world.usecase()
     models = {name: read(Evaluation, judged(usecase, wind=wind)[1]) for name, wind in (("old", 2.0), ("new", 0.0))}
     for svg in (
-        plots.roc(models),
-        plots.precision_recall(models),
-        plots.calibration(models),
-        plots.months(models, "auc"),
+        charts.roc(models),
+        charts.precision_recall(models),
+        charts.calibration(models),
+        charts.months(models, "auc"),
     ):
-        drawing = ET.fromstring(svg.replace("xlink:", ""))
+        drawing = ET.fromstring(svg)
         assert (drawing.get("role"), drawing.get("width")) == ("img", None)
         assert drawing.get("aria-label")
         texts = [text.strip() for text in drawing.itertext() if text.strip()]
         assert any(text.startswith("old") for text in texts)
         assert any(text.startswith("new") for text in texts)
-        assert canvas.COLOURS[0].lower() in svg
-        assert canvas.COLOURS[1].lower() in svg
+        assert re.search(r'class="line( thin)? s0"', svg)
+        assert re.search(r'class="line( thin)? s1"', svg)
         assert not re.search(r"\b20\d\d-\d\d-\d\dT", svg)  # no date of drawing
 
 
 def test_any_text_can_be_the_value_of_a_slice():
     values = ["$5 to $10", "<b> & co", "a name that goes on and on and on and on and on", "日本", ""]
     parts = [Slice(column="c", value=v, rows=10, judged=True, metrics={"auc": 0.5}) for v in values]
-    texts = "".join(ET.fromstring(plots.slices("c", parts, "auc", 0.6).replace("xlink:", "")).itertext())
+    texts = "".join(ET.fromstring(charts.slices("c", parts, "auc", 0.6)).itertext())
     assert "$5 to $10" in texts
     assert "<b> & co" in texts
     assert "a name that goes on…" in texts
@@ -129,7 +129,7 @@ def test_the_gain_is_drawn_with_its_interval():
         champion="sha256:a", challenger="sha256:b", metric="auc", rows=9, champion_value=0.7, challenger_value=0.72,
         gain=0.02, low=0.01, high=0.03, confidence=0.95, resamples=100, better=True, reason="",
     )  # fmt: skip
-    assert "+0.0200  [+0.0100, +0.0300]" in plots.gain(comparison)
+    assert "+0.0200, interval +0.0100 to +0.0300" in charts.interval(comparison)
 
 
 def test_the_card_has_the_templates_sections_and_real_numbers(world, judged):

@@ -11,7 +11,7 @@ _MARKDOWN = (
 )
 
 
-def render(text: str, below: int = 2) -> Markup:
+def to_html(text: str, below: int = 2) -> Markup:
     """Markdown as HTML whose first heading level comes right below the page's heading level ``below``."""
     tokens = _MARKDOWN.parse(text)
     for token in tokens:

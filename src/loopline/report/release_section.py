@@ -1,4 +1,4 @@
-"""The section about releases: what was decided at each step, on what numbers, and how the traffic moved."""
+"""The section on releases: what was decided at each step and why, and the share of traffic that the canary got."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ from loopline.components.deployment.analyse import Decision
 from loopline.components.deployment.checks import Check
 from loopline.components.deployment.page import VERDICTS
 from loopline.components.deployment.record import Decided, Ended, Record, Shifted
+from loopline.components.deployment.wording import value
+from loopline.components.pages.axes import Axes
+from loopline.components.pages.svg import Points, picture
 from loopline.demo.step import Act
-from loopline.report import plots
 
-# The plot goes on for a while after the last change, to show what it left.
+# The chart continues for a while after the last change, to show its effect.
 _AFTER = 1.08
 
 
@@ -21,30 +23,31 @@ _AFTER = 1.08
 class ShownRelease:
     """A release as the page shows it: how long it took, each decision, and the canary's traffic over time."""
 
-    act: Act
+    release: Act
     seconds: float
     decisions: list[Decision]
     traffic: Markup
 
 
-def shown(act: Act) -> ShownRelease:
+def shown(release: Act) -> ShownRelease:
     """A release, ready for its template."""
-    return ShownRelease(act, _seconds(act.record), _decisions(act.record), plots.traffic(list(_shares(act.record))))
+    record = release.record
+    return ShownRelease(release, _seconds(record), _decisions(record), _traffic(list(_shares(record))))
 
 
-def summary(act: Act) -> dict[str, Any]:
+def summary(release: Act) -> dict[str, Any]:
     """A release as JSON values."""
-    record = act.record
+    record = release.record
     return {
-        "canary": act.canary,
+        "canary": release.canary,
         "version": record.canary,
         "stable": record.stable,
         "outcome": record.outcome,
         "reason": record.reason,
         "began": record.began.isoformat(),
         "seconds": round(_seconds(record), 3),
-        "requests_answered": act.answered,
-        "requests_failed": act.failed,
+        "requests_answered": release.answered,
+        "requests_failed": release.failed,
         "steps": [
             {
                 "number": decision.step.number,
@@ -87,7 +90,7 @@ def _shares(record: Record) -> Iterator[tuple[float, float]]:
     yield seconds * _AFTER, share
 
 
-def _subject(check: Check, record: Record) -> str:
+def subject(check: Check, record: Record) -> str:
     """What a check compares, with its unit or threshold."""
     limit = record.reference.latency.limit if record.reference.latency else None
     loss = "mean log loss" if record.task == "binary_classification" else "mean squared error"
@@ -99,22 +102,25 @@ def _subject(check: Check, record: Record) -> str:
     }[check.name]
 
 
-def _value(check: Check, number: float | None) -> str:
-    if number is None:
-        return "–"
-    figure = f"{number:.3f}" if check.name == "quality" else f"{100 * number:.1f} %"
-    return figure.replace("-", "−")
+def figure(check: Check, number: float | None) -> str:
+    """A number of a check, for a cell of a table."""
+    return value(check, number).replace("-", "−") or "–"
 
 
-def _between(check: Check) -> str:
+def between(check: Check) -> str:
+    """The interval of a check, for a cell of a table."""
     if check.low is None or check.high is None:
         return "–"
-    low, high = _value(check, check.low), _value(check, check.high)
-    return f"{low.removesuffix(' %')} and {high}"
+    return f"{figure(check, check.low).removesuffix('%')} and {figure(check, check.high)}"
 
 
-def _verdict(check: Check) -> str:
+def verdict(check: Check) -> str:
+    """The verdict of a check, for a cell of a table."""
     return VERDICTS[check.verdict].strip("*").replace(" ", "\N{NO-BREAK SPACE}")
 
 
-CELLS = {"subject": _subject, "value": _value, "between": _between, "verdict": _verdict}
+def _traffic(points: Points) -> Markup:
+    """The canary's share of the traffic, in percent, against seconds."""
+    axes = Axes.over((0, 0), (max(points[-1][0], 1), 100))
+    frame = axes.frame("seconds since the release began", "% of the traffic")
+    return picture(*axes.size, "Traffic of the canary over time", frame, axes.line(points, "line s0"), class_="plot")

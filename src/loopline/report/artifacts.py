@@ -1,4 +1,4 @@
-"""What the steps of some runs left, read from their artifacts; what is missing or damaged is named, not fatal."""
+"""The artifacts of some runs, read for the report; one that is missing or damaged is listed, not fatal."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,16 +16,16 @@ Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
-class Found(Generic[Content]):
-    """What one step of one run left."""
+class StepArtifact(Generic[Content]):
+    """An artifact of one step of one run, as it was read."""
 
     run: RunRecord
     step: StepRecord
     content: Content
 
     @property
-    def place(self) -> str:
-        """Where it was found, in words."""
+    def origin(self) -> str:
+        """The pipeline and the step that it is from."""
         return f"{self.run.pipeline} / {self.step.name}"
 
     @property
@@ -36,7 +36,7 @@ class Found(Generic[Content]):
 
 @dataclass(frozen=True)
 class Batch:
-    """Predictions of one run: counts of what went in and came out, and where they were published, if they were."""
+    """Predictions of one run: rows in and out, and where they were published, if they were."""
 
     path: str
     version: str
@@ -48,44 +48,44 @@ class Batch:
 
 
 @dataclass
-class Evidence:
-    """All that was found, each kind in the order of runs and steps; ``unread`` says in words what could not be read."""
+class LoopArtifacts:
+    """All artifacts, each kind in the order of runs and steps; ``unreadable`` says which could not be read, and why."""
 
     runs: Sequence[RunRecord]
-    data: list[Found[Dataset]] = field(default_factory=list)
-    quarantine: list[Found[Dataset]] = field(default_factory=list)
-    examples: list[Found[Dataset]] = field(default_factory=list)
-    evaluations: list[Found[Evaluation]] = field(default_factory=list)
-    footprints: list[Found[Footprint]] = field(default_factory=list)
-    verdicts: list[Found[Verdict]] = field(default_factory=list)
-    comparisons: list[Found[Comparison]] = field(default_factory=list)
-    promotions: list[Found[dict[str, Any]]] = field(default_factory=list)
-    batches: list[Found[Batch]] = field(default_factory=list)
-    skew: list[Found[str]] = field(default_factory=list)
-    cards: list[Found[str]] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
+    data: list[StepArtifact[Dataset]] = field(default_factory=list)
+    quarantine: list[StepArtifact[Dataset]] = field(default_factory=list)
+    examples: list[StepArtifact[Dataset]] = field(default_factory=list)
+    evaluations: list[StepArtifact[Evaluation]] = field(default_factory=list)
+    footprints: list[StepArtifact[Footprint]] = field(default_factory=list)
+    verdicts: list[StepArtifact[Verdict]] = field(default_factory=list)
+    comparisons: list[StepArtifact[Comparison]] = field(default_factory=list)
+    promotions: list[StepArtifact[dict[str, Any]]] = field(default_factory=list)
+    batches: list[StepArtifact[Batch]] = field(default_factory=list)
+    skew: list[StepArtifact[str]] = field(default_factory=list)
+    cards: list[StepArtifact[str]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
     def of(self, run: RunRecord, kind: str) -> list[Any]:
-        """The contents of one kind that one run left."""
+        """The contents of one kind from one run."""
         return [found.content for found in getattr(self, kind) if found.run is run]
 
 
-def gather(runs: Sequence[RunRecord]) -> Evidence:
-    """Read what the finished steps of some runs left."""
-    evidence = Evidence(runs)
+def load_artifacts(runs: Sequence[RunRecord]) -> LoopArtifacts:
+    """Read the artifacts of the finished steps of some runs."""
+    artifacts = LoopArtifacts(runs)
     for run, step in _finished_steps(runs):
         for kind, name, reader in _READERS.get(_verb(step), ()):
             if name in step.outputs:
-                _keep(evidence, kind, run, step, partial(reader, Path(step.outputs[name].uri)))
+                _add(artifacts, kind, run, step, partial(reader, Path(step.outputs[name].uri)))
         if _verb(step) == "predict" and "predictions" in step.outputs:
-            _keep(evidence, "batches", run, step, partial(_batch, run, step))
-    return evidence
+            _add(artifacts, "batches", run, step, partial(_batch, run, step))
+    return artifacts
 
 
-def with_evaluations(models: Sequence[Mapping[str, Any]], evidence: Evidence) -> list[dict[str, Any]]:
-    """The registry's versions, their metrics joined by the months that these runs measured them on."""
+def with_evaluations(models: Sequence[Mapping[str, Any]], artifacts: LoopArtifacts) -> list[dict[str, Any]]:
+    """The registry's versions, their metrics joined by the months on which these runs evaluated them."""
     months: dict[str, dict[str, Any]] = {}
-    for found in evidence.evaluations:
+    for found in artifacts.evaluations:
         months.setdefault(found.content.model, {}).update(found.content.months)
     return [
         {**model, "metrics": dict(sorted({**months.get(model["digest"], {}), **model["metrics"]}.items()))}
@@ -104,12 +104,12 @@ def _verb(step: StepRecord) -> str:
     return "evaluate" if name.startswith("evaluate") else name
 
 
-def _keep(evidence: Evidence, kind: str, run: RunRecord, step: StepRecord, reader: Callable[[], Any]) -> None:
+def _add(artifacts: LoopArtifacts, kind: str, run: RunRecord, step: StepRecord, reader: Callable[[], Any]) -> None:
     try:
-        getattr(evidence, kind).append(Found(run, step, reader()))
+        getattr(artifacts, kind).append(StepArtifact(run, step, reader()))
     except (LooplineError, OSError, ValueError, KeyError, TypeError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        evidence.unread.append(f"{kind} of {run.pipeline} / {step.name}: {problem}")
+        artifacts.unreadable.append(f"{kind} of {run.pipeline} / {step.name}: {problem}")
 
 
 def _dataset(path: Path) -> Dataset:
@@ -144,7 +144,7 @@ def _batch(run: RunRecord, step: StepRecord) -> Batch:
     )
 
 
-# What a verb's outputs are read as: (kind of evidence, name of the output, reader).
+# What a verb's outputs are read as: (kind of artifacts, name of the output, reader).
 _READERS: dict[str, tuple[tuple[str, str, Callable[[Path], Any]], ...]] = {
     "validate-data": (("data", "data", _dataset), ("quarantine", "quarantine", _dataset)),
     "join-features": (("examples", "examples", _dataset),),

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from loopline.report import words
-from loopline.report.svg import Scale, ticks
+from loopline.components.pages import formatting
+from loopline.components.pages.axes import Scale, ticks
+from loopline.components.pages.metric_names import metric_value
+from loopline.report.model_names import main_alias
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from loopline.report.svg import Scale, ticks
     ],
 )
 def test_windows_are_said_in_the_words_of_their_zone(start: str, end: str, said: str) -> None:
-    assert words.window((start, end), "America/New_York") == said
+    assert formatting.window((start, end), "America/New_York") == said
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ def test_windows_are_said_in_the_words_of_their_zone(start: str, end: str, said:
     [(0.0, "0.00 s"), (0.064, "0.06 s"), (3.21, "3.2 s"), (99.4, "99.4 s"), (99.6, "1 min 40 s"), (7322, "2 h 02 min")],
 )
 def test_durations(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+    assert formatting.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -48,19 +50,19 @@ def test_durations(seconds: float, said: str) -> None:
     ],
 )
 def test_metrics_have_their_unit(name: str, value: float | None, said: str) -> None:
-    assert words.metric(name, value) == said
+    assert metric_value(name, value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.00123, "+0.0012"), (-0.5, "−0.5000"), (0.0, "0.0000"), (123.4, "+123.4")]
 )
 def test_gains_have_a_sign(value: float, said: str) -> None:
-    assert words.gain(value) == said
+    assert formatting.gain(value) == said
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.0, "0.0 %"), (1e-6, "< 0.01 %"), (0.0042, "0.42 %"), (0.333, "33.3 %")])
+@pytest.mark.parametrize(("value", "said"), [(0.0, "0.0%"), (1e-6, "< 0.01%"), (0.0042, "0.42%"), (0.333, "33.3%")])
 def test_a_share_that_is_something_never_reads_as_nothing(value: float, said: str) -> None:
-    assert words.share(value) == said
+    assert formatting.share(value) == said
 
 
 @pytest.mark.parametrize(
@@ -68,14 +70,14 @@ def test_a_share_that_is_something_never_reads_as_nothing(value: float, said: st
     [(["previous", "candidate"], "candidate"), (["challenger", "champion"], "champion"), (["blue"], "blue"), ([], "")],
 )
 def test_foremost_alias(aliases: list[str], foremost: str) -> None:
-    assert words.alias(aliases) == foremost
+    assert main_alias(aliases) == foremost
 
 
 @settings(deadline=None)
 @given(st.datetimes(timezones=st.just(UTC)), st.timedeltas(timedelta(seconds=1), timedelta(days=900)))
 def test_every_window_has_words(begin: datetime, length: timedelta) -> None:
     assume(1 < begin.year < 9990)
-    assert words.window((begin.isoformat(), (begin + length).isoformat()), "Asia/Kathmandu")
+    assert formatting.window((begin.isoformat(), (begin + length).isoformat()), "Asia/Kathmandu")
 
 
 @settings(deadline=None)
