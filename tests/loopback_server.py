@@ -51,8 +51,8 @@ class LoopbackServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def answer(self, request: Request) -> tuple[int, Any]:
-        """Status and content of the response; text is sent as it is, anything else as JSON."""
+    def answer(self, request: Request) -> tuple[Any, ...]:
+        """Status, content and, if need be, headers of the response; text is sent as it is, anything else as JSON."""
         raise NotImplementedError
 
     @property
@@ -75,7 +75,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
         def _respond(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
-                status, content = server.answer(Request(self.command, self.path, self.headers, raw))
+                status, content, *headers = server.answer(Request(self.command, self.path, self.headers, raw))
             except HangUp:
                 self.close_connection = True
                 return
@@ -84,6 +84,8 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", "text/plain" if text else "application/json")
             self.send_header("Content-Length", str(len(payload)))
+            for name, value in (headers[0] if headers else {}).items():
+                self.send_header(name, value)
             self.end_headers()
             with contextlib.suppress(BrokenPipeError):  # the client has timed out
                 self.wfile.write(payload)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from loopline.checks import INCONCLUSIVE, CheckResult, run_check
-from loopline.cluster import placement, pushed
+from loopline.cluster import image_registry, placement
 from loopline.cluster.kube import Kube
 from loopline.cluster.objects import INTERFACE
 from loopline.cluster.server import Version
@@ -38,12 +38,12 @@ def images(kube: Kube, version: Version) -> list[CheckResult]:
         return [CheckResult(subject, "failed", str(error))]
     found, silent = [], set()
     for image in version.images:
-        registry = pushed.Reference.parse(image).registry
+        registry = image_registry.Reference.parse(image).registry
         if registry in silent:  # it would not tell us of this one either
             continue
         try:
             found.append(_image(image, version, compiled))
-        except pushed.UnknownError as error:
+        except image_registry.RegistryError as error:
             silent.add(registry)
             found.append(CheckResult(subject, "skipped", str(error)))
     if all(result.status == "ok" for result in found):
@@ -68,7 +68,7 @@ def _held(kind: str, name: str, keys: set[str], keys_of: Callable[[str], set[str
 
 def _image(image: str, version: Version, compiled: dict[str, str]) -> CheckResult:
     subject = f"pipeline {version.name}"
-    labels = pushed.labels(image)
+    labels = image_registry.labels(image)
     if labels is None:
         return CheckResult(
             subject,

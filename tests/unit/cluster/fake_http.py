@@ -12,7 +12,7 @@ class FakeHttp(LoopbackServer):
     """A server that is asked with GET alone.
 
     Attributes:
-        answers: what becomes JSON, or a status and that, by path with its query.
+        answers: what becomes JSON, or a status, that and headers, by path with its query.
         missing: what is answered at any other path.
         refuse: given the headers of a request, a status that is answered instead; 0 for none.
         requests: paths that were asked for.
@@ -26,8 +26,8 @@ class FakeHttp(LoopbackServer):
         self.requests: list[str] = []
         super().__init__()
 
-    def answer(self, request: Request) -> tuple[int, Any]:
+    def answer(self, request: Request) -> tuple[Any, ...]:
         self.requests.append(request.url)
         found = self.answers.get(request.url, self.missing)
-        status, content = found if isinstance(found, tuple) else (200, found)
-        return self.refuse(request.headers) or status, content
+        status, *content = found if isinstance(found, tuple) else (200, found)
+        return self.refuse(request.headers) or status, *content

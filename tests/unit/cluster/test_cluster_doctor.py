@@ -128,7 +128,7 @@ def test_a_registry_that_only_the_nodes_reach_is_said_once_and_stops_nobody(kube
     version = dataclasses.replace(version, images=away)
     (result,) = images(Kube("loopline"), version)
     assert result.status == "skipped"
-    assert "the registry 127.0.0.1:9 cannot be asked for images" in result.message
+    assert "the registry 127.0.0.1:9 cannot be reached" in result.message
     doctor.require_ready(cluster, version)
 
 
