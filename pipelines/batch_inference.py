@@ -4,7 +4,7 @@ from kfp import dsl
 
 from loopline.components.inference.component import predict, publish
 from loopline.components.registry.component import fetch_model
-from loopline.pipelines.examples import examples_of
+from loopline.pipelines.nested.examples import examples_of
 
 batch_examples = examples_of("batch-examples")
 

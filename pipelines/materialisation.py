@@ -3,7 +3,7 @@
 from kfp import dsl
 
 from loopline.components.features.component import check_skew, materialise
-from loopline.pipelines.examples import history_of
+from loopline.pipelines.nested.examples import history_of
 
 batch_history = history_of("batch-history")
 

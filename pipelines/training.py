@@ -5,7 +5,7 @@ from kfp import dsl
 from loopline.components.registry.component import register
 from loopline.components.training.component import package, train
 from loopline.components.validation.component import evaluate
-from loopline.pipelines.examples import examples_of
+from loopline.pipelines.nested.examples import examples_of
 
 training_examples = examples_of("training-examples")
 evaluation_examples = examples_of("evaluation-examples")

@@ -4,7 +4,7 @@ from kfp import dsl
 
 from loopline.components.registry.component import fetch_model, promote
 from loopline.components.validation.component import check_gates, evaluate, write_card
-from loopline.pipelines.examples import examples_of
+from loopline.pipelines.nested.examples import examples_of
 
 evaluation_examples = examples_of("evaluation-examples")
 

@@ -1,8 +1,11 @@
-"""The parameters of each pipeline: given by the person, else by the use case, its schedule and where state lies."""
+"""The parameters of each pipeline: given by the person, else by the use case, its schedule and where state lies.
+
+Defaults go by the name of a parameter, so a new DAG that uses known names needs no edit here.
+"""
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -19,16 +22,16 @@ from loopline.components.training.target import TARGETS
 
 # Parameters that name a model version and may be given as an alias.
 VERSIONS = ("version", "champion")
-# Pipelines that find out by themselves which version an alias means.
-RESOLVING = ("release",)
-# What a release by Git commits to unless somebody says otherwise: what is in force.
+# Only a release has an owner. It resolves an alias itself, and its target is where traffic moves.
+_RELEASE = "owner"
+# What a release by Git commits to by default.
 OVERLAY = "prod"
-# As many as a laptop runs side by side.
+# As many as kfp.local runs in parallel.
 SHARDS = "2"
 
 
-class Places(Protocol):
-    """Where state lies: a laptop's workspace, or a cluster."""
+class Locations(Protocol):
+    """Where state lies: in a laptop's workspace, or on a cluster."""
 
     @property
     def registry(self) -> str:
@@ -52,73 +55,88 @@ class Places(Protocol):
         """How a release is carried out there: the pipeline's target, place, log, owner and wait."""
 
 
-def complete(pipeline: str, case: UseCase, places: Places, given: Mapping[str, str]) -> dict[str, str]:
+def complete(pipeline: str, case: UseCase, locations: Locations, given: Mapping[str, str]) -> dict[str, str]:
     """All parameters of a pipeline but ``usecase``.
 
     Args:
         pipeline: its name.
         case: the use case, whose replay windows are the defaults.
-        places: where state lies.
-        given: what the person said; wins.
+        locations: where state lies.
+        given: what the person gave; takes precedence.
 
     Raises:
-        LooplineError: a parameter that the pipeline does not have, or a window that is none.
+        LooplineError: the pipeline has no parameter of that name, a window or a target is wrong, or a parameter that
+            nothing gives a default is missing.
     """
     name = pipeline_ir.known_pipeline(pipeline)
-    wanted = [p for p in inspect.signature(pipeline_ir.load(name).pipeline_func).parameters if p != "usecase"]
+    wanted = [p for p in _signature(name) if p != "usecase"]
     for key in given:
         if key not in wanted:
             close = difflib.get_close_matches(key, wanted, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(wanted)}"
             raise LooplineError(f"pipeline {pipeline} has no parameter '{key}'; {hint}")
-    values = {**_defaults(name, case, places, given), **given}
+    values = {**_defaults(wanted, case, locations, given), **given}
+    missing = [key for key in wanted if key not in values and _signature(name)[key].default is inspect.Parameter.empty]
+    if missing:
+        raise LooplineError(f"pipeline {pipeline} needs {', '.join(missing)}: give each with --param name=value")
+    _check(wanted, case, values)
+    return {key: values[key] for key in wanted if key in values}
+
+
+def _check(wanted: Collection[str], case: UseCase, values: Mapping[str, str]) -> None:
     for start, end in (("start", "end"), ("evaluate_start", "evaluate_end"), ("compare_start", "compare_end")):
         if start in wanted:
             case.spec.window(values[start], values[end])
     if "engine" in wanted and values["engine"] not in ENGINES:
         raise LooplineError(f"there is no engine '{values['engine']}'; there are {', '.join(ENGINES)}")
-    if name == "release":
+    if _RELEASE in wanted:
         plan.expect_place(plan.known_target(values["target"]), values["place"])
         plan.seconds(values["wait"])
     elif "target" in wanted and values["target"] not in TARGETS:
         raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")
-    return {key: values[key] for key in wanted}
 
 
-def _defaults(name: str, case: UseCase, places: Places, given: Mapping[str, str]) -> dict[str, str]:
+def _defaults(wanted: Collection[str], case: UseCase, locations: Locations, given: Mapping[str, str]) -> dict[str, str]:
+    """Values by parameter name; which window and which version are meant follows from the other parameters."""
     replay = case.spec.replay
-    windows = {
-        "training": replay.train,
-        "validation": replay.validate_on,
-        "batch_inference": replay.batch,
-        "sharded_batch": replay.batch,
-        "materialisation": replay.batch,
-    }
+    compare_start = given.get("compare_start", str(replay.compare[0]))
+    if "compare_start" in wanted:  # train on what came before
+        window = (_earlier(compare_start, case.spec), compare_start)
+    elif "evaluate_start" in wanted:
+        window = _text(replay.train)
+    elif "expected_champion" in wanted:
+        window = _text(replay.validate_on)
+    else:
+        window = _text(replay.batch)
     values: dict[str, Any] = {
-        "registry": places.registry,
-        "tracking": places.tracking,
-        "target": places.training,
-        "store": places.features(case.spec.name),
-        "destination": places.predictions(case.spec.name),
+        "start": window[0],
+        "end": window[1],
+        "registry": locations.registry,
+        "tracking": locations.tracking,
+        "target": locations.training,
+        "store": locations.features(case.spec.name),
+        "destination": locations.predictions(case.spec.name),
         "evaluate_start": str(replay.validate_on[0]),
         "evaluate_end": str(replay.validate_on[1]),
-        "compare_start": str(replay.compare[0]),
+        "compare_start": compare_start,
         "compare_end": str(replay.compare[1]),
-        "version": "candidate" if name == "validation" else "champion",
+        "version": "candidate" if "expected_champion" in wanted else "champion",
         "champion": "champion",
         "expected_champion": "",
         "engine": ENGINES[0],
         "shards": SHARDS,
     }
-    if name == "release":
-        return {**values, "overlay": OVERLAY, **places.release(case.spec.name)}
-    if name == "retrain":
-        compare_start = given.get("compare_start", values["compare_start"])
-        values["end"] = compare_start
-        values["start"] = _earlier(compare_start, case.spec)
-    else:
-        values["start"], values["end"] = (str(moment) for moment in windows[name])
+    if _RELEASE in wanted:
+        values |= {"overlay": OVERLAY, **locations.release(case.spec.name)}
     return values
+
+
+def _text(window: tuple[Any, Any]) -> tuple[str, str]:
+    return str(window[0]), str(window[1])
+
+
+def _signature(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(pipeline_ir.load(name).pipeline_func).parameters
 
 
 def scheduled(pipeline: str, case: UseCase, moment: datetime) -> dict[str, str]:
@@ -142,7 +160,8 @@ def scheduled(pipeline: str, case: UseCase, moment: datetime) -> dict[str, str]:
     if not isinstance(schedule, Schedule):
         return {}
     start, end = schedule.window_at(moment, ZoneInfo(case.spec.timezone))
-    return {"compare_start": start, "compare_end": end} if name == "retrain" else {"start": start, "end": end}
+    compares = "compare_start" in _signature(name)
+    return {"compare_start": start, "compare_end": end} if compares else {"start": start, "end": end}
 
 
 def _earlier(moment: str, spec: UseCaseSpec) -> str:
@@ -153,7 +172,7 @@ def _earlier(moment: str, spec: UseCaseSpec) -> str:
 
 
 def aliases(pipeline: str, values: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of a pipeline that name a version by an alias, which has to be resolved before the run."""
-    if pipeline_ir.known_pipeline(pipeline) in RESOLVING:
+    """The parameters of a pipeline that name a version by an alias, which is resolved before the run."""
+    if _RELEASE in _signature(pipeline_ir.known_pipeline(pipeline)):
         return {}
     return {key: values[key] for key in VERSIONS if values.get(key) and not values[key].isdigit()}

@@ -7,9 +7,7 @@ from typing import Any
 import yaml
 
 from loopline.components.errors import LooplineError
-
-# By the name people type; the KFP name has dashes.
-PIPELINES = ("training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain", "release")
+from loopline.pipelines import PIPELINES
 
 
 def known_pipeline(name: str) -> str:
@@ -25,9 +23,19 @@ def known_pipeline(name: str) -> str:
 
 
 def load(name: str) -> Any:
-    """The KFP pipeline object of that name."""
+    """The KFP pipeline object of that name.
+
+    Raises:
+        LooplineError: there is no such pipeline, or its module holds none of its name.
+    """
     module = known_pipeline(name)
-    return getattr(importlib.import_module(f"loopline.pipelines.{module}"), module)
+    pipeline = getattr(importlib.import_module(f"loopline.pipelines.{module}"), module, None)
+    if pipeline is None or pipeline.name != module.replace("_", "-"):
+        raise LooplineError(
+            f"pipelines/{module}.py has no pipeline of its name, a function {module} under @dsl.pipeline("
+            f"name='{module.replace('_', '-')}'); what is not a DAG goes to pipelines/nested"
+        )
+    return pipeline
 
 
 def ir_of(pipeline: Any) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Defaults come from the use case; what the person says wins; typos are answered."""
 
+import pkgutil
+import sys
+
 import pytest
 
+from loopline import pipelines
 from loopline.compiler import parameters, pipeline_ir
 from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
@@ -76,3 +80,50 @@ def test_a_release_finds_out_by_itself_who_is_champion(case, workspace):
         parameters.complete("release", case, workspace, {"target": "pod"})
     with pytest.raises(LooplineError, match="'a while' is no time to wait"):
         parameters.complete("release", case, workspace, {"wait": "a while"})
+
+
+NEW_DAG = '''
+from kfp import dsl
+
+from loopline.components.data.component import ingest
+
+
+@dsl.pipeline(name="weekly-report")
+def weekly_report(usecase: str, start: str, end: str, webhook: str, registry: str, note: str = "none"):
+    """A DAG that somebody adds."""
+    ingest(usecase=usecase, start=start, end=end)
+'''
+
+
+@pytest.fixture
+def weekly_report(tmp_path, monkeypatch):
+    """One file more in pipelines/, and nothing else."""
+    (tmp_path / "weekly_report.py").write_text(NEW_DAG)
+    monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "loopline.pipelines.weekly_report", raising=False)
+    found = tuple(module.name for module in pkgutil.iter_modules(pipelines.__path__) if not module.ispkg)
+    monkeypatch.setattr(pipeline_ir, "PIPELINES", found)
+
+
+def test_a_new_dag_needs_one_file(weekly_report, case, workspace):
+    replay = [str(moment) for moment in case.spec.replay.batch]
+    values = parameters.complete("weekly-report", case, workspace, {"webhook": "https://example.org"})
+    assert [values["start"], values["end"]] == replay
+    assert (values["registry"], values["webhook"]) == (workspace.registry, "https://example.org")
+    assert "note" not in values  # its own default
+    with pytest.raises(LooplineError, match="pipeline weekly_report needs webhook: give each with --param"):
+        parameters.complete("weekly_report", case, workspace, {})
+
+
+def test_a_module_that_is_no_dag_is_named(tmp_path, monkeypatch):
+    (tmp_path / "helpers_of_mine.py").write_text("")
+    monkeypatch.setattr(pipelines, "__path__", [*pipelines.__path__, str(tmp_path)])
+    monkeypatch.setattr(pipeline_ir, "PIPELINES", ("helpers_of_mine",))
+    with pytest.raises(LooplineError, match=r"pipelines/helpers_of_mine\.py has no pipeline of its name"):
+        pipeline_ir.load("helpers_of_mine")
+
+
+def test_the_dags_are_the_modules_of_the_folder():
+    known = {"training", "validation", "batch_inference", "sharded_batch", "materialisation", "retrain", "release"}
+    assert known <= set(pipelines.PIPELINES)
+    assert "nested" not in pipelines.PIPELINES

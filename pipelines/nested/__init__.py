@@ -1,0 +1,1 @@
+"""Nested pipelines: what several DAGs share."""
