@@ -6,8 +6,10 @@ from typing import Any
 
 import yaml
 
+from loopline import pipelines
 from loopline.components.errors import LooplineError
-from loopline.pipelines import PIPELINES
+
+PIPELINES = pipelines.PIPELINES
 
 
 def known_pipeline(name: str) -> str:
