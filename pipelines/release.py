@@ -3,7 +3,7 @@
 from kfp import dsl
 
 from loopline.components.deployment.component import analyse, canary, finish, render
-from loopline.components.registry.component import fetch_model, find_champion, give_back
+from loopline.components.registry.component import fetch_model, find_champion, restore_champion
 
 
 @dsl.pipeline(name="release")
@@ -11,7 +11,7 @@ def release(
     usecase: str,
     version: str,
     target: str,
-    place: str,
+    target_uri: str,
     overlay: str,
     log: str,
     owner: str,
@@ -27,7 +27,7 @@ def release(
         usecase: package of the use case, for example loopline.usecases.flights.
         version: number of the champion, or champion for whichever that is.
         target: where the traffic is moved: local, git or cluster.
-        place: folder of a running endpoint for local; a clone, or the address of a repository, for git.
+        target_uri: folder of a running endpoint for local; a clone, or the address of a repository, for git.
         overlay: a folder in kustomize/overlays, for git.
         log: where the endpoint's prediction log is.
         owner: whose release it is; runs of the same owner go on with each other's.
@@ -42,7 +42,7 @@ def release(
         champion=champion["Output"],
         since=champion["since"],
         target=target,
-        place=place,
+        target_uri=target_uri,
         overlay=overlay,
         log=log,
         owner=owner,
@@ -54,4 +54,4 @@ def release(
         analysed = analyse(percent=percent, plan=rendered["plan"]).after(shifted)
     ended = finish(decisions=dsl.Collected(analysed.outputs["Output"]), plan=rendered["plan"]).outputs
     with dsl.If(ended["Output"] == "rolled back", name="rolled-back"):
-        give_back(usecase=usecase, registry=registry, record=ended["record"])
+        restore_champion(usecase=usecase, registry=registry, record=ended["record"])

@@ -11,13 +11,13 @@ import pyarrow as pa
 from loopline.components.contract import prediction_log as log
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.contract.window import Window
-from loopline.components.deployment import confidence
-from loopline.components.deployment.analyse import Decision, Step, analyse
-from loopline.components.deployment.checks import CHECKS
-from loopline.components.deployment.confidence import Means, Shares
-from loopline.components.deployment.evidence import Evidence, Tally, from_rows
-from loopline.components.deployment.reference import Reference
-from loopline.components.deployment.reference import from_rows as reference_from_rows
+from loopline.components.deployment.analysis import confidence
+from loopline.components.deployment.analysis.analyse import Decision, RolloutStep, analyse
+from loopline.components.deployment.analysis.baseline import Baseline
+from loopline.components.deployment.analysis.baseline import from_rows as baseline_from_rows
+from loopline.components.deployment.analysis.checks import CHECKS
+from loopline.components.deployment.analysis.confidence import Means, Shares
+from loopline.components.deployment.analysis.evidence import Evidence, Tally, from_rows
 
 STABLE, CANARY = "7", "8"
 # Both sides, how much worse the canary may be, and alpha; whether it is shown to be worse.
@@ -72,19 +72,19 @@ def rows(
 
 
 @cache
-def usual(policy: ReleasePolicy, requests: int = 2_000, seed: int = 1) -> Reference:
-    """The reference of a stable that behaves well, from so many requests."""
+def baseline_of(policy: ReleasePolicy, requests: int = 2_000, seed: int = 1) -> Baseline:
+    """The baseline of a stable that behaves well, from so many requests."""
     before = rows(GOOD, STABLE, requests, seed)
-    return reference_from_rows(before, policy, "binary_classification", STABLE)
+    return baseline_from_rows(before, policy, "binary_classification", STABLE)
 
 
 class Side:
     """Counts of one side, drawn for many releases at once from what a long log of its behaviour shows."""
 
-    def __init__(self, behaviour: Behaviour, reference: Reference, requests: int = 200_000) -> None:
-        assert reference.latency
-        assert reference.scores
-        assert reference.quality
+    def __init__(self, behaviour: Behaviour, baseline: Baseline, requests: int = 200_000) -> None:
+        assert baseline.latency
+        assert baseline.scores
+        assert baseline.quality
         table = rows(behaviour, STABLE, requests, seed=99)
         failed, latency, score, label = (
             log.numbers(table, column) for column in (log.FAILED, log.LATENCY, log.SCORE, log.LABEL)
@@ -92,13 +92,13 @@ class Side:
         score, label = score[failed == 0], label[failed == 0]
         loss = -np.log(np.where(label == 1, score, 1 - score))
         self.errors = behaviour.errors
-        self.slow = float(np.mean(latency > reference.latency.limit))
-        bins = np.searchsorted(reference.scores.cuts, score)  # the number of cuts below the score
-        self.bins = np.bincount(bins, minlength=len(reference.scores.cuts) + 1) / len(score)
+        self.slow = float(np.mean(latency > baseline.latency.limit))
+        bins = np.searchsorted(baseline.scores.cuts, score)  # the number of cuts below the score
+        self.bins = np.bincount(bins, minlength=len(baseline.scores.cuts) + 1) / len(score)
         self.losses = np.linspace(0, 1, 101)
-        scaled = np.minimum(loss / reference.quality.worst, 1)
+        scaled = np.minimum(loss / baseline.quality.worst, 1)
         self.loss = np.bincount(np.rint(scaled * 100).astype(int), minlength=101) / len(scaled)
-        self.guess = reference.quality.mean
+        self.guess = baseline.quality.mean
 
     def batches(self, random: np.random.Generator, requests: int, releases: int, looks: int) -> dict[str, np.ndarray]:
         """Cumulative counts at each look, [releases, looks, ...], with so many requests between two looks."""
@@ -117,8 +117,8 @@ class Side:
 
 
 @cache
-def _stable(reference: Reference) -> Side:
-    return Side(GOOD, reference)
+def _stable(baseline: Baseline) -> Side:
+    return Side(GOOD, baseline)
 
 
 def tallies(counts: dict[str, np.ndarray], release: int, labelled: bool = True) -> Iterator[Tally]:
@@ -139,9 +139,9 @@ def tallies(counts: dict[str, np.ndarray], release: int, labelled: bool = True) 
         )
 
 
-def at_its_bounds(policy: ReleasePolicy, reference: Reference) -> Side:
+def at_its_bounds(policy: ReleasePolicy, baseline: Baseline) -> Side:
     """The worst canary that is still allowed: as bad as its bounds in everything, all at once."""
-    side = Side(GOOD, reference)
+    side = Side(GOOD, baseline)
     side.errors += policy.errors.worse_by
     side.slow += policy.latency.worse_by
     side.bins[:2] -= (0.6 * policy.scores.worse_by, 0.4 * policy.scores.worse_by)
@@ -154,7 +154,7 @@ def at_its_bounds(policy: ReleasePolicy, reference: Reference) -> Side:
 
 def alarms(
     policy: ReleasePolicy,
-    reference: Reference,
+    baseline: Baseline,
     canary: Side,
     releases: int,
     batch: int,
@@ -163,29 +163,29 @@ def alarms(
 ) -> dict[str, np.ndarray]:
     """When each check first shows harm in each step, as requests of the canary, [releases, steps]; infinite if never.
 
-    The computation of `checks.hold` for many releases at once, with a look after every batch until the most requests,
-    whether or not the step would have ended before. ``test`` takes the place of the test that ``hold`` uses.
+    The computation of `checks.run_checks` for many releases at once, with a look after every batch until the most
+    requests, whether or not the step would have ended before. ``test`` replaces the test that `run_checks` uses.
     """
-    assert reference.latency
-    assert reference.scores
+    assert baseline.latency
+    assert baseline.scores
     shown = test or _shown
     alpha = policy.false_rollback / (len(policy.steps) * len(CHECKS))
     looks, found = policy.requests[1] // batch, {name: [] for name in CHECKS}
     for number, percent in enumerate(policy.steps):
         random = np.random.default_rng([seed, number])
         own = canary.batches(random, batch, releases, looks)
-        other = _stable(reference).batches(random, batch * (100 - percent) // percent, releases, looks)
+        other = _stable(baseline).batches(random, batch * (100 - percent) // percent, releases, looks)
         for name, bound, guess in (
-            ("errors", policy.errors, reference.errors),
-            ("slow", policy.latency, reference.latency.slow),
+            ("errors", policy.errors, baseline.errors),
+            ("slow", policy.latency, baseline.latency.slow),
         ):
             sides = [
                 Shares(*_floats(side, name, "requests"), guess, weight) for side, weight in ((own, 20), (other, 200))
             ]
             found["latency" if name == "slow" else name].append(shown(*sides, bound.worse_by, alpha))
-        cut_alpha = alpha / len(reference.scores.cuts)
+        cut_alpha = alpha / len(baseline.scores.cuts)
         sides = [
-            Shares(side["above"] * 1.0, side["requests"][..., None] * 1.0, np.array(reference.scores.above), weight)
+            Shares(side["above"] * 1.0, side["requests"][..., None] * 1.0, np.array(baseline.scores.above), weight)
             for side, weight in ((own, 20), (other, 200))
         ]
         apart = policy.scores.worse_by
@@ -213,12 +213,12 @@ def _shown(canary: Shares | Means, stable: Shares | Means, worse_by: float, alph
     return (canary.mean - stable.mean > worse_by) & (evidence > -np.log(alpha))
 
 
-def step(number: int, policy: ReleasePolicy, started: datetime = BEGIN) -> Step:
+def step(number: int, policy: ReleasePolicy, started: datetime = BEGIN) -> RolloutStep:
     """A step of the policy that is under way."""
-    return Step(number=number, percent=policy.steps[number - 1], started=started)
+    return RolloutStep(number=number, percent=policy.steps[number - 1], started=started)
 
 
-def peek(policy: ReleasePolicy, reference: Reference, number: int, canary: Side, seed: int, batch: int) -> Decision:
+def peek(policy: ReleasePolicy, baseline: Baseline, number: int, canary: Side, seed: int, batch: int) -> Decision:
     """Live through one step with a look after every batch of the canary's requests; give the decision that ends it.
 
     The same traffic as that of the first release of `alarms`, if that has no others.
@@ -226,17 +226,17 @@ def peek(policy: ReleasePolicy, reference: Reference, number: int, canary: Side,
     random = np.random.default_rng([seed, number - 1])
     percent, looks = policy.steps[number - 1], policy.requests[1] // batch
     own = canary.batches(random, batch, 1, looks)
-    other = _stable(reference).batches(random, batch * (100 - percent) // percent, 1, looks)
+    other = _stable(baseline).batches(random, batch * (100 - percent) // percent, 1, looks)
     for look, (seen, beside) in enumerate(zip(tallies(own, 0), tallies(other, 0), strict=True)):
         now = BEGIN + timedelta(seconds=look + 1)
         evidence = Evidence(start=BEGIN, end=now, canary=seen, stable=beside)
-        decision = analyse(policy, reference, step(number, policy), evidence, now)
+        decision = analyse(policy, baseline, step(number, policy), evidence, now)
         if decision.outcome != "wait":
             return decision
     raise AssertionError("the most requests were reached and nothing was decided")
 
 
-def evidence_of(table: pa.Table, reference: Reference, lasting: float = 3600.0) -> Evidence:
+def evidence_of(table: pa.Table, baseline: Baseline, lasting: float = 3600.0) -> Evidence:
     """Evidence of a log of both sides that begins at BEGIN."""
     period = Window(BEGIN, BEGIN + timedelta(seconds=lasting))
-    return from_rows(table, reference, "binary_classification", period, CANARY, STABLE)
+    return from_rows(table, baseline, "binary_classification", period, CANARY, STABLE)

@@ -13,7 +13,7 @@ def render(
     champion: str,
     since: str,
     target: str,
-    place: str,
+    target_uri: str,
     overlay: str,
     log: str,
     owner: str,
@@ -30,7 +30,7 @@ def render(
         champion: number of the champion.
         since: moment since which it is champion.
         target: local, git or cluster.
-        place: folder of a running endpoint for local; a clone, or the address of a repository, for git.
+        target_uri: folder of a running endpoint for local; a clone, or the address of a repository, for git.
         overlay: a folder in kustomize/overlays, for git.
         log: where the endpoint's prediction log is.
         owner: whose release it is; another may take it over after ten minutes of silence.
@@ -43,14 +43,16 @@ def render(
         percent of the traffic in each step that is left.
     """
     from loopline.components.deployment import steps
-    from loopline.components.deployment.plan import Plan, known_target
+    from loopline.components.deployment.release.plan import Plan, known_target
 
     found = steps.render(
         asked=version,
         champion=champion,
         since=since,
         wait=wait,
-        plan=Plan(usecase=usecase, target=known_target(target), place=place, overlay=overlay, log=log, owner=owner),
+        plan=Plan(
+            usecase=usecase, target=known_target(target), target_uri=target_uri, overlay=overlay, log=log, owner=owner
+        ),
         model=model.path,
         service_file=service.path,
     )
@@ -72,7 +74,7 @@ def canary(percent: str, plan: dsl.Input[dsl.Artifact]) -> str:
         what was done.
     """
     from loopline.components.deployment import steps
-    from loopline.components.deployment.plan import Plan
+    from loopline.components.deployment.release.plan import Plan
 
     done = steps.canary(Plan.read(plan.path))
     print(f"progress: at the turn of {percent}%: {done}")
@@ -93,7 +95,7 @@ def analyse(percent: str, plan: dsl.Input[dsl.Artifact], decision: dsl.Output[ds
         advance, wait, roll back, or that nothing was due.
     """
     from loopline.components.deployment import steps
-    from loopline.components.deployment.plan import Plan
+    from loopline.components.deployment.release.plan import Plan
 
     outcome = steps.analyse(Plan.read(plan.path), decision.path)
     print(f"progress: at the turn of {percent}%: {outcome}")
@@ -122,7 +124,7 @@ def finish(
         promoted, rolled back, under way, or serves already.
     """
     from loopline.components.deployment import steps
-    from loopline.components.deployment.plan import Plan
+    from loopline.components.deployment.release.plan import Plan
 
     print(f"the steps came to: {', '.join(decisions)}")
     outcome, numbers = steps.finish(Plan.read(plan.path), record.path, page.path)

@@ -12,13 +12,13 @@ from pathlib import Path
 import yaml
 
 from loopline.components.contract.model import Model
-from loopline.components.deployment import plan as plans
-from loopline.components.deployment.page import page, section
-from loopline.components.deployment.plan import Found, Plan
-from loopline.components.deployment.record import Decided, Record
-from loopline.components.deployment.releasing import Releasing
-from loopline.components.deployment.teller import Teller
-from loopline.components.deployment.transitions import next_action
+from loopline.components.deployment.release import plan as plans
+from loopline.components.deployment.release.decision_printer import DecisionPrinter
+from loopline.components.deployment.release.markdown import page, section
+from loopline.components.deployment.release.plan import Found, Plan
+from loopline.components.deployment.release.record import Decided, Record
+from loopline.components.deployment.release.transitions import next_action
+from loopline.components.deployment.step_context import StepContext
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 
@@ -43,31 +43,31 @@ def render(asked: str, champion: str, since: str, wait: str, plan: Plan, model: 
     Raises:
         LooplineError: the release cannot begin, or its object or package would be refused.
     """
-    patience, releasing = plans.seconds(wait), Releasing(plan, Teller())
-    target, last = releasing.target, releasing.target.record()
-    stable = target.standing().stable
+    patience, context = plans.seconds(wait), StepContext(plan, DecisionPrinter())
+    target, last = context.target, context.target.record()
+    stable = target.traffic_split().stable
     version, found = _chosen(asked, champion, datetime.fromisoformat(since), stable, last)
     service = target.service()
     if found == "under way":
 
         def check(record: Record) -> None:
             target.rendered(next_action(record), record)
-            target.supply(version, Model.open(model))
+            target.upload_model(version, Model.open(model))
 
-        record = releasing.releaser.begin(version, check)
+        record = context.controller.begin(version, check)
         due = next_action(record)
         if due.kind not in {"analyse", "nothing"}:
             service = target.rendered(due, record)
     atomic.write_text(Path(service_file), yaml.safe_dump(service, sort_keys=False))
-    until = None if patience is None else releasing.releaser.now() + timedelta(seconds=patience)
+    until = None if patience is None else context.controller.now() + timedelta(seconds=patience)
     return plan.model_copy(update={"version": version, "found": found, "until": until})
 
 
 def steps_left(plan: Plan) -> list[str]:
     """Percents of the steps that are not decided yet, or the last one: a loop over nothing is asking much."""
-    releasing = Releasing(plan, Teller())
-    record = releasing.target.record() if plan.found == "under way" else None
-    steps = record.policy.steps if record else releasing.case.spec.release.steps
+    context = StepContext(plan, DecisionPrinter())
+    record = context.target.record() if plan.found == "under way" else None
+    steps = record.policy.steps if record else context.case.spec.release.steps
     decided = sum(isinstance(event, Decided) for event in record.events) if record else len(steps)
     return [str(percent) for percent in steps[decided:] or steps[-1:]]
 
@@ -83,9 +83,9 @@ def canary(plan: Plan) -> str:
     """
     if plan.found != "under way":
         return NOTHING
-    releasing = Releasing(plan, Teller())
-    before = releasing.target.record()
-    record = releasing.releaser.carry_on(only={"shift", "roll back"})
+    context = StepContext(plan, DecisionPrinter())
+    before = context.target.record()
+    record = context.controller.reconcile(only={"shift", "roll back"})
     if before and record.generation == before.generation:
         return NOTHING
     return record.outcome or f"{next_action(record).percent}% of the traffic"
@@ -107,11 +107,11 @@ def analyse(plan: Plan, decision_file: str) -> str:
     Raises:
         LooplineError: the endpoint cannot be reached.
     """
-    teller = Teller()
+    printer = DecisionPrinter()
     if plan.found == "under way":
-        releaser = Releasing(plan, teller).releaser
-        releaser.carry_on(plan.seconds_left(releaser.now()), only={"analyse", "roll back"})
-    decision = teller.latest
+        controller = StepContext(plan, printer).controller
+        controller.reconcile(plan.seconds_left(controller.now()), only={"analyse", "roll back"})
+    decision = printer.latest
     text = "\n".join(section(decision)) if decision else f"{NOTHING.capitalize()}.\n"
     atomic.write_text(Path(decision_file), text)
     return decision.outcome if decision else NOTHING
@@ -131,13 +131,13 @@ def finish(plan: Plan, record_file: str, page_file: str) -> tuple[str, Mapping[s
     Raises:
         LooplineError: the endpoint cannot be changed.
     """
-    releasing = Releasing(plan, Teller())
+    context = StepContext(plan, DecisionPrinter())
     if plan.found == "under way":
-        record: Record | None = releasing.releaser.carry_on(only={"promote", "roll back"})
+        record: Record | None = context.controller.reconcile(only={"promote", "roll back"})
     else:
-        record = releasing.target.record() if plan.found != "serves already" else None
+        record = context.target.record() if plan.found != "serves already" else None
     if record is None:
-        text = f"# {releasing.case.spec.name}\n\nVersion {plan.version} serves already.\n"
+        text = f"# {context.case.spec.name}\n\nVersion {plan.version} serves already.\n"
         atomic.write_text(Path(record_file), json.dumps(None) + "\n")
         atomic.write_text(Path(page_file), text)
         return "serves already", {}

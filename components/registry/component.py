@@ -115,7 +115,7 @@ def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPa
 
 @StepFacts(effects="locations", locations=("registry",), always_runs=True, calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
-def give_back(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> str:
+def restore_champion(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> str:
     """Make the version champion again that a release went back to, unless the champion changed in the meantime.
 
     Args:
@@ -131,11 +131,11 @@ def give_back(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> s
     from loopline.components.contract.dataset import read_manifest
     from loopline.components.contract.release import RECORD_FORMAT
     from loopline.components.contract.usecase import load
-    from loopline.components.registry.rollback import give_back
+    from loopline.components.registry.rollback import restore_champion
 
     released = read_manifest(Path(record.path), RECORD_FORMAT, ("stable", "canary"))
     name, version, stable = load(usecase).spec.name, int(released["canary"]), int(released["stable"])
-    if not give_back(name, registry, version, stable):
+    if not restore_champion(name, registry, version, stable):
         return ""
     print(f"told: version {stable} is champion again")
     return str(stable)

@@ -42,7 +42,7 @@ def rollback(name: str, registry: str) -> ledger.Standing:
     return standing
 
 
-def give_back(name: str, registry: str, version: int, stable: int) -> bool:
+def restore_champion(name: str, registry: str, version: int, stable: int) -> bool:
     """Make the version champion again that a release went back to, unless the champion changed in the meantime.
 
     Args:

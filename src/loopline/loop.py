@@ -17,7 +17,7 @@ from loopline.components.contract.usecase import UseCase
 from loopline.components.contract.window import iso
 from loopline.components.errors import LooplineError
 from loopline.components.registry.models import models
-from loopline.demo.step import Act, Version
+from loopline.demo.step import DemoStep, PackagedVersion
 from loopline.local.engine import Engine
 from loopline.local.records import RunRecord
 
@@ -35,7 +35,7 @@ class Loop:
         announce: called with a sentence before each run.
         release: whether canaries are released at the end.
         runs: the runs so far, also those of a replay that stopped.
-        acts: the releases so far.
+        demo_steps: the releases so far.
     """
 
     engine: Engine
@@ -43,7 +43,7 @@ class Loop:
     announce: Callable[[str], None]
     release: bool = True
     runs: list[RunRecord] = field(default_factory=list)
-    acts: list[Act] = field(default_factory=list)
+    demo_steps: list[DemoStep] = field(default_factory=list)
     _reader: ProcessPoolExecutor | None = None
 
     def replay(self) -> None:
@@ -87,10 +87,10 @@ class Loop:
         )
         challenger = None
         if retrained.step("promote").values.get("Output") == "promoted":
-            challenger = Version(int(retrained.step("register").values["Output"]), newer)
+            challenger = PackagedVersion(int(retrained.step("register").values["Output"]), newer)
         try:
-            self.acts = Releases(self.engine.workspace, self.case, self.announce, self.engine.reuse).hold(
-                Version(champion, former), challenger
+            self.demo_steps = Releases(self.engine.workspace, self.case, self.announce, self.engine.reuse).run(
+                PackagedVersion(champion, former), challenger
             )
         except LooplineError as problem:
             self.announce(f"no canary is released: {problem}")

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from loopline.components.contract.release import ReleasePolicy
-from loopline.components.deployment.analyse import analyse
-from loopline.components.deployment.confidence import Means
-from loopline.components.deployment.reference import Reference
+from loopline.components.deployment.analysis.analyse import analyse
+from loopline.components.deployment.analysis.baseline import Baseline
+from loopline.components.deployment.analysis.confidence import Means
 from tests.canary_traffic import (
     BAD,
     BEGIN,
@@ -25,11 +25,11 @@ from tests.canary_traffic import (
     Side,
     alarms,
     at_its_bounds,
+    baseline_of,
     evidence_of,
     rolled_back,
     rows,
     step,
-    usual,
 )
 
 RELEASES, BATCH, SEED = 200, 100, 2013
@@ -40,24 +40,23 @@ PEER = "z-test after every batch"
 def measure() -> list[dict[str, Any]]:
     """False rollbacks, requests until a bad canary is caught, milliseconds an analysis."""
     policy = ReleasePolicy()
-    reference = usual(policy)
+    baseline = baseline_of(policy)
     false = [
-        _false_rollbacks(name, policy, reference, canary)
+        _false_rollbacks(name, policy, baseline, canary)
         for name, canary in (
-            ("twin of the stable", Side(GOOD, reference)),
-            ("canary at all its bounds", at_its_bounds(policy, reference)),
+            ("twin of the stable", Side(GOOD, baseline)),
+            ("canary at all its bounds", at_its_bounds(policy, baseline)),
         )
     ]
     caught = [
-        _caught(what, check, policy, reference)
-        for what, check in zip(BAD, ("errors", "latency", "scores"), strict=True)
+        _caught(what, check, policy, baseline) for what, check in zip(BAD, ("errors", "latency", "scores"), strict=True)
     ]
-    return [*false, *caught, _analysis(policy, reference)]
+    return [*false, *caught, _analysis(policy, baseline)]
 
 
-def _false_rollbacks(name: str, policy: ReleasePolicy, reference: Reference, canary: Side) -> dict[str, Any]:
+def _false_rollbacks(name: str, policy: ReleasePolicy, baseline: Baseline, canary: Side) -> dict[str, Any]:
     ours, peer = (
-        rolled_back(alarms(policy, reference, canary, RELEASES, BATCH, SEED, test)) for test in (None, _peeking)
+        rolled_back(alarms(policy, baseline, canary, RELEASES, BATCH, SEED, test)) for test in (None, _peeking)
     )
     return {
         "name": f"{name}: rolled back",
@@ -68,12 +67,12 @@ def _false_rollbacks(name: str, policy: ReleasePolicy, reference: Reference, can
     }
 
 
-def _caught(what: str, check: str, policy: ReleasePolicy, reference: Reference) -> dict[str, Any]:
+def _caught(what: str, check: str, policy: ReleasePolicy, baseline: Baseline) -> dict[str, Any]:
     """Requests of the canary in the first step until 19 of 20 releases have caught it."""
-    canary = Side(BAD[what], reference)
+    canary = Side(BAD[what], baseline)
     ours, peer = (
         np.quantile(
-            alarms(policy, reference, canary, RELEASES, BATCH, SEED, test)[check][:, 0], [0.5, 0.95], method="higher"
+            alarms(policy, baseline, canary, RELEASES, BATCH, SEED, test)[check][:, 0], [0.5, 0.95], method="higher"
         )
         for test in (None, _peeking)
     )
@@ -96,19 +95,19 @@ def _peeking(canary: Any, stable: Any, worse_by: float, alpha: float) -> np.ndar
 def _variance(side: Any) -> np.ndarray:
     if not isinstance(side, Means):
         return np.asarray(side.mean * (1 - side.mean))
-    guess = usual(ReleasePolicy()).quality
+    guess = baseline_of(ReleasePolicy()).quality
     assert guess
     return np.asarray(side.spread / side.total - np.square(side.mean - guess.mean))
 
 
-def _analysis(policy: ReleasePolicy, reference: Reference) -> dict[str, Any]:
+def _analysis(policy: ReleasePolicy, baseline: Baseline) -> dict[str, Any]:
     """From the rows of a log to a decision, with 100,000 requests in it."""
     table = pa.concat_tables([rows(GOOD, CANARY, 5_000, 5), rows(GOOD, STABLE, 95_000, 6)]).combine_chunks()
     milliseconds = []
     for _ in range(15):
         begun = time.process_time()
-        evidence = evidence_of(table, reference)
-        analyse(policy, reference, step(1, policy), evidence, BEGIN + timedelta(hours=1))
+        evidence = evidence_of(table, baseline)
+        analyse(policy, baseline, step(1, policy), evidence, BEGIN + timedelta(hours=1))
         milliseconds.append(1_000 * (time.process_time() - begun))
     median = statistics.median(milliseconds)
     return {

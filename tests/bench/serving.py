@@ -60,7 +60,7 @@ def _beside_peers(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
     """One row a request, at 1 and 16 connections."""
     status = endpoint.status()
     [version] = status.versions
-    repository = endpoint.place.model(int(version))
+    repository = endpoint.state_dir.model(int(version))
     triton = status.versions[version].ports
     raw = repeat(_raw(Model.open(repository, verify=False)))
     with ExitStack() as stack:
@@ -158,7 +158,7 @@ def _replayed(endpoint: Endpoint, asked: Iterator[str]) -> list[Row]:
 def _logged(endpoint: Endpoint) -> int:
     """Rows of the prediction log, once no more come."""
     counted = -1
-    while counted != (rows := pyarrow.dataset.dataset(endpoint.place.prediction_log).count_rows()):
+    while counted != (rows := pyarrow.dataset.dataset(endpoint.state_dir.prediction_log).count_rows()):
         counted = rows
         time.sleep(LOGGED_SECONDS)
     return counted

@@ -53,7 +53,7 @@ IMPORTS = {
     ),
     "deployment": (
         "loopline.components.deployment.steps",
-        "loopline.components.deployment.git_target",
+        "loopline.components.deployment.targets.git",
         "kubernetes",
         "loopline.usecases.flights.source",
     ),

@@ -12,7 +12,7 @@ from loopline.components.registry.champion import find_champion
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.workspace import Workspace
 from tests.local.conftest import Laptop
-from tests.local.played_endpoint import PlayedEndpoint
+from tests.local.simulated_endpoint import SimulatedEndpoint
 from tests.unit.registry.conftest import Home as Registry
 
 CASE = usecase.load("loopline.usecases.flights")
@@ -40,7 +40,7 @@ def laptop(prepared, tmp_path):
 
 
 def played(laptop, **settings):
-    return PlayedEndpoint(Endpoint(Workspace(laptop.workspace), CASE), **settings)
+    return SimulatedEndpoint(Endpoint(Workspace(laptop.workspace), CASE), **settings)
 
 
 def states(laptop):
@@ -64,7 +64,7 @@ def test_a_good_version_is_promoted_and_then_serves(laptop):
         assert states(laptop) == {
             **dict.fromkeys(["find-champion", "fetch-model", "render"], "succeeded"),
             **dict.fromkeys(["canary[20]", "analyse[20]", "canary[50]", "analyse[50]", "finish"], "succeeded"),
-            "give-back": "skipped",
+            "restore-champion": "skipped",
         }
         again = laptop.loopline("release", "2")
     assert "flights version 2: promoted" in again
@@ -79,7 +79,7 @@ def test_a_bad_version_is_rolled_back_and_no_longer_champion(laptop):
     assert "error: version 2 of flights was rolled back: the canary is worse than allowed" in said
     assert endpoint.seen == [{1: 100}, {1: 80, 2: 20}, {1: 100}]
     assert champion(laptop) == 1
-    assert states(laptop)["give-back"] == "succeeded"
+    assert states(laptop)["restore-champion"] == "succeeded"
     assert [event["kind"] for event in record(laptop)["events"]] == ["shifted", "decided", "ended"]
 
 

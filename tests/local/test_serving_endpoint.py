@@ -155,9 +155,9 @@ class Load:
 
 
 def rows_logged(endpoint, version):
-    if not Path(endpoint.place.prediction_log).is_dir():
+    if not Path(endpoint.state_dir.prediction_log).is_dir():
         return 0
-    log = pyarrow.dataset.dataset(endpoint.place.prediction_log).to_table(columns=["model_version", "failed"])
+    log = pyarrow.dataset.dataset(endpoint.state_dir.prediction_log).to_table(columns=["model_version", "failed"])
     return log["model_version"].to_pylist().count(version)
 
 
@@ -194,7 +194,7 @@ def test_a_release_and_its_reverse_fail_no_request(endpoint, asked):
 
 
 def test_what_cannot_be_released_is_refused_and_changes_nothing(endpoint):
-    before = endpoint.place.wanted()
+    before = endpoint.state_dir.desired()
     stable = int(before["spec"]["predictor"]["name"][1:])
     for change, said in (
         (lambda: endpoint.set_canary(stable, 5), "nothing to try"),
@@ -203,12 +203,12 @@ def test_what_cannot_be_released_is_refused_and_changes_nothing(endpoint):
     ):
         with pytest.raises(LooplineError, match=said):
             change()
-    assert endpoint.place.wanted() == before
+    assert endpoint.state_dir.desired() == before
 
 
 def test_a_canary_that_cannot_start_leaves_all_as_it_was(endpoint, asked, monkeypatch):
-    source = endpoint.place.model(1)
-    broken = endpoint.place.model(7)
+    source = endpoint.state_dir.model(1)
+    broken = endpoint.state_dir.model(7)
     shutil.copytree(source, broken)
     (broken / "repository" / NAME / "1" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(LooplineError, match="is not the file that this model was packaged with"):
@@ -219,7 +219,7 @@ def test_a_canary_that_cannot_start_leaves_all_as_it_was(endpoint, asked, monkey
     with pytest.raises(LooplineError, match="the predictor of version 7 ended with code"):
         endpoint.set_canary(7, 5)
     assert score(endpoint, asked[0]) is not None
-    assert "canary" not in endpoint.place.wanted()["spec"]
+    assert "canary" not in endpoint.state_dir.desired()["spec"]
     shutil.rmtree(broken)
 
 
@@ -240,7 +240,7 @@ def test_without_triton_all_is_the_same_and_what_breaks_is_said(workspace, tmp_p
     expected = {}
     status, _ = call(f"{url(endpoint)}/v1/models/{NAME}:predict", {"instances": [asked[0]]})
     assert status == 200
-    version = endpoint.place.wanted()["spec"]["predictor"]["name"][1:]
+    version = endpoint.state_dir.desired()["spec"]["predictor"]["name"][1:]
     expected = score(endpoint, asked[0])
 
     copied = tmp_path / "workspace"
@@ -280,5 +280,5 @@ def test_triton_serves_the_repository_as_it_was_packaged(endpoint):
     from loopline.components.contract.model import Model
 
     assert endpoint.status().predictor == "triton"
-    for model in (endpoint.place.root / "models").iterdir():
+    for model in (endpoint.state_dir.path / "models").iterdir():
         Model.open(model).verify()

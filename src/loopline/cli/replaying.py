@@ -35,7 +35,7 @@ def replay(package: str, console: Console, *, reuse: bool, release: bool) -> Non
     except LooplineError as error:
         problem = error
     models = loop.models()
-    page = write_report(workspace.report, loop.runs, models, case.spec, time.monotonic() - begun, loop.acts)
+    page = write_report(workspace.report, loop.runs, models, case.spec, time.monotonic() - begun, loop.demo_steps)
     console.print(steps_table(loop.runs))
     console.print(models_table(models, case.spec))
     console.print(f"{time.monotonic() - begun:.0f} s; open {page}", highlight=False)

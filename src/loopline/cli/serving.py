@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from loopline.components.contract import usecase
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment.endpoint_place import Status
+from loopline.components.deployment.targets.state_dir import Status
 from loopline.components.errors import LooplineError
 from loopline.local.endpoint.background import expect_none
 from loopline.local.endpoint.endpoint import Endpoint
@@ -54,16 +54,16 @@ def stop(package: str, console: Console) -> None:
         LooplineError: it does not end.
     """
     case = usecase.load(package)
-    place = Endpoint(Workspace.find(), case).place
-    status = place.status()
+    state_dir = Endpoint(Workspace.find(), case).state_dir
+    status = state_dir.status()
     if status is None:
         console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
         return
     os.kill(status.supervisor, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while place.running():
+    while state_dir.running():
         if time.monotonic() > deadline:
-            raise LooplineError(f"process {status.supervisor} does not end; its logs are in {place.logs}")
+            raise LooplineError(f"process {status.supervisor} does not end; its logs are in {state_dir.logs}")
         time.sleep(0.05)
     console.print(f"the endpoint of {case.spec.name} has ended", highlight=False)
 

@@ -144,7 +144,7 @@ class Cluster(Strict):
         """How a release is carried out by a run: in the cluster, for a bounded time, as whoever the run's pods are."""
         return {
             "target": "cluster",
-            "place": "",
+            "target_uri": "",
             "log": self.requests(usecase),
             "owner": self.service_account,
             "wait": str(RELEASE_SECONDS),

@@ -15,7 +15,7 @@ from loopline.components.contract.schedule import Schedule
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.contract.usecase import UseCase
 from loopline.components.contract.window import parse_time
-from loopline.components.deployment import plan
+from loopline.components.deployment.release import plan
 from loopline.components.errors import LooplineError
 from loopline.components.inference.engine import ENGINES
 from loopline.components.training.target import TARGETS
@@ -52,7 +52,7 @@ class Locations(Protocol):
         """Where a use case's batch predictions are published."""
 
     def release(self, usecase: str) -> dict[str, str]:
-        """How a release is carried out there: the pipeline's target, place, log, owner and wait."""
+        """How a release is carried out there: the pipeline's target, target_uri, log, owner and wait."""
 
 
 def complete(pipeline: str, case: UseCase, locations: Locations, given: Mapping[str, str]) -> dict[str, str]:
@@ -90,7 +90,7 @@ def _check(wanted: Collection[str], case: UseCase, values: Mapping[str, str]) ->
     if "engine" in wanted and values["engine"] not in ENGINES:
         raise LooplineError(f"there is no engine '{values['engine']}'; there are {', '.join(ENGINES)}")
     if _RELEASE in wanted:
-        plan.expect_place(plan.known_target(values["target"]), values["place"])
+        plan.expect_target_uri(plan.known_target(values["target"]), values["target_uri"])
         plan.seconds(values["wait"])
     elif "target" in wanted and values["target"] not in TARGETS:
         raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")

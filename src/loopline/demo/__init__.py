@@ -1,1 +1,1 @@
-"""The last acts of a loop: a challenger is released under replayed traffic, and a deliberately bad one is caught."""
+"""The end of a loop: a challenger is released under replayed traffic, then a degraded model, which is rolled back."""

@@ -1,4 +1,4 @@
-"""A model that is deliberately bad, to see that a release catches it: never registered, and named for what it is."""
+"""A deliberately degraded model, to show that a release catches it. It is never registered, and its facts say so."""
 
 import shutil
 from pathlib import Path
@@ -7,21 +7,21 @@ from loopline.components.contract.model import Model, seal
 from loopline.components.contract.spec import Task
 from loopline.components.io import atomic
 
-# Versions in the registry count from 1; those above are nobody's.
-SPOILED = 900
+# Added to the number of the model that is degraded; the registry counts from 1 and never gets this far.
+DEGRADED = 900
 WHAT = {
     "binary_classification": "every probability is its square root",
     "regression": "every prediction is a quarter too high",
 }
 
 
-def spoil(model: Model, task: Task, path: Path) -> Model:
-    """Package a model again, with scores that are wrong in a way that no test of the server can see.
+def degrade(model: Model, task: Task, path: Path) -> Model:
+    """Package a copy of a model whose scores are wrong, although the server loads and answers as before.
 
     Args:
-        model: a good one.
+        model: the model to copy.
         task: of the use case.
-        path: the folder to make.
+        path: folder to create.
     """
     import onnx
     from onnx import TensorProto, helper

@@ -1,4 +1,4 @@
-"""The acts as they are played: releases at an endpoint that is being asked."""
+"""The steps of the demo: releases at an endpoint that gets traffic."""
 
 import time
 from collections.abc import Callable
@@ -6,129 +6,130 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment import transitions
-from loopline.components.deployment.local_target import LocalTarget
-from loopline.components.deployment.observed import Observed
-from loopline.components.deployment.record import Record, Stopped
-from loopline.components.deployment.roll_out import USUAL, RollOut
+from loopline.components.deployment.analysis.prediction_log_reader import PredictionLogReader
+from loopline.components.deployment.release import transitions
+from loopline.components.deployment.release.controller import BASELINE_WINDOW, ReleaseController
+from loopline.components.deployment.release.record import Record, Stopped
+from loopline.components.deployment.targets.local import LocalTarget
 from loopline.components.errors import LooplineError
-from loopline.demo.degraded import SPOILED, WHAT, spoil
-from loopline.demo.endpoint import lay_down
-from loopline.demo.step import Act, Version
-from loopline.demo.traffic import Traffic
+from loopline.demo.degraded import DEGRADED, WHAT, degrade
+from loopline.demo.endpoint import install_model
+from loopline.demo.step import DemoStep, PackagedVersion
+from loopline.demo.traffic import DemoTraffic
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.workspace import Workspace
 
 OWNER = "loopline loop"
-# Seconds: between two looks at a step, between two looks at the traffic, and for one act at most.
-PAUSE, SLICE_SECONDS, ACT_SECONDS = 0.5, 5.0, 300.0
-# Of the stable, before the first release.
-USUAL_REQUESTS = 400
-CUT = "there was no more traffic, or no more time for it, in the loop"
+# Seconds between two analyses, between two checks of the traffic, and for one demo step at most.
+PAUSE, SLICE_SECONDS, STEP_SECONDS = 0.5, 5.0, 300.0
+# Requests of the stable version before the first release.
+BASELINE_REQUESTS = 400
+OUT_OF_TIME = "there was no more traffic, or no more time for it, in the loop"
 
 
 @dataclass(frozen=True)
-class Play:
-    """What the acts are played with.
+class Demo:
+    """What the demo steps need.
 
     Attributes:
         workspace: where state lies.
         case: the use case.
-        announce: called with a sentence before and after each act.
-        endpoint: what is released at. ``releaser``: whoever releases there.
-        traffic: those who ask.
+        announce: called with a sentence before and after each step.
+        endpoint: where versions are released.
+        controller: releases them there.
+        traffic: requests to the endpoint.
     """
 
     workspace: Workspace
     case: UseCase
     announce: Callable[[str], None]
     endpoint: Endpoint
-    releaser: RollOut
-    traffic: Traffic
+    controller: ReleaseController
+    traffic: DemoTraffic
 
-    def acts(self, champion: Version, challenger: Version | None) -> list[Act]:
-        """Release the challenger, if there is one, then a copy of the winner that is deliberately bad.
+    def run(self, champion: PackagedVersion, challenger: PackagedVersion | None) -> list[DemoStep]:
+        """Release the challenger, if there is one, then a degraded copy of the version that serves after that.
 
-        A champion that was rolled back in favour of the former one is champion no longer.
+        If the challenger is rolled back on evidence, the former champion becomes champion again.
 
         Raises:
-            LooplineError: the traffic ends before the first act, or the endpoint ends in the middle of one.
+            LooplineError: the traffic ends before the first release, or the endpoint stops during one.
         """
-        self._clear()
-        self._wait_for_the_usual()
-        acts, serving = [], champion
+        self._stop_abandoned_release()
+        self._wait_for_baseline()
+        steps, serving = [], champion
         if challenger:
-            acts.append(self._act(challenger, f"version {challenger.number}, trained on newer data"))
-            if acts[0].record.outcome == "promoted":
+            steps.append(self._release(challenger, f"version {challenger.number}, trained on newer data"))
+            if steps[0].record.outcome == "promoted":
                 serving = challenger
-            elif acts[0].record.reason != CUT:
-                self._give_back(challenger, champion)
-        if self.traffic.goes_on:
-            bad = SPOILED + serving.number
-            model = spoil(serving.model, self.case.spec.task, self.endpoint.place.model(bad))
+            elif steps[0].record.reason != OUT_OF_TIME:
+                self._restore_champion(challenger, champion)
+        if self.traffic.running:
+            bad = DEGRADED + serving.number
+            model = degrade(serving.model, self.case.spec.task, self.endpoint.state_dir.model(bad))
             what = f"version {serving.number}, deliberately made worse: {WHAT[self.case.spec.task]}"
-            acts.append(self._act(Version(bad, model), what))
-        return acts
+            steps.append(self._release(PackagedVersion(bad, model), what))
+        return steps
 
-    def _act(self, version: Version, what: str) -> Act:
-        """One release, within its time."""
+    def _release(self, version: PackagedVersion, what: str) -> DemoStep:
+        """Release a version; one that is not decided in time is rolled back."""
         self.announce(f"release: {what}")
         answered, failed = self.traffic.answered, self.traffic.failed
-        lay_down(version, self.endpoint)
-        record, end = self.releaser.begin(str(version.number)), time.monotonic() + ACT_SECONDS
-        while record.outcome is None and self.traffic.goes_on and time.monotonic() < end:
-            record = self.releaser.carry_on(SLICE_SECONDS)
+        install_model(version, self.endpoint)
+        record, deadline = self.controller.begin(str(version.number)), time.monotonic() + STEP_SECONDS
+        while record.outcome is None and self.traffic.running and time.monotonic() < deadline:
+            record = self.controller.reconcile(SLICE_SECONDS)
         if record.outcome is None:
-            record = self._stop(record, CUT)
+            record = self._stop(record, OUT_OF_TIME)
         self.announce(f"{record.outcome}: {record.reason}")
-        return Act(
+        return DemoStep(
             canary=what,
             record=record,
             answered=self.traffic.answered - answered,
             failed=self.traffic.failed - failed,
         )
 
-    def _clear(self) -> None:
-        """End the release of a loop that was killed in the middle of it: its canary is gone."""
-        record = self.releaser.target.record()
+    def _stop_abandoned_release(self) -> None:
+        """End the release of a loop that was killed: its canary no longer runs."""
+        record = self.controller.target.record()
         if record and record.outcome is None and record.owner == OWNER:
             self._stop(record, "the loop that released it was killed")
 
-    def _wait_for_the_usual(self) -> None:
-        """Let the stable version answer until it shows what is usual.
+    def _wait_for_baseline(self) -> None:
+        """Wait until the stable version has answered enough requests to take a baseline from.
 
         Raises:
-            LooplineError: the traffic ends before.
+            LooplineError: the traffic ends before that.
         """
-        while self.releaser.seen(self.releaser.now() - USUAL).num_rows < USUAL_REQUESTS:
-            if not self.traffic.goes_on:
-                raise LooplineError(f"the endpoint answered fewer than {USUAL_REQUESTS} requests in all")
+        while self.controller.read_log(self.controller.now() - BASELINE_WINDOW).num_rows < BASELINE_REQUESTS:
+            if not self.traffic.running:
+                raise LooplineError(f"the endpoint answered fewer than {BASELINE_REQUESTS} requests in all")
             time.sleep(PAUSE)
 
     def _stop(self, record: Record, reason: str) -> Record:
-        """Roll a release back whatever was seen."""
-        self.releaser.target.store(transitions.stopped(record, reason, OWNER, self.releaser.now()))
-        return self.releaser.carry_on()
+        """Roll a release back whatever the evidence."""
+        self.controller.target.store(transitions.stopped(record, reason, OWNER, self.controller.now()))
+        return self.controller.reconcile()
 
-    def _give_back(self, challenger: Version, champion: Version) -> None:
-        from loopline.components.registry.rollback import give_back
+    def _restore_champion(self, challenger: PackagedVersion, champion: PackagedVersion) -> None:
+        from loopline.components.registry.rollback import restore_champion
 
-        give_back(self.case.spec.name, self.workspace.registry, challenger.number, champion.number)
-
-
-def was_stopped(act: Act) -> bool:
-    """Whether it ended for another reason than what was seen: time, traffic, or a canary that did not come up."""
-    return any(isinstance(event, Stopped) for event in act.record.events)
+        restore_champion(self.case.spec.name, self.workspace.registry, challenger.number, champion.number)
 
 
-def releaser(case: UseCase, endpoint: Endpoint) -> RollOut:
-    """Whoever releases at an endpoint of the loop, seeing only what is answered from now on."""
-    log, began = Observed(case, str(endpoint.place.prediction_log)), datetime.now(UTC)
-    return RollOut(
+def was_stopped(step: DemoStep) -> bool:
+    """Whether the release ended without evidence: out of time or traffic, or the canary did not start."""
+    return any(isinstance(event, Stopped) for event in step.record.events)
+
+
+def release_controller(case: UseCase, endpoint: Endpoint) -> ReleaseController:
+    """A controller for an endpoint of the demo that only reads requests answered from now on."""
+    log, began = PredictionLogReader(case, str(endpoint.state_dir.prediction_log)), datetime.now(UTC)
+    return ReleaseController(
         target=LocalTarget(endpoint),
         spec=case.spec,
-        seen=lambda since: log.since(max(since, began)),
+        read_log=lambda since: log.since(max(since, began)),
         owner=OWNER,
-        told=lambda _: None,
+        on_decision=lambda _: None,
         pause=PAUSE,
     )

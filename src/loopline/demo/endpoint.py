@@ -1,4 +1,4 @@
-"""What the acts are played on: an endpoint of this machine, served for as long as they take."""
+"""The endpoint that the demo releases at: served on this machine for as long as the demo takes."""
 
 import os
 import shutil
@@ -11,63 +11,67 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
-from loopline.demo.step import Version
+from loopline.demo.step import PackagedVersion
 from loopline.local.endpoint import background
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.workspace import Workspace
 
-MARK = "of-the-loop"  # in the place of an endpoint that a loop serves
-END_SECONDS = 60.0
+MARK = "of-the-loop"  # in the state dir of an endpoint that a loop serves
+SHUTDOWN_SECONDS = 60.0
 
 
 @contextmanager
-def served(workspace: Workspace, case: UseCase, version: Version) -> Iterator[Endpoint]:
-    """Serve a version, and end the endpoint whatever happens; that of a loop that was killed is ended first.
+def served(workspace: Workspace, case: UseCase, version: PackagedVersion) -> Iterator[Endpoint]:
+    """Serve a version, and stop the endpoint at the end of the block.
+
+    An endpoint that a killed loop left running is stopped first.
 
     Args:
         workspace: where state lies.
         case: the use case.
-        version: what answers.
+        version: to serve.
 
     Raises:
-        LooplineError: somebody else serves an endpoint of the use case, or none can be served here.
+        LooplineError: someone else serves an endpoint of the use case, or it cannot be served here.
     """
     endpoint = Endpoint(workspace, case)
-    mark = endpoint.place.root / MARK
-    if endpoint.place.running() and mark.exists():
-        _end(endpoint)
-    if endpoint.place.running():
+    mark = endpoint.state_dir.path / MARK
+    if endpoint.state_dir.running() and mark.exists():
+        _stop(endpoint)
+    if endpoint.state_dir.running():
         raise LooplineError(f"an endpoint of {case.spec.name} is being served, and the loop needs one of its own")
-    atomic.remove_leftovers(endpoint.place.root)
-    lay_down(version, endpoint)
+    atomic.remove_leftovers(endpoint.state_dir.path)
+    install_model(version, endpoint)
     atomic.write_text(mark, "")
     try:
         background.start(case.package, str(version.number))
         yield endpoint
     finally:
-        _end(endpoint)
+        _stop(endpoint)
         mark.unlink(missing_ok=True)
 
 
-def lay_down(version: Version, endpoint: Endpoint) -> None:
-    """Put a package where an endpoint looks for the version, unless it is there."""
-    folder, model = endpoint.place.model(version.number), version.model
+def install_model(version: PackagedVersion, endpoint: Endpoint) -> None:
+    """Copy a package to where the endpoint looks for that version, unless the same model is there already."""
+    folder, model = endpoint.state_dir.model(version.number), version.model
     if model.path == folder or (folder.is_dir() and Model.open(folder, verify=False).digest == model.digest):
         return
     with atomic.new_folder(folder) as copy:
         shutil.copytree(model.path, copy, dirs_exist_ok=True)
 
 
-def _end(endpoint: Endpoint) -> None:
-    """End the processes of an endpoint.
+def _stop(endpoint: Endpoint) -> None:
+    """Stop the processes of an endpoint.
 
     Raises:
-        LooplineError: they do not end.
+        LooplineError: they did not exit in time.
     """
     if status := endpoint.status():
         os.kill(status.supervisor, signal.SIGTERM)
-    end = time.monotonic() + END_SECONDS
-    while endpoint.place.running():
-        if time.monotonic() > end:
-            raise LooplineError(f"the endpoint in {endpoint.place.root} does not end; `loopline serve --stop` ends it")
+    deadline = time.monotonic() + SHUTDOWN_SECONDS
+    while endpoint.state_dir.running():
+        if time.monotonic() > deadline:
+            raise LooplineError(
+                f"the endpoint in {endpoint.state_dir.path} does not stop; `loopline serve --stop` stops it"
+            )
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Acts that were played, kept for a loop that comes to the same models again."""
+"""Finished demo steps, saved so that a loop that arrives at the same models shows them without releasing again."""
 
 import json
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from pathlib import Path
 from loopline.components.contract.model import Model
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.io import atomic, digest
-from loopline.demo.step import Act
+from loopline.demo.step import DemoStep
 from loopline.local.workspace import Workspace
 
 
-def place(workspace: Workspace, spec: UseCaseSpec, champion: Model, challenger: Model | None) -> Path:
-    """The file for the acts with these models, under this policy and this traffic."""
+def path(workspace: Workspace, spec: UseCaseSpec, champion: Model, challenger: Model | None) -> Path:
+    """The file for the steps with these models, this release policy and this traffic."""
     identity = digest.of_value(
         {
             "champion": champion.digest,
@@ -24,14 +24,14 @@ def place(workspace: Workspace, spec: UseCaseSpec, champion: Model, challenger: 
     return workspace.root / "releases" / spec.name / f"{identity.removeprefix(digest.PREFIX)[:16]}.json"
 
 
-def read(file: Path) -> list[Act] | None:
-    """The acts in a file; None if there are none, or if they were written by a version that kept other things."""
+def read(file: Path) -> list[DemoStep] | None:
+    """The steps in a file; None if it does not exist or was written in another format."""
     try:
-        return [Act.model_validate(act) for act in json.loads(file.read_text(encoding="utf-8"))]
+        return [DemoStep.model_validate(step) for step in json.loads(file.read_text(encoding="utf-8"))]
     except (FileNotFoundError, ValueError):
         return None
 
 
-def write(file: Path, acts: Sequence[Act]) -> None:
-    """Keep some acts."""
-    atomic.write_text(file, json.dumps([act.model_dump(mode="json") for act in acts], indent=1) + "\n")
+def write(file: Path, steps: Sequence[DemoStep]) -> None:
+    """Save the steps."""
+    atomic.write_text(file, json.dumps([step.model_dump(mode="json") for step in steps], indent=1) + "\n")

@@ -1,28 +1,29 @@
-"""An act of the loop: a release that it made, what was released, and what became of those who asked meanwhile."""
+"""One step of the demo: a release, what was released, and how many requests were answered meanwhile."""
 
 from typing import NamedTuple
 
 from pydantic import Field
 
 from loopline.components.contract.model import Model
-from loopline.components.deployment.record import Record
+from loopline.components.deployment.release.record import Record
 from loopline.components.io.strict import Strict
 
 
-class Version(NamedTuple):
-    """What an act releases, or releases over: a version of the model, and its package."""
+class PackagedVersion(NamedTuple):
+    """A version number and the packaged model that it names."""
 
     number: int
     model: Model
 
 
-class Act(Strict):
-    """A release of the loop.
+class DemoStep(Strict):
+    """A release made by the demo.
 
     Attributes:
         canary: what was released, in words.
-        record: everything that was decided.
-        answered: requests that were answered while it went on, by either version. ``failed``: those that were not.
+        record: every decision of the release.
+        answered: requests that either version answered during the release.
+        failed: requests that got no answer or an error.
     """
 
     canary: str

@@ -1,4 +1,4 @@
-"""The traffic of the acts: what the loop compares on, asked again at the endpoint, in the order of time."""
+"""Traffic for the demo: the events of the compare window, replayed at the endpoint in the order of their time."""
 
 import asyncio
 import threading
@@ -10,31 +10,35 @@ from loopline.components.contract.usecase import UseCase
 from loopline.local.endpoint.replay import Question, inputs, questions, replay
 
 CONNECTIONS = 4
-# A second, at most: a month of flights lasts for a minute, also where a version takes long to start.
+# Requests a second at most: a month of flights lasts a minute, even if a version takes long to start.
 RATE = 500.0
 
 
-class Traffic:
-    """Questions asked by a thread of their own while the block lasts, or until there are no more.
+class DemoTraffic:
+    """Sends requests from a thread while the ``with`` block lasts, or until there are no more events.
 
     Args:
         case: the use case.
-        port: of the endpoint, which answers.
+        port: of the endpoint.
 
     Attributes:
-        answered: questions that got an answer so far. ``failed``: those that got none.
+        answered: requests answered with status 200 so far.
+        failed: all others.
+
+    Raises:
+        LooplineError: the endpoint does not say which inputs it takes.
     """
 
     def __init__(self, case: UseCase, port: int) -> None:
         self.answered = self.failed = 0
         self._case = case
         self._url = f"http://127.0.0.1:{port}"
-        self._left = threading.Event()
-        self._thread = threading.Thread(target=self._ask, args=(inputs(self._url, case.spec.name),), name="traffic")
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._send, args=(inputs(self._url, case.spec.name),), name="traffic")
 
     @property
-    def goes_on(self) -> bool:
-        """Whether there are more to come."""
+    def running(self) -> bool:
+        """Whether there are more requests to send."""
         return self._thread.is_alive()
 
     def __enter__(self) -> Self:
@@ -42,27 +46,27 @@ class Traffic:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._left.set()
+        self._stopped.set()
         self._thread.join()
 
-    def _ask(self, columns: list[str]) -> None:
-        asked = self._until_left(questions(self._case, *self._case.spec.replay.compare, columns))
+    def _send(self, columns: list[str]) -> None:
+        requests = self._until_stopped(questions(self._case, *self._case.spec.replay.compare, columns))
         asyncio.run(
             replay(
                 self._url,
                 self._case.spec.name,
-                asked,
+                requests,
                 connections=CONNECTIONS,
                 rate=RATE,
                 on_answer=self._count,
             )
         )
 
-    def _until_left(self, given: Iterator[Question]) -> Iterator[Question]:
-        for question in given:
-            if self._left.is_set():
+    def _until_stopped(self, requests: Iterator[Question]) -> Iterator[Question]:
+        for request in requests:
+            if self._stopped.is_set():
                 return
-            yield question
+            yield request
 
     def _count(self, _: Question, status: int, __: Any) -> None:
         if status == 200:
@@ -72,6 +76,6 @@ class Traffic:
 
 
 def events(case: UseCase) -> int:
-    """How many there are to ask about."""
+    """How many events there are to replay."""
     window = case.spec.window(*case.spec.replay.compare)
     return len(case.source.tables(window.start, window.end)[case.spec.entity.table])

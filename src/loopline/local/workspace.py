@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from loopline.components.deployment.endpoint_place import Place
+from loopline.components.deployment.targets.state_dir import StateDir
 from loopline.components.errors import LooplineError
 
 
@@ -84,10 +84,15 @@ class Workspace:
         return self.root / "serving" / usecase
 
     def release(self, usecase: str) -> dict[str, str]:
-        """How a release is carried out here: at the endpoint that runs, until it is decided."""
-        place = self.serving(usecase)
-        log = str(Place(place).prediction_log)
-        return {"target": "local", "place": str(place), "log": log, "owner": person(), "wait": ""}
+        """The values of a release here: at the running endpoint, for as long as it takes."""
+        state_dir = StateDir(self.serving(usecase))
+        return {
+            "target": "local",
+            "target_uri": str(state_dir.path),
+            "log": str(state_dir.prediction_log),
+            "owner": person(),
+            "wait": "",
+        }
 
 
 def person() -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loopline.components.contract.spec import UseCaseSpec
-from loopline.demo.step import Act
+from loopline.demo.step import DemoStep
 from loopline.local.records import RunRecord
 
 
@@ -15,7 +15,7 @@ def write_report(
     models: Sequence[Mapping[str, Any]],
     spec: UseCaseSpec,
     seconds: float,
-    releases: Sequence[Act] = (),
+    releases: Sequence[DemoStep] = (),
 ) -> Path:
     """Write ``index.html`` and ``summary.json`` about some runs of a use case, each atomically.
 

@@ -13,7 +13,7 @@ from loopline.components.pages import charts, evaluation_charts
 from loopline.components.pages import page as pages
 from loopline.components.pages.formatting import short
 from loopline.components.pages.metric_names import metric_name, metric_value
-from loopline.demo.step import Act
+from loopline.demo.step import DemoStep
 from loopline.report import dag, release_section
 from loopline.report.artifacts import LoopArtifacts
 from loopline.report.data_section import validated_data
@@ -50,7 +50,7 @@ def render(
     models: Sequence[Mapping[str, Any]],
     spec: UseCaseSpec,
     summary: Mapping[str, Any],
-    releases: Sequence[Act] = (),
+    releases: Sequence[DemoStep] = (),
 ) -> str:
     """The whole page; a section for which nothing was found is left out.
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from loopline.components.deployment.analyse import Decision
-from loopline.components.deployment.checks import Check
-from loopline.components.deployment.page import VERDICTS
-from loopline.components.deployment.record import Decided, Ended, Record, Shifted
-from loopline.components.deployment.wording import value
+from loopline.components.deployment.analysis.analyse import Decision
+from loopline.components.deployment.analysis.checks import Check
+from loopline.components.deployment.analysis.formatting import value
+from loopline.components.deployment.release.markdown import VERDICTS
+from loopline.components.deployment.release.record import Decided, Ended, Record, Shifted
 from loopline.components.pages.axes import Axes
 from loopline.components.pages.svg import Points, picture
-from loopline.demo.step import Act
+from loopline.demo.step import DemoStep
 
 # The chart continues for a while after the last change, to show its effect.
 _AFTER = 1.08
@@ -23,19 +23,19 @@ _AFTER = 1.08
 class ShownRelease:
     """A release as the page shows it: how long it took, each decision, and the canary's traffic over time."""
 
-    release: Act
+    release: DemoStep
     seconds: float
     decisions: list[Decision]
     traffic: Markup
 
 
-def shown(release: Act) -> ShownRelease:
+def shown(release: DemoStep) -> ShownRelease:
     """A release, ready for its template."""
     record = release.record
     return ShownRelease(release, _seconds(record), _decisions(record), _traffic(list(_shares(record))))
 
 
-def summary(release: Act) -> dict[str, Any]:
+def summary(release: DemoStep) -> dict[str, Any]:
     """A release as JSON values."""
     record = release.record
     return {
@@ -92,7 +92,7 @@ def _shares(record: Record) -> Iterator[tuple[float, float]]:
 
 def subject(check: Check, record: Record) -> str:
     """What a check compares, with its unit or threshold."""
-    limit = record.reference.latency.limit if record.reference.latency else None
+    limit = record.baseline.latency.limit if record.baseline.latency else None
     loss = "mean log loss" if record.task == "binary_classification" else "mean squared error"
     return {
         "errors": "failed",

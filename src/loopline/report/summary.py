@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loopline.components.contract.spec import UseCaseSpec
-from loopline.demo.step import Act
+from loopline.demo.step import DemoStep
 from loopline.local.records import RunRecord
 from loopline.report import release_section
 from loopline.report.artifacts import LoopArtifacts, StepArtifact
@@ -21,7 +21,7 @@ def summarise(
     models: Sequence[ModelRow],
     spec: UseCaseSpec,
     seconds: float,
-    releases: Sequence[Act] = (),
+    releases: Sequence[DemoStep] = (),
 ) -> dict[str, Any]:
     """What happened, as JSON values; ``batch`` and ``retrain`` are null where that did not happen."""
     runs = artifacts.runs

@@ -10,7 +10,7 @@ from loopline.cli import app, releasing
 from loopline.components.errors import LooplineError
 from loopline.local.records import Output, RunRecord, StepRecord
 from tests.canary_traffic import BAD, GOOD
-from tests.unit.deployment.released_endpoint import World
+from tests.unit.deployment.simulated_world import World
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def workspace(tmp_path, monkeypatch):
 
 
 def released(world):
-    releaser = world.releaser()
-    releaser.begin("8")
-    return releaser.carry_on()
+    controller = world.controller()
+    controller.begin("8")
+    return controller.reconcile()
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_a_promotion_leaves_a_page(command, workspace):
     command("promoted", released(World(canary=GOOD)))
     assert "flights version 8: promoted" in command.said
     assert (workspace.root / "releases" / "flights" / "8.md").read_text() == "# The page"
-    asked = {key: command.values[key] for key in ("pipeline", "version", "target", "wait", "place")}
-    place = str(workspace.serving("flights"))
-    assert asked == {"pipeline": "release", "version": "8", "target": "local", "wait": "60", "place": place}
+    asked = {key: command.values[key] for key in ("pipeline", "version", "target", "wait", "target_uri")}
+    target_uri = str(workspace.serving("flights"))
+    assert asked == {"pipeline": "release", "version": "8", "target": "local", "wait": "60", "target_uri": target_uri}
 
 
 def test_a_rollback_fails(command):
@@ -78,9 +78,9 @@ def test_a_rollback_fails(command):
 
 
 def test_one_that_is_under_way_is_no_failure(command):
-    releaser = World().releaser()
-    releaser.begin("8")
-    command("under way", releaser.carry_on(0))
+    controller = World().controller()
+    controller.begin("8")
+    command("under way", controller.reconcile(0))
     assert "flights version 8: under way" in command.said
 
 

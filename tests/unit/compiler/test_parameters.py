@@ -70,7 +70,7 @@ def test_training_happens_in_the_step_unless_said_otherwise(case, workspace):
 
 def test_a_release_finds_out_by_itself_who_is_champion(case, workspace):
     values = parameters.complete("release", case, workspace, {})
-    assert (values["version"], values["target"], values["place"]) == (
+    assert (values["version"], values["target"], values["target_uri"]) == (
         "champion",
         "local",
         str(workspace.serving("flights")),

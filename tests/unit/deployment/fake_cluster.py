@@ -3,8 +3,8 @@
 import copy
 import json
 
-from loopline.components.deployment import inference_service
-from loopline.components.deployment.inference_service import VERSION
+from loopline.components.deployment.kserve import inference_service
+from loopline.components.deployment.kserve.inference_service import VERSION
 from tests.loopback_server import LoopbackServer, status
 
 SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/loopline/inferenceservices/"

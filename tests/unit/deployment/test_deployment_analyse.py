@@ -8,9 +8,9 @@ import pytest
 
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.contract.window import Window
-from loopline.components.deployment.analyse import analyse
-from loopline.components.deployment.evidence import Evidence, Tally, from_rows
-from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE, Behaviour, evidence_of, rows, step, usual
+from loopline.components.deployment.analysis.analyse import analyse
+from loopline.components.deployment.analysis.evidence import Evidence, Tally, from_rows
+from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE, Behaviour, baseline_of, evidence_of, rows, step
 
 POLICY = ReleasePolicy(requests=(500, 8_000))
 HOUR = timedelta(hours=1)
@@ -18,15 +18,15 @@ OVER = BEGIN + POLICY.time_limit
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return usual(POLICY)
+def baseline():
+    return baseline_of(POLICY)
 
 
 @pytest.fixture
-def decide(reference):
+def decide(baseline):
     """Decide on the first step from the rows of both sides, or from counts of them."""
 
-    def _decide(canary=None, stable=None, *, now=BEGIN + HOUR, evidence=None, known=reference, **more):
+    def _decide(canary=None, stable=None, *, now=BEGIN + HOUR, evidence=None, known=baseline, **more):
         if canary is not None:
             table = pa.concat_tables([canary, rows(GOOD, STABLE, 9_500, 6) if stable is None else stable])
             evidence = evidence_of(table, known)
@@ -185,8 +185,8 @@ def test_without_labels_quality_is_not_waited_for(decide):
     assert "quality" not in decision.reason
 
 
-def test_without_a_reference_of_latency_and_scores_errors_decide(decide, reference):
-    bare = reference.model_copy(update={"latency": None, "scores": None, "quality": None})
+def test_without_a_reference_of_latency_and_scores_errors_decide(decide, baseline):
+    bare = baseline.model_copy(update={"latency": None, "scores": None, "quality": None})
     decision = decide(canary(requests=7_000), rows(GOOD, STABLE, 133_000, 6), known=bare)
     assert decision.outcome == "advance"
     assert verdicts(decision) == {"errors": "fine", "latency": "unjudged", "scores": "unjudged", "quality": "unjudged"}
@@ -204,7 +204,7 @@ def test_scores_that_collapse_to_their_mean_are_found(decide):
 def test_labels_alone_show_a_miscalibrated_canary(decide):
     """By its quality, where scores may differ as they like."""
     policy = POLICY.model_copy(update={"scores": POLICY.scores.model_copy(update={"worse_by": 0.9})})
-    known = usual(policy)
+    known = baseline_of(policy)
     table = pa.concat_tables([canary(Behaviour(shift=0.1), 25_000), rows(GOOD, STABLE, 475_000, 6)])
     decision = analyse(policy, known, step(1, policy), evidence_of(table, known), BEGIN + HOUR)
     assert decision.outcome == "roll back"
@@ -213,7 +213,7 @@ def test_labels_alone_show_a_miscalibrated_canary(decide):
 
 def test_a_hundred_thousand_requests_take_less_than_50_ms():
     policy = ReleasePolicy()
-    known = usual(policy)
+    known = baseline_of(policy)
     table = pa.concat_tables([rows(GOOD, CANARY, 5_000, 5), rows(GOOD, STABLE, 95_000, 6)]).combine_chunks()
     period = Window(BEGIN, BEGIN + HOUR)
     seconds = []

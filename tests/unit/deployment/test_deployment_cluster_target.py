@@ -3,14 +3,15 @@
 import pytest
 from kubernetes import client
 
-from loopline.components.deployment import cluster_target, transitions
-from loopline.components.deployment.cluster_target import ClusterTarget
-from loopline.components.deployment.inference_service import Standing
-from loopline.components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.release import transitions
+from loopline.components.deployment.release.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.targets import cluster as cluster_target
+from loopline.components.deployment.targets.cluster import ClusterTarget
 from loopline.components.errors import LooplineError
 from loopline.components.io.kubernetes_api import KubernetesApi
 from tests.unit.deployment.fake_cluster import FakeCluster
-from tests.unit.deployment.released_endpoint import Killed, World
+from tests.unit.deployment.simulated_world import Killed, World
 from tests.unit.deployment.test_deployment_render import service
 
 
@@ -47,28 +48,28 @@ class ClusterWorld(World):
     def store(self, record):
         self.effect(lambda: self.cluster.store(record))
 
-    def carry_out(self, action, record):
+    def apply(self, action, record):
         def change():
-            self.cluster.carry_out(action, record)
-            self.now_standing = self.cluster.standing()
+            self.cluster.apply(action, record)
+            self.split = self.cluster.traffic_split()
 
         self.effect(change)
 
-    def standing(self):
-        return self.cluster.standing()
+    def traffic_split(self):
+        return self.cluster.traffic_split()
 
     def failure(self, record):
         return self.cluster.failure(record)
 
 
 def released(world):
-    releaser = world.releaser()
-    releaser.begin("8")
-    return releaser.carry_on()
+    controller = world.controller()
+    controller.begin("8")
+    return controller.reconcile()
 
 
 def begun(target):
-    record = World().releaser().begin("8")
+    record = World().controller().begin("8")
     target.store(record)
     return record
 
@@ -76,7 +77,7 @@ def begun(target):
 def test_a_release_to_its_end(target, cluster):
     cluster.slow = 5
     assert released(ClusterWorld(target)).outcome == "promoted"
-    assert target.standing() == Standing("8")
+    assert target.traffic_split() == TrafficSplit("8")
     assert len(cluster.applied) == 3
     assert target.record().outcome == "promoted"
     assert cluster.service["spec"]["predictor"]["maxReplicas"] == 8, "what is not the release's stays"
@@ -88,7 +89,7 @@ def test_killed_it_is_gone_on_with(target, at):
     with pytest.raises(Killed):
         released(world)
     assert released(world).outcome == "promoted"
-    assert target.standing() == Standing("8")
+    assert target.traffic_split() == TrafficSplit("8")
 
 
 @pytest.mark.parametrize("reason", ["CrashLoopBackOff", "ImagePullBackOff", "ContainerCreating"])
@@ -99,13 +100,13 @@ def test_a_canary_that_does_not_become_ready_is_rolled_back(target, cluster, rea
     record = begun(target)
     expected = "none of its 1 pods was ready after 9 minutes" if reason == "ContainerCreating" else f"is in {reason}"
     with pytest.raises(CanaryFailedError, match=expected):
-        target.carry_out(transitions.next_action(record), record)
+        target.apply(transitions.next_action(record), record)
 
 
 def test_health(target, cluster):
     record = begun(target)
     assert target.failure(record) == "no pod of it is ready"
-    target.carry_out(transitions.next_action(record), record)
+    target.apply(transitions.next_action(record), record)
     assert target.failure(record) is None
     cluster.sick["8"] = "CrashLoopBackOff"
     assert target.failure(record) == "container transformer-container is in CrashLoopBackOff"
@@ -119,7 +120,7 @@ def test_somebody_else_applies_these_fields(target, cluster):
     with pytest.raises(
         LooplineError, match=r"another field manager owns .*argocd-controller.*: release with target git"
     ):
-        target.carry_out(transitions.next_action(record), record)
+        target.apply(transitions.next_action(record), record)
     assert cluster.applied == []
 
 
@@ -135,11 +136,11 @@ def test_changed_between_reading_and_applying(target, cluster, times):
 
     cluster.before = meddle
     if times < cluster_target.ATTEMPTS:
-        target.carry_out(transitions.next_action(record), record)
-        assert target.standing() == Standing("7", "8", 20)
+        target.apply(transitions.next_action(record), record)
+        assert target.traffic_split() == TrafficSplit("7", "8", 20)
     else:
         with pytest.raises(StaleActionError, match="was changed in between"):
-            target.carry_out(transitions.next_action(record), record)
+            target.apply(transitions.next_action(record), record)
         assert cluster.applied == []
 
 
@@ -162,9 +163,9 @@ def test_a_race_for_the_record(target, cluster):
 def test_a_stale_action(target):
     record = begun(target)
     action = transitions.next_action(record)
-    target.carry_out(action.model_copy(update={"generation": 3}), record)
+    target.apply(action.model_copy(update={"generation": 3}), record)
     with pytest.raises(StaleActionError, match="and 3 was carried"):
-        target.carry_out(action, record)
+        target.apply(action, record)
 
 
 def test_no_gateway(target, cluster):
@@ -172,24 +173,24 @@ def test_no_gateway(target, cluster):
     cluster.gateway = {"data": {"ingress": "{}"}}
     action = transitions.next_action(record)
     if "canaryTrafficPercent" in cluster.service["spec"]["predictor"]:
-        target.carry_out(action, record)  # Knative splits by itself
+        target.apply(action, record)  # Knative splits by itself
         return
     with pytest.raises(LooplineError, match="set enableGatewayApi to true"):
-        target.carry_out(action, record)
+        target.apply(action, record)
     assert cluster.applied == []
 
 
 def test_settings_of_kserve_that_may_not_be_read(target, cluster):
     cluster.gateway = None
     record = begun(target)
-    target.carry_out(transitions.next_action(record), record)
-    assert target.standing() == Standing("7", "8", 20)
+    target.apply(transitions.next_action(record), record)
+    assert target.traffic_split() == TrafficSplit("7", "8", 20)
 
 
 def test_no_such_endpoint(target, cluster):
     cluster.service["metadata"]["name"] = "trains"
     with pytest.raises(LooplineError, match="has no InferenceService flights: apply an overlay first"):
-        target.standing()
+        target.traffic_split()
 
 
 def test_a_damaged_record(target, cluster):
@@ -203,4 +204,4 @@ def test_the_api_is_away(target):
     host = target.access.client.configuration
     host.host = "http://127.0.0.1:9"  # discard: nobody listens
     with pytest.raises(LooplineError, match="cannot be reached; check the network"):
-        target.standing()
+        target.traffic_split()

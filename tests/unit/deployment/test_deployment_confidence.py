@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loopline.components.deployment.confidence import Means, Shares, difference
+from loopline.components.deployment.analysis.confidence import Means, Shares, difference
 
 
 def shares(hits, total, guess=0.02, weight=20.0):

@@ -12,20 +12,20 @@ from pydantic import ValidationError
 from loopline.components.contract import prediction_log as log
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.contract.window import Window
-from loopline.components.deployment import counters
-from loopline.components.deployment.counters import Counters, Histogram
-from loopline.components.deployment.evidence import Tally, from_rows
-from loopline.components.deployment.reference import Reference
-from loopline.components.deployment.reference import from_rows as reference_from_rows
+from loopline.components.deployment.analysis import counters
+from loopline.components.deployment.analysis.baseline import Baseline
+from loopline.components.deployment.analysis.baseline import from_rows as baseline_from_rows
+from loopline.components.deployment.analysis.counters import Counters, Histogram
+from loopline.components.deployment.analysis.evidence import Tally, from_rows
 from loopline.components.errors import LooplineError
-from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, Behaviour, evidence_of, rows, usual
+from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, Behaviour, baseline_of, evidence_of, rows
 
 POLICY = ReleasePolicy()
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
-    return usual(POLICY)
+def baseline() -> Baseline:
+    return baseline_of(POLICY)
 
 
 def both(canary=500, stable=2_000, behaviour=GOOD, lasting=3_600.0, stable_begin=BEGIN):
@@ -38,68 +38,68 @@ def changed(table, column, values):
     return table.set_column(table.column_names.index(column), log.SCHEMA.field(column), values)
 
 
-def test_rows_are_counted_as_one_would_by_hand(reference):
+def test_rows_are_counted_as_one_would_by_hand(baseline):
     table = both(behaviour=Behaviour(errors=0.1, slowdown=1.6, shift=0.1))
-    seen = evidence_of(table, reference).canary
+    seen = evidence_of(table, baseline).canary
     own = [row for row in table.to_pylist() if row[log.VERSION] == CANARY]
     answered = [row for row in own if not row[log.FAILED]]
     losses = [-np.log(row[log.SCORE] if row[log.LABEL] else 1 - row[log.SCORE]) for row in answered]
-    scaled = np.minimum(np.array(losses) / reference.quality.worst, 1)
+    scaled = np.minimum(np.array(losses) / baseline.quality.worst, 1)
     assert seen.requests == seen.timed == len(own)
     assert seen.errors == len(own) - len(answered)
-    assert seen.slow == sum(row[log.LATENCY] > reference.latency.limit for row in own)
+    assert seen.slow == sum(row[log.LATENCY] > baseline.latency.limit for row in own)
     assert seen.scored == seen.labelled == len(answered)
-    assert seen.above == tuple(sum(row[log.SCORE] > cut for row in answered) for cut in reference.scores.cuts)
+    assert seen.above == tuple(sum(row[log.SCORE] > cut for row in answered) for cut in baseline.scores.cuts)
     assert seen.loss == pytest.approx(scaled.sum())
-    assert seen.spread == pytest.approx(np.square(scaled - reference.quality.mean).sum())
+    assert seen.spread == pytest.approx(np.square(scaled - baseline.quality.mean).sum())
     assert (seen.ahead, seen.others_since) == (0, 0)
 
 
-def test_other_versions_and_earlier_requests_are_left_out(reference):
+def test_other_versions_and_earlier_requests_are_left_out(baseline):
     earlier = rows(GOOD, CANARY, 70, 8, begin=BEGIN - timedelta(hours=2), lasting=3_600)
     more = pa.concat_tables([both(), earlier, rows(GOOD, "3", 90, 7)])
-    assert evidence_of(more, reference) == evidence_of(both(), reference)
+    assert evidence_of(more, baseline) == evidence_of(both(), baseline)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.permutations(range(60)))
 def test_the_order_of_rows_does_not_matter(order):
-    reference, table = usual(POLICY), both(20, 40)
-    one, other = (evidence_of(rows, reference).canary.model_dump() for rows in (table, table.take(order)))
+    baseline, table = baseline_of(POLICY), both(20, 40)
+    one, other = (evidence_of(rows, baseline).canary.model_dump() for rows in (table, table.take(order)))
     for total in ("loss", "spread"):
         assert one.pop(total) == pytest.approx(other.pop(total))  # sums of floats differ in their last digit
     assert one == other
 
 
-def test_an_answer_that_is_no_number_is_a_failure(reference):
+def test_an_answer_that_is_no_number_is_a_failure(baseline):
     table = rows(Behaviour(errors=0.0), CANARY, 4, 1)
-    seen = evidence_of(changed(table, log.SCORE, pa.array([np.nan, np.inf, None, 0.2])), reference).canary
+    seen = evidence_of(changed(table, log.SCORE, pa.array([np.nan, np.inf, None, 0.2])), baseline).canary
     assert (seen.requests, seen.errors, seen.scored) == (4, 3, 1)
 
 
-def test_unknown_latencies_and_labels_are_not_counted(reference):
+def test_unknown_latencies_and_labels_are_not_counted(baseline):
     table = rows(Behaviour(errors=0.0), CANARY, 4, 1)
     table = changed(table, log.LATENCY, pa.array([None, np.nan, -1.0, 9.0]))
-    seen = evidence_of(changed(table, log.LABEL, pa.array([None, 1.0, None, np.nan])), reference).canary
+    seen = evidence_of(changed(table, log.LABEL, pa.array([None, 1.0, None, np.nan])), baseline).canary
     assert (seen.timed, seen.slow, seen.labelled) == (1, 1, 1)
-    assert evidence_of(table.drop_columns(log.LABEL), reference).canary.labelled == 0
+    assert evidence_of(table.drop_columns(log.LABEL), baseline).canary.labelled == 0
 
 
-def test_no_rows_at_all(reference):
-    seen = evidence_of(log.SCHEMA.empty_table(), reference)
+def test_no_rows_at_all(baseline):
+    seen = evidence_of(log.SCHEMA.empty_table(), baseline)
     assert (seen.canary.requests, seen.stable.requests) == (0, 0)
 
 
-def test_a_clock_that_is_ahead_is_seen(reference):
-    seen = evidence_of(both(stable_begin=BEGIN + timedelta(minutes=30)), reference)
+def test_a_clock_that_is_ahead_is_seen(baseline):
+    seen = evidence_of(both(stable_begin=BEGIN + timedelta(minutes=30)), baseline)
     assert (seen.canary.ahead, seen.stable.ahead) == (0, 1_000)
     assert seen.stable.requests == 1_000
 
 
-def test_requests_that_went_past_a_side_since_it_fell_silent(reference):
+def test_requests_that_went_past_a_side_since_it_fell_silent(baseline):
     """The canary's last request comes after half an hour; the first five minutes from then may be lateness."""
     table = pa.concat_tables([rows(GOOD, CANARY, 100, 5, lasting=1_800), rows(GOOD, STABLE, 3_600, 6)])
-    seen = evidence_of(table, reference)
+    seen = evidence_of(table, baseline)
     assert seen.canary.others_since == pytest.approx(3_600 - 1_800 - 300 + 18, abs=2)
     assert seen.stable.others_since == 0
 
@@ -123,23 +123,23 @@ def test_requests_that_went_past_a_side_since_it_fell_silent(reference):
         ),
     ],
 )
-def test_what_is_no_prediction_log_is_refused(reference, change, says):
+def test_what_is_no_prediction_log_is_refused(baseline, change, says):
     with pytest.raises(LooplineError, match=says):
-        evidence_of(change(both()), reference)
+        evidence_of(change(both()), baseline)
 
 
-def test_a_request_of_several_rows_counts_once(reference):
+def test_a_request_of_several_rows_counts_once(baseline):
     """A batch that fails is one failure: its rows share their fate, and are no independent evidence."""
     table = rows(Behaviour(errors=0.5), CANARY, 300, 1)
     batches = pa.concat_tables([table.append_column(log.ROW, pa.array([row] * 300, pa.int32())) for row in range(4)])
-    assert evidence_of(batches, reference) == evidence_of(table, reference)
+    assert evidence_of(batches, baseline) == evidence_of(table, baseline)
     unnumbered = table.append_column(log.ROW, pa.nulls(300, pa.int32()))
-    assert evidence_of(unnumbered, reference) == evidence_of(table, reference)
+    assert evidence_of(unnumbered, baseline) == evidence_of(table, baseline)
 
 
 def test_a_regression_is_judged_by_squared_error():
     table = rows(Behaviour(errors=0.0), STABLE, 1_000, 1)
-    known = reference_from_rows(table, POLICY, "regression", STABLE)
+    known = baseline_from_rows(table, POLICY, "regression", STABLE)
     squares = np.square(log.numbers(table, log.SCORE) - log.numbers(table, log.LABEL))
     assert known.quality.worst == pytest.approx(2 * np.quantile(squares, 0.99))
     period = Window(BEGIN, BEGIN + timedelta(hours=1))
@@ -149,21 +149,21 @@ def test_a_regression_is_judged_by_squared_error():
 
 def test_a_reference_takes_a_hundred_requests():
     with pytest.raises(LooplineError, match=r"version 7 answered 99 requests before the release, and it takes 100"):
-        usual(POLICY, requests=99)
+        baseline_of(POLICY, requests=99)
 
 
 def test_a_reference_without_labels_or_with_perfect_scores_has_no_quality():
     table = rows(Behaviour(errors=0.0), STABLE, 500, 1)
-    unlabelled = reference_from_rows(table.drop_columns([log.LABEL]), POLICY, "binary_classification", STABLE)
+    unlabelled = baseline_from_rows(table.drop_columns([log.LABEL]), POLICY, "binary_classification", STABLE)
     assert unlabelled.quality is None
     perfect = changed(table, log.SCORE, table[log.LABEL])
-    assert reference_from_rows(perfect, POLICY, "regression", STABLE).quality is None
+    assert baseline_from_rows(perfect, POLICY, "regression", STABLE).quality is None
 
 
 def test_a_reference_of_constant_scores_has_one_cut():
     table = rows(Behaviour(errors=0.0), STABLE, 500, 1)
     constant = changed(table, log.SCORE, pa.array([0.25] * 500))
-    known = reference_from_rows(constant, POLICY, "binary_classification", STABLE)
+    known = baseline_from_rows(constant, POLICY, "binary_classification", STABLE)
     assert (known.scores.cuts, known.scores.above) == ((0.25,), (0.0,))
 
 
@@ -197,7 +197,7 @@ def counted(table):
 
 def test_counters_count_what_rows_do():
     before, now = rows(GOOD, STABLE, 1_000, 1), rows(Behaviour(errors=0.1, slowdown=2), CANARY, 700, 2)
-    known = counters.reference(counted(before), POLICY, STABLE)
+    known = counters.baseline(counted(before), POLICY, STABLE)
     assert known.latency.limit in BUCKETS
     assert known.scores.cuts == SCORES
     from_counters, from_log = counters.tally(counted(now), known), evidence_of(now, known).canary
@@ -217,22 +217,22 @@ def test_a_restarted_process_counts_from_zero():
     assert counters.increase(long, short) == short
 
 
-def test_counters_without_histograms_leave_their_checks_out(reference):
-    seen = counters.tally(Counters(requests=50, errors=60), reference)  # read a moment later
+def test_counters_without_histograms_leave_their_checks_out(baseline):
+    seen = counters.tally(Counters(requests=50, errors=60), baseline)  # read a moment later
     assert (seen.requests, seen.errors, seen.timed, seen.scored, seen.above) == (50, 50, 0, 0, ())
 
 
-def test_buckets_that_do_not_fit_are_refused(reference):
+def test_buckets_that_do_not_fit_are_refused(baseline):
     seen = counted(rows(GOOD, STABLE, 300, 1))
     with pytest.raises(LooplineError, match="no bucket up to"):
-        counters.tally(seen, reference)
+        counters.tally(seen, baseline)
     other = seen.model_copy(update={"latency": histogram(np.ones(3), (0.5, 2.0))})
     with pytest.raises(LooplineError, match="cannot be put together"):
         counters.merged([seen, other])
     with pytest.raises(LooplineError, match=r"ends at 0\.25 s, below 1\.25 times the stable's 95% quantile"):
-        counters.reference(counted(rows(Behaviour(slowdown=20), STABLE, 300, 1)), POLICY, STABLE)
+        counters.baseline(counted(rows(Behaviour(slowdown=20), STABLE, 300, 1)), POLICY, STABLE)
     with pytest.raises(LooplineError, match="answered 0 requests"):
-        counters.reference(Counters(), POLICY, STABLE)
+        counters.baseline(Counters(), POLICY, STABLE)
 
 
 @pytest.mark.parametrize(

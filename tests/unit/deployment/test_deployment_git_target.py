@@ -5,15 +5,17 @@ import subprocess
 import pytest
 import yaml
 
-from loopline.components.deployment import git_clone, git_command, inference_service, render, transitions
-from loopline.components.deployment.endpoint_file import GENERATION
-from loopline.components.deployment.git_clone import ATTEMPTS, Clone
-from loopline.components.deployment.git_target import RECORDS, GitTarget
-from loopline.components.deployment.inference_service import Standing
-from loopline.components.deployment.target import StaleActionError
+from loopline.components.deployment.kserve import inference_service, render
+from loopline.components.deployment.kserve.endpoint_file import GENERATION
+from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.release import transitions
+from loopline.components.deployment.release.target import StaleActionError
+from loopline.components.deployment.targets import git_clone, git_command
+from loopline.components.deployment.targets.git import RECORDS, GitTarget
+from loopline.components.deployment.targets.git_clone import ATTEMPTS, Clone
 from loopline.components.errors import LooplineError
 from tests.manifests.render import clean_copy, kubectl
-from tests.unit.deployment.released_endpoint import SPEC, Killed, World
+from tests.unit.deployment.simulated_world import SPEC, Killed, World
 from tests.unit.deployment.test_deployment_render import service
 
 FILE = "kustomize/overlays/prod/endpoint.yaml"
@@ -30,7 +32,7 @@ def remote(tmp_path, monkeypatch):
     """A bare repository with a small overlay, its endpoint at version 7."""
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "Releaser")
-        monkeypatch.setenv(f"GIT_{who}_EMAIL", "releaser@example.org")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "controller@example.org")
     bare = tmp_path / "remote.git"
     git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
     work = clone_of(bare, tmp_path / "first")
@@ -77,26 +79,26 @@ class GitWorld(World):
     def store(self, record):
         self.effect(lambda: self.git.store(record))
 
-    def carry_out(self, action, record):
+    def apply(self, action, record):
         def change():
-            self.git.carry_out(action, record)
-            self.now_standing = self.git.standing()
+            self.git.apply(action, record)
+            self.split = self.git.traffic_split()
 
         self.effect(change)
 
-    def standing(self):
-        return self.git.standing()
+    def traffic_split(self):
+        return self.git.traffic_split()
 
 
 def released(world):
-    releaser = world.releaser()
-    releaser.begin("8")
-    return releaser.carry_on()
+    controller = world.controller()
+    controller.begin("8")
+    return controller.reconcile()
 
 
 def test_each_change_is_one_commit_to_one_file(target, clone, remote):
     assert released(GitWorld(target)).outcome == "promoted"
-    assert target.standing() == Standing("8")
+    assert target.traffic_split() == TrafficSplit("8")
     subjects = git(remote, "log", "--format=%s", "--reverse", "main").splitlines()
     assert subjects[1:] == [
         "20% of flights's traffic for version 8",
@@ -116,7 +118,7 @@ def test_a_rollback_puts_the_file_back(target, clone):
     world.failing = "it crashed"
     before = yaml.safe_load((clone / FILE).read_text())
     assert released(world).outcome == "rolled back"
-    assert target.standing() == Standing("7")
+    assert target.traffic_split() == TrafficSplit("7")
     after = yaml.safe_load((clone / FILE).read_text())
     assert "canary" not in after["spec"]
     assert after["spec"]["predictor"]["name"] == before["spec"]["predictor"]["name"]
@@ -147,9 +149,9 @@ def test_a_push_that_comes_second_is_made_anew(target, remote, tmp_path, monkeyp
 
     record = begun(target)
     monkeypatch.setattr(Clone, "_send", disturbed)
-    target.carry_out(transitions.next_action(record), record)
+    target.apply(transitions.next_action(record), record)
     assert len(sends) == 4
-    assert target.standing() == Standing("7", "8", 20)
+    assert target.traffic_split() == TrafficSplit("7", "8", 20)
     assert git(remote, "log", "--format=%s", "main").splitlines().count("Something else") == 3, "nothing is lost"
 
 
@@ -158,7 +160,7 @@ def test_others_who_push_all_the_time(target, monkeypatch):
     sends = []
     monkeypatch.setattr(Clone, "git", _refusing_push(Clone.git, sends))
     with pytest.raises(LooplineError, match="is pushed to all the time; release again to go on"):
-        target.carry_out(transitions.next_action(record), record)
+        target.apply(transitions.next_action(record), record)
     assert len(sends) == ATTEMPTS
 
 
@@ -173,7 +175,7 @@ def _refusing_push(git_of, sends):
 
 
 def begun(target):
-    made = World().releaser().begin("8")
+    made = World().controller().begin("8")
     target.store(made)
     return made
 
@@ -189,25 +191,29 @@ def test_of_two_releases_from_two_clones_one_begins(target, remote, tmp_path):
 def test_a_stale_action_is_refused(target, clone):
     record = begun(target)
     action = transitions.next_action(record)
-    target.carry_out(action.model_copy(update={"generation": 5}), record)
+    target.apply(action.model_copy(update={"generation": 5}), record)
     with pytest.raises(StaleActionError, match="and 5 was carried out"):
-        target.carry_out(action, record)
+        target.apply(action, record)
 
 
 def test_dirty_diverged_or_elsewhere(target, clone):
     (clone / FILE).write_text("changed")
-    with pytest.raises(LooplineError, match="is dirty"), target.held():
+    with pytest.raises(LooplineError, match="is dirty"), target.locked():
         pass
     git(clone, "commit", "--quiet", "-am", "Unpushed")
-    with pytest.raises(LooplineError, match="has diverged: 1 commits on main are not pushed"), target.held():
+    with pytest.raises(LooplineError, match="has diverged: 1 commits on main are not pushed"), target.locked():
         pass
     git(clone, "checkout", "--quiet", "-b", "feature")
-    with pytest.raises(LooplineError, match="is on branch feature: check out main"), target.held():
+    with pytest.raises(LooplineError, match="is on branch feature: check out main"), target.locked():
         pass
 
 
 def test_two_processes_with_one_clone(target):
-    with target.held(), pytest.raises(LooplineError, match="another process releases with the clone"), target.held():
+    with (
+        target.locked(),
+        pytest.raises(LooplineError, match="another process releases with the clone"),
+        target.locked(),
+    ):
         pass
 
 
@@ -219,7 +225,7 @@ def test_changed_by_hand(target, clone):
     git(clone, "commit", "--quiet", "-am", "By hand")
     git(clone, "push", "--quiet", "origin", "main")
     with pytest.raises(LooplineError, match="it serves version 6, and the release is of 8 over 7"):
-        target.carry_out(transitions.next_action(record), record)
+        target.apply(transitions.next_action(record), record)
 
 
 @pytest.mark.parametrize(
@@ -234,14 +240,14 @@ def test_changed_by_hand(target, clone):
 def test_what_is_not_there(clone, settings, message):
     target = GitTarget(clone, **{"overlay": "prod", "endpoint": "flights", **settings})
     with pytest.raises(LooplineError, match=message):
-        target.standing()
+        target.traffic_split()
 
 
 def test_no_clone(tmp_path):
     with pytest.raises(LooplineError, match="is no folder: name a clone"):
-        GitTarget(tmp_path / "nothing", "prod", "flights").standing()
+        GitTarget(tmp_path / "nothing", "prod", "flights").traffic_split()
     with pytest.raises(LooplineError, match="not a git repository"):
-        GitTarget(tmp_path, "prod", "flights").standing()
+        GitTarget(tmp_path, "prod", "flights").traffic_split()
 
 
 def test_a_damaged_record(target, clone):
@@ -260,11 +266,11 @@ def test_the_overlay_of_this_project(tmp_path, remote):
     git(clone, "push", "--quiet", "origin", "main")
     target = GitTarget(clone, "prod", SPEC.name)
     before = target.service()
-    stable = inference_service.standing(before).stable
-    record = World().releaser().begin("8").model_copy(update={"stable": stable})
+    stable = inference_service.traffic_split(before).stable
+    record = World().controller().begin("8").model_copy(update={"stable": stable})
     action = transitions.next_action(record)
-    wanted = render.carried_out(before, action, record)
-    target.carry_out(action, record)
+    wanted = render.apply_action(before, action, record)
+    target.apply(action, record)
     found = target.service()
     assert found["metadata"]["annotations"].pop(GENERATION) == "1"
     assert found == wanted
@@ -276,12 +282,12 @@ def test_a_pod_clones_the_repository_that_is_named_by_its_address(remote, monkey
         monkeypatch.delenv(f"GIT_{who}_NAME")
         monkeypatch.delenv(f"GIT_{who}_EMAIL")
     target = GitTarget(git_clone.cloned(remote.as_uri()), "prod", "flights")
-    record = World().releaser().begin("8")
+    record = World().controller().begin("8")
     target.store(record)
-    target.carry_out(transitions.next_action(record), record)
+    target.apply(transitions.next_action(record), record)
     again = GitTarget(git_clone.cloned(remote.as_uri()), "prod", "flights")
     assert again.record() == record
-    assert again.standing() == Standing("7", "8", 20)
+    assert again.traffic_split() == TrafficSplit("7", "8", 20)
     assert git(remote, "log", "-1", "--format=%an", "main").strip() == "Loopline"
 
 
@@ -295,8 +301,8 @@ def test_an_address_that_leads_nowhere(tmp_path):
 
 
 def test_what_a_pod_pushes_with_is_in_no_argument(clone, monkeypatch):
-    monkeypatch.setenv(git_command.USERNAME, "releaser")
+    monkeypatch.setenv(git_command.USERNAME, "controller")
     monkeypatch.setenv(git_command.TOKEN, "s3cret")
     filled = git_command.run(["git", "credential", "fill"], clone, "protocol=https\nhost=git.example.org\n\n")
-    assert "username=releaser\npassword=s3cret\n" in filled
+    assert "username=controller\npassword=s3cret\n" in filled
     assert "s3cret" not in git_command.run(["git", "config", "--list"], clone)

@@ -9,19 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from loopline.components.deployment import local_target, transitions
-from loopline.components.deployment.inference_service import Standing
-from loopline.components.deployment.local_target import LocalTarget
-from loopline.components.deployment.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.release import transitions
+from loopline.components.deployment.release.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.targets import local as local_target
+from loopline.components.deployment.targets.local import LocalTarget
 from loopline.components.errors import LooplineError
-from tests.unit.deployment.released_endpoint import World
+from tests.unit.deployment.simulated_world import World
 
 
 class FakeEndpoint:
     """An endpoint whose processes are a dict."""
 
     def __init__(self, root):
-        self.place = SimpleNamespace(root=root, wanted=lambda: {"spec": None})
+        self.state_dir = SimpleNamespace(path=root, desired=lambda: {"spec": None})
         self.name = "flights"
         self.calls = []
         self.versions = {"7": SimpleNamespace(problem="")}
@@ -56,7 +57,7 @@ def target(endpoint):
 
 @pytest.fixture
 def record(target):
-    made = World().releaser().begin("8")
+    made = World().controller().begin("8")
     target.store(made)
     return made
 
@@ -64,33 +65,33 @@ def record(target):
 def test_actions_reach_the_endpoint(target, endpoint, record):
     shift = transitions.next_action(record)
     for kind in ("shift", "shift", "promote", "roll back"):
-        target.carry_out(shift.model_copy(update={"kind": kind}), record)
+        target.apply(shift.model_copy(update={"kind": kind}), record)
     assert endpoint.calls == [("set", 8, 20), ("set", 8, 20), ("promote", 8), ("remove",)]
     assert target.record() == record
 
 
 def test_a_stale_action_is_refused_also_after_a_restart(endpoint, target, record):
     action = transitions.next_action(record)
-    target.carry_out(action.model_copy(update={"generation": 4}), record)
+    target.apply(action.model_copy(update={"generation": 4}), record)
     with pytest.raises(StaleActionError, match="and 4 was carried out"):
-        LocalTarget(endpoint).carry_out(action, record)
+        LocalTarget(endpoint).apply(action, record)
     assert len(endpoint.calls) == 1
 
 
 def test_a_canary_that_does_not_come_up(target, endpoint, record):
     endpoint.refuses = "version 8 is not ready"
     with pytest.raises(CanaryFailedError, match="version 8 is not ready"):
-        target.carry_out(transitions.next_action(record), record)
+        target.apply(transitions.next_action(record), record)
     endpoint.runs = False
     with pytest.raises(LooplineError) as raised:
-        target.carry_out(transitions.next_action(record), record)
+        target.apply(transitions.next_action(record), record)
     assert not isinstance(raised.value, CanaryFailedError), "an endpoint that does not run says nothing of the canary"
 
 
 def test_health_of_the_canary(target, endpoint, record, monkeypatch):
     monkeypatch.setattr(local_target, "UNREADY_SECONDS", 0.01)
     assert target.failure(record) == "it does not run"
-    target.carry_out(transitions.next_action(record), record)
+    target.apply(transitions.next_action(record), record)
     assert target.failure(record) is None
     endpoint.versions["8"].problem = "its transformer was ended by SIGKILL"
     assert target.failure(record) == "its transformer was ended by SIGKILL"
@@ -101,18 +102,18 @@ def test_health_of_the_canary(target, endpoint, record, monkeypatch):
 
 def test_one_process_releases(target, endpoint):
     other = LocalTarget(endpoint)
-    with target.held(), pytest.raises(LooplineError, match="another process carries out a release"), other.held():
+    with target.locked(), pytest.raises(LooplineError, match="another process carries out a release"), other.locked():
         pass
-    with target.held():
+    with target.locked():
         pass
 
 
 def test_standing(target, endpoint, monkeypatch):
     share = SimpleNamespace(version=8, percent=20)
     monkeypatch.setattr(local_target.local_service, "shares", lambda _: (SimpleNamespace(version=7), share))
-    assert target.standing() == Standing("7", "8", 20)
+    assert target.traffic_split() == TrafficSplit("7", "8", 20)
     monkeypatch.setattr(local_target.local_service, "shares", lambda _: (SimpleNamespace(version=7), None))
-    assert target.standing() == Standing("7")
+    assert target.traffic_split() == TrafficSplit("7")
 
 
 class KeptEndpoint(FakeEndpoint):
@@ -155,13 +156,13 @@ def release(root, dies_at):
         world.time = last.lease - transitions.LEASE + timedelta(minutes=1)
 
     def sleep(seconds):
-        world.now_standing = target.standing()
+        world.split = target.traffic_split()
         world.sleep(seconds)
 
-    with target.held():
-        releaser = world.releaser(target=target, sleep=sleep)
-        releaser.begin("8")
-        releaser.carry_on()
+    with target.locked():
+        controller = world.controller(target=target, sleep=sleep)
+        controller.begin("8")
+        controller.reconcile()
 
 
 def _shares(endpoint):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from loopline.components.deployment import model_store, render
+from loopline.components.deployment.kserve import model_store, render
 from loopline.components.errors import LooplineError
 from tests.unit.deployment.test_deployment_render import service
 
@@ -19,25 +19,25 @@ def model(tmp_path):
 
 
 def test_put_once_completed_and_then_left_alone(model, tmp_path):
-    place = tmp_path / "models" / "flights" / "8" / "repository"
-    model_store.supply(model, place.as_uri())
-    graph = place / "flights" / "1" / "model.onnx"
+    repository = tmp_path / "models" / "flights" / "8" / "repository"
+    model_store.upload_model(model, repository.as_uri())
+    graph = repository / "flights" / "1" / "model.onnx"
     assert graph.read_bytes() == b"graph"
     written = graph.stat().st_mtime_ns
-    model_store.supply(model, place.as_uri())
+    model_store.upload_model(model, repository.as_uri())
     assert graph.stat().st_mtime_ns == written
     graph.unlink()  # somebody was killed
-    model_store.supply(model, place.as_uri())
+    model_store.upload_model(model, repository.as_uri())
     assert graph.read_bytes() == b"graph"
 
 
 def test_another_model_is_not_overwritten(model, tmp_path):
-    place = tmp_path / "models" / "flights" / "8" / "repository"
-    model_store.supply(model, place.as_uri())
-    graph = place / "flights" / "1" / "model.onnx"
+    repository = tmp_path / "models" / "flights" / "8" / "repository"
+    model_store.upload_model(model, repository.as_uri())
+    graph = repository / "flights" / "1" / "model.onnx"
     graph.write_bytes(b"other")
     with pytest.raises(LooplineError, match="holds another model than the one that is registered"):
-        model_store.supply(model, place.as_uri())
+        model_store.upload_model(model, repository.as_uri())
     assert graph.read_bytes() == b"other"
 
 
@@ -45,5 +45,5 @@ def test_another_model_is_not_overwritten(model, tmp_path):
 def test_the_place_follows_from_the_stables(mode):
     made = service(mode, "7")
     stable = made["spec"]["predictor"]["model"]["storageUri"]
-    assert render.place_of(made, "8") == stable.replace("/7/", "/8/")
-    assert render.place_of(made, "7") == stable
+    assert render.storage_uri_of(made, "8") == stable.replace("/7/", "/8/")
+    assert render.storage_uri_of(made, "7") == stable

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loopline.components.contract.release import ReleasePolicy
-from loopline.components.deployment import transitions as states
-from loopline.components.deployment.analyse import Decision
-from loopline.components.deployment.page import page
-from loopline.components.deployment.record import Ended, Record
-from loopline.components.deployment.record_file import RecordFile
-from loopline.components.deployment.transitions import Action, next_action
+from loopline.components.deployment.analysis.analyse import Decision
+from loopline.components.deployment.release import transitions as states
+from loopline.components.deployment.release.markdown import page
+from loopline.components.deployment.release.record import Ended, Record
+from loopline.components.deployment.release.record_file import RecordFile
+from loopline.components.deployment.release.transitions import Action, next_action
 from loopline.components.errors import LooplineError
-from tests.canary_traffic import BEGIN, CANARY, STABLE, usual
+from tests.canary_traffic import BEGIN, CANARY, STABLE, baseline_of
 
 POLICY = ReleasePolicy(steps=(5, 50))
 OWNER = "run-1"
@@ -24,7 +24,9 @@ MINUTE = timedelta(minutes=1)
 
 
 def begun(owner=OWNER, canary=CANARY, last=None, now=BEGIN):
-    return states.begin("flights", STABLE, canary, "binary_classification", POLICY, usual(POLICY), owner, now, last)
+    return states.begin(
+        "flights", STABLE, canary, "binary_classification", POLICY, baseline_of(POLICY), owner, now, last
+    )
 
 
 def decision(record, outcome):
@@ -36,15 +38,15 @@ def decided(record, outcome):
     return states.decided(record, decision(record, outcome), OWNER, BEGIN + MINUTE)
 
 
-def carried_out(record):
-    return states.carried_out(record, next_action(record), OWNER, BEGIN + MINUTE)
+def applied(record):
+    return states.applied(record, next_action(record), OWNER, BEGIN + MINUTE)
 
 
 def lived(*outcomes):
     """The record after so many steps were decided, with nothing carried out after the last."""
     record = begun()
     for outcome in outcomes:
-        record = decided(carried_out(record), outcome)
+        record = decided(applied(record), outcome)
     return record
 
 
@@ -52,7 +54,7 @@ def test_a_release_goes_step_by_step_to_promotion():
     record, seen = begun(), []
     while (action := next_action(record)).kind != "nothing":
         seen.append((action.kind, action.percent))
-        record = decided(record, "advance") if action.kind == "analyse" else carried_out(record)
+        record = decided(record, "advance") if action.kind == "analyse" else applied(record)
     assert seen == [("shift", 5), ("analyse", 5), ("shift", 50), ("analyse", 50), ("promote", 100)]
     assert record.outcome == "promoted"
     assert [event.kind for event in record.events] == ["shifted", "decided", "shifted", "decided", "ended"]
@@ -62,12 +64,12 @@ def test_a_release_goes_step_by_step_to_promotion():
 def test_a_decision_to_roll_back_ends_it(outcomes):
     record = lived(*outcomes)
     assert next_action(record).kind == "roll back"
-    record = carried_out(record)
+    record = applied(record)
     assert (record.outcome, next_action(record).kind) == ("rolled back", "nothing")
 
 
 def test_waiting_renews_the_lease_and_is_no_event():
-    record = carried_out(begun())
+    record = applied(begun())
     waited = states.decided(record, decision(record, "wait"), OWNER, BEGIN + 5 * MINUTE)
     assert waited.events == record.events
     assert waited.lease == BEGIN + 5 * MINUTE + states.LEASE
@@ -76,13 +78,13 @@ def test_waiting_renews_the_lease_and_is_no_event():
 
 
 def test_a_step_is_not_decided_twice():
-    record = carried_out(begun())
+    record = applied(begun())
     once = decision(record, "advance")
     after = states.decided(record, once, OWNER, BEGIN)
     with pytest.raises(LooplineError, match=r"step 1 .* is decided already or not under way; due is 'shift'"):
         states.decided(after, once, OWNER, BEGIN)
     with pytest.raises(LooplineError, match=r"step 1 .* is decided already"):
-        states.decided(carried_out(after), once, OWNER, BEGIN)
+        states.decided(applied(after), once, OWNER, BEGIN)
 
 
 def test_only_what_is_due_can_be_carried_out():
@@ -93,17 +95,17 @@ def test_only_what_is_due_can_be_carried_out():
         next_action(record).model_copy(update={"generation": 0}),
     ):
         with pytest.raises(LooplineError, match="did not wait for"):
-            states.carried_out(record, wrong, OWNER, BEGIN)
-    shifted = carried_out(record)
+            states.applied(record, wrong, OWNER, BEGIN)
+    shifted = applied(record)
     with pytest.raises(LooplineError, match="did not wait for 'analyse'"):
-        states.carried_out(shifted, next_action(shifted), OWNER, BEGIN)
+        states.applied(shifted, next_action(shifted), OWNER, BEGIN)
 
 
 @pytest.mark.parametrize("outcomes", [[], ["advance"], ["advance", "advance"]])
 def test_a_person_can_stop_it_anywhere_before_its_end(outcomes):
     record = states.stopped(lived(*outcomes), "complaints by telephone", "the airline", BEGIN)
     assert next_action(record).kind == "roll back"
-    record = carried_out(record)
+    record = applied(record)
     assert record.outcome == "rolled back"
     with pytest.raises(LooplineError, match="is over: rolled back"):
         states.stopped(record, "again", OWNER, BEGIN)
@@ -116,7 +118,7 @@ def test_a_stop_reaches_an_owner_who_does_not_look(file):
     file.store(states.stopped(file.read(), "no", "a person", BEGIN))
     with pytest.raises(LooplineError, match="read it again"):
         file.store(whole()[3])
-    rolled_back = carried_out(file.read())  # still the owner's to do
+    rolled_back = applied(file.read())  # still the owner's to do
     file.store(rolled_back)
     assert rolled_back.outcome == "rolled back"
 
@@ -132,7 +134,7 @@ def test_a_version_is_not_released_over_itself():
 
 
 def test_another_takes_over_only_once_the_lease_has_run_out():
-    record = carried_out(begun())
+    record = applied(begun())
     with pytest.raises(LooplineError, match="belongs to run-1 until 2013-07-01 00:11:00 UTC"):
         states.taken_over(record, "run-2", record.lease - MINUTE)
     taken = states.taken_over(record, "run-2", record.lease)
@@ -143,13 +145,13 @@ def test_another_takes_over_only_once_the_lease_has_run_out():
 
 
 def test_an_action_of_a_sleeper_is_older_than_what_its_successor_did():
-    record = carried_out(begun())
+    record = applied(begun())
     slept_over = next_action(lived("advance"))
     taken = states.taken_over(record, "run-2", record.lease)
     stopped = states.stopped(taken, "no", "run-2", record.lease)
     assert slept_over.generation <= next_action(stopped).generation - 1
     with pytest.raises(LooplineError, match="did not wait for 'shift'"):
-        states.carried_out(stopped, slept_over, "run-2", BEGIN)
+        states.applied(stopped, slept_over, "run-2", BEGIN)
 
 
 @settings(max_examples=60, deadline=None)
@@ -174,7 +176,7 @@ def test_whatever_happens_in_whatever_order_the_record_only_grows(happenings):
             record = states.decided(record, decision(record, happening), owner, now)
         else:
             weights += [action.percent] if action.kind == "shift" else []
-            record = states.carried_out(record, action, owner, now)
+            record = states.applied(record, action, owner, now)
         assert record.events[: len(before.events)] == before.events
         assert record.generation == before.generation + (happening != "kill")
     assert weights == sorted(weights)  # the canary's share never falls but by rolling back
@@ -193,7 +195,7 @@ def whole(**more):
     """Every generation of a release that is promoted."""
     records = [begun(**more)]
     while (action := next_action(records[-1])).kind != "nothing":
-        records.append(decided(records[-1], "advance") if action.kind == "analyse" else carried_out(records[-1]))
+        records.append(decided(records[-1], "advance") if action.kind == "analyse" else applied(records[-1]))
     return records
 
 
@@ -273,10 +275,10 @@ def test_a_process_killed_while_it_writes_leaves_the_former_record(file):
         from pathlib import Path
 
         Path.replace = lambda *_: os._exit(9)
-        file.store(carried_out(begun()))
+        file.store(applied(begun()))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     assert file.read() == begun()
-    file.store(carried_out(begun()))
+    file.store(applied(begun()))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopline.components.deployment import inference_service, render
-from loopline.components.deployment.inference_service import MODE, PERCENT, SCALING, STABLE, VERSION, Standing
+from loopline.components.deployment.kserve import inference_service, render
+from loopline.components.deployment.kserve.inference_service import (
+    MODE,
+    PERCENT,
+    SCALING,
+    STABLE,
+    VERSION,
+    TrafficSplit,
+)
 from loopline.components.errors import LooplineError
 
 MODES = ("Standard", "Knative")
@@ -61,17 +68,17 @@ def test_a_release_moves_the_share_and_ends_with_one_version(mode, stable, canar
     now = before
     for percent in steps:
         now = render.with_canary(now, canary, percent)
-        expected = Standing(stable, canary, percent)
+        expected = TrafficSplit(stable, canary, percent)
         if mode == "Knative" and percent == 100:
             break
-        assert inference_service.standing(now) == expected
+        assert inference_service.traffic_split(now) == expected
         assert render.with_canary(now, canary, percent) == now
     after, back = render.promoted(now), render.without_canary(now)
-    assert inference_service.standing(after).canary is None
-    assert inference_service.standing(back).canary is None
-    if inference_service.standing(now).canary:
-        assert inference_service.standing(after).stable == canary
-        assert inference_service.standing(back).stable == stable
+    assert inference_service.traffic_split(after).canary is None
+    assert inference_service.traffic_split(back).canary is None
+    if inference_service.traffic_split(now).canary:
+        assert inference_service.traffic_split(after).stable == canary
+        assert inference_service.traffic_split(back).stable == stable
     assert render.promoted(after) == after
     assert render.without_canary(back) == back
 
@@ -117,9 +124,9 @@ def test_a_rollback_restores_the_service_and_in_knative_makes_no_revision():
 
 def test_after_a_rollback_in_knative_another_and_the_same_can_be_released():
     back = render.without_canary(render.with_canary(service("Knative"), "2", 50))
-    assert inference_service.standing(render.with_canary(back, "3", 5)) == Standing("1", "3", 5)
+    assert inference_service.traffic_split(render.with_canary(back, "3", 5)) == TrafficSplit("1", "3", 5)
     again = render.with_canary(back, "2", 5)
-    assert inference_service.standing(again) == Standing("1", "2", 5)
+    assert inference_service.traffic_split(again) == TrafficSplit("1", "2", 5)
     assert render.promoted(again) == service("Knative", "2")
 
 
@@ -150,7 +157,7 @@ def test_what_kserve_would_refuse_or_ignore(case):
     bad = canaries(({}, 5))
     change(bad)
     with pytest.raises(LooplineError, match=message):
-        inference_service.standing(bad)
+        inference_service.traffic_split(bad)
 
 
 @pytest.mark.parametrize("field", SCALING)
@@ -193,14 +200,14 @@ def test_named_canaries_in_knative_mode():
 def test_a_share_in_knative_mode_without_the_stable():
     bad = service("Knative", **{PERCENT: 5})
     with pytest.raises(LooplineError, match=f"no annotation {STABLE} says beside what"):
-        inference_service.standing(bad)
+        inference_service.traffic_split(bad)
 
 
 def test_another_canary_is_there():
     with pytest.raises(LooplineError, match="version 2 is its canary: end that release first"):
         render.with_canary(render.with_canary(service(), "2", 5), "3", 5)
     with pytest.raises(LooplineError, match="it has 2 canaries, and a release is of one"):
-        inference_service.standing(canaries(({}, 5), ({}, 5)))
+        inference_service.traffic_split(canaries(({}, 5), ({}, 5)))
 
 
 @pytest.mark.parametrize("uri", ["s3://models/flights/repository", "s3://1/flights/1/repository"])

@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 
 from loopline.components.contract.release import ReleasePolicy
-from loopline.components.deployment.confidence import Shares, difference
-from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, at_its_bounds, peek, rolled_back, usual
+from loopline.components.deployment.analysis.confidence import Shares, difference
+from tests.canary_traffic import BAD, GOOD, Behaviour, Side, alarms, at_its_bounds, baseline_of, peek, rolled_back
 
 RELEASES, BATCH = 200, 200
 POLICY = ReleasePolicy()
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return usual(POLICY)
+def baseline():
+    return baseline_of(POLICY)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("canary", ["a twin of the stable", "at its bounds"])
-def test_a_good_canary_is_rolled_back_in_at_most_5_percent_of_releases(reference, canary, seed):
+def test_a_good_canary_is_rolled_back_in_at_most_5_percent_of_releases(baseline, canary, seed):
     """With a look after every two hundred requests of it, up to the most requests of every step."""
-    side = at_its_bounds(POLICY, reference) if canary == "at its bounds" else Side(GOOD, reference)
-    assert rolled_back(alarms(POLICY, reference, side, RELEASES, BATCH, seed)) <= POLICY.false_rollback
+    side = at_its_bounds(POLICY, baseline) if canary == "at its bounds" else Side(GOOD, baseline)
+    assert rolled_back(alarms(POLICY, baseline, side, RELEASES, BATCH, seed)) <= POLICY.false_rollback
 
 
 def test_a_tide_that_lifts_both_sides_rolls_nothing_back():
@@ -38,12 +38,12 @@ def test_a_tide_that_lifts_both_sides_rolls_nothing_back():
 
 def test_a_reference_that_is_far_off_costs_speed_and_no_more():
     """Taken in an hour in which the stable failed five times as often and was slow."""
-    from tests.canary_traffic import STABLE, reference_from_rows, rows
+    from tests.canary_traffic import STABLE, baseline_from_rows, rows
 
     odd = rows(Behaviour(errors=0.1, slowdown=1.4, shift=0.05), STABLE, 2_000, seed=4)
-    reference = reference_from_rows(odd, POLICY, "binary_classification", STABLE)
-    assert rolled_back(alarms(POLICY, reference, Side(GOOD, reference), RELEASES, BATCH, 5)) <= POLICY.false_rollback
-    bad = alarms(POLICY, reference, Side(BAD["twice the errors"], reference), 60, BATCH, 6)
+    baseline = baseline_from_rows(odd, POLICY, "binary_classification", STABLE)
+    assert rolled_back(alarms(POLICY, baseline, Side(GOOD, baseline), RELEASES, BATCH, 5)) <= POLICY.false_rollback
+    bad = alarms(POLICY, baseline, Side(BAD["twice the errors"], baseline), 60, BATCH, 6)
     assert np.mean(bad["errors"][:, 0] <= 8_000) >= 0.9
 
 
@@ -55,31 +55,31 @@ def test_a_reference_that_is_far_off_costs_speed_and_no_more():
         ("miscalibrated by 0.1", "scores", 1_000),
     ],
 )
-def test_a_bad_canary_is_caught_at_its_first_step_within_so_many_of_its_requests(reference, what, check, within):
+def test_a_bad_canary_is_caught_at_its_first_step_within_so_many_of_its_requests(baseline, what, check, within):
     """In 19 of 20 releases; at 5 % of the traffic, and before any label is known."""
-    found = alarms(POLICY, reference, Side(BAD[what], reference), 100, BATCH, 7)
+    found = alarms(POLICY, baseline, Side(BAD[what], baseline), 100, BATCH, 7)
     assert np.mean(found[check][:, 0] <= within) >= 0.95
 
 
-def test_labels_alone_catch_a_miscalibrated_canary(reference):
+def test_labels_alone_catch_a_miscalibrated_canary(baseline):
     policy = POLICY.model_copy(update={"requests": (500, 40_000)})
-    found = alarms(policy, reference, Side(BAD["miscalibrated by 0.1"], reference), 50, 1_000, 7)
+    found = alarms(policy, baseline, Side(BAD["miscalibrated by 0.1"], baseline), 50, 1_000, 7)
     assert np.mean(found["quality"][:, 0] <= 36_000) >= 0.9
 
 
 @pytest.mark.parametrize("what", BAD)
 @pytest.mark.parametrize("number", [1, 3])
-def test_the_analysis_decides_as_the_simulation_does(reference, what, number):
-    side = Side(BAD[what], reference)
-    found = alarms(POLICY, reference, side, 1, 500, 8)
-    decision = peek(POLICY, reference, number, side, 8, 500)
+def test_the_analysis_decides_as_the_simulation_does(baseline, what, number):
+    side = Side(BAD[what], baseline)
+    found = alarms(POLICY, baseline, side, 1, 500, 8)
+    decision = peek(POLICY, baseline, number, side, 8, 500)
     assert decision.outcome == "roll back"
     assert decision.canary_requests == min(at[0, number - 1] for at in found.values())
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_good_canary_goes_through_every_step(reference, seed):
+def test_a_good_canary_goes_through_every_step(baseline, seed):
     for number in range(1, len(POLICY.steps) + 1):
-        decision = peek(POLICY, reference, number, Side(GOOD, reference), 20 + seed, 1_000)
+        decision = peek(POLICY, baseline, number, Side(GOOD, baseline), 20 + seed, 1_000)
         assert decision.outcome == "advance"
         assert decision.canary_requests <= POLICY.requests[1]

@@ -9,16 +9,17 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loopline.components.deployment import plan, releasing, steps
-from loopline.components.deployment.inference_service import Standing
-from loopline.components.deployment.plan import Plan
-from loopline.components.deployment.record import Record
-from loopline.components.deployment.target import CanaryFailedError
-from loopline.components.deployment.targets import target_of
-from loopline.components.deployment.transitions import next_action
+from loopline.components.deployment import step_context, steps
+from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.release import plan
+from loopline.components.deployment.release.plan import Plan
+from loopline.components.deployment.release.record import Record
+from loopline.components.deployment.release.target import CanaryFailedError
+from loopline.components.deployment.release.transitions import next_action
+from loopline.components.deployment.targets.connect import connect
 from loopline.components.errors import LooplineError
 from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE
-from tests.unit.deployment.released_endpoint import SPEC, Killed, World
+from tests.unit.deployment.simulated_world import SPEC, Killed, World
 
 WALK = [("shift", 20), ("shift", 50), ("promote", 100)]
 WORSE = BAD["miscalibrated by 0.1"]
@@ -30,28 +31,30 @@ class Played(World):
     supplied = ()
 
     def service(self):
-        return {"kind": "InferenceService", "standing": list(self.now_standing)}
+        return {"kind": "InferenceService", "traffic_split": list(self.split)}
 
     def rendered(self, action, record):
         if action.percent and self.failing == "refused":
             raise LooplineError("InferenceService flights: KServe would refuse it")
         return {"kind": "InferenceService", "due": [action.kind, action.percent, record.canary]}
 
-    def supply(self, version, model):
+    def upload_model(self, version, model):
         self.supplied = (*self.supplied, version)
 
 
 @pytest.fixture
 def play(monkeypatch, tmp_path):
     """Have the steps act on a world; returns what names the calls of a DAG, in order."""
-    monkeypatch.setattr(releasing, "load", lambda _: SimpleNamespace(spec=SPEC, package="loopline.usecases.flights"))
+    monkeypatch.setattr(step_context, "load", lambda _: SimpleNamespace(spec=SPEC, package="loopline.usecases.flights"))
     monkeypatch.setattr(steps.Model, "open", staticmethod(lambda path: path))
 
     def on(world):
-        monkeypatch.setattr(releasing, "target_of", lambda *_: world)
-        monkeypatch.setattr(releasing, "Observed", lambda *_: SimpleNamespace(since=world.seen))
+        monkeypatch.setattr(step_context, "connect", lambda *_: world)
+        monkeypatch.setattr(step_context, "PredictionLogReader", lambda *_: SimpleNamespace(since=world.read_log))
         monkeypatch.setattr(
-            releasing, "RollOut", lambda **given: world.releaser(given["owner"], told=given["told"], pause=15.0)
+            step_context,
+            "ReleaseController",
+            lambda **given: world.controller(given["owner"], on_decision=given["on_decision"], pause=15.0),
         )
         return Dag(world, tmp_path)
 
@@ -125,21 +128,21 @@ def test_what_is_worse_loses_its_traffic_in_the_step_that_shows_it(play):
     dag.render()
     dag.canary()
     assert dag.analyse() == "roll back"
-    assert dag.world.now_standing == Standing(STABLE), "not only when the other steps have had their turn"
+    assert dag.world.split == TrafficSplit(STABLE), "not only when the other steps have had their turn"
     assert (dag.canary(), dag.analyse()) == (steps.NOTHING, steps.NOTHING)
     assert dag.finish() == "rolled back"
     assert dag.world.done == [("shift", 20), ("roll back", 0)]
 
 
 def test_a_canary_that_does_not_come_up_is_taken_away_in_its_step(play, monkeypatch):
-    dag, shift = play(Played()), Played.carry_out
+    dag, shift = play(Played()), Played.apply
 
     def fail(world, action, record):
         if action.kind == "shift":
             raise CanaryFailedError("version 8 is not ready")
         shift(world, action, record)
 
-    monkeypatch.setattr(Played, "carry_out", fail)
+    monkeypatch.setattr(Played, "apply", fail)
     dag.render()
     assert dag.canary() == "rolled back"
     assert dag.finish() == "rolled back"
@@ -181,7 +184,7 @@ def test_in_whatever_order_iterations_have_their_turn(play, calls, worse):
 
 
 @pytest.mark.parametrize("call", ["canary", "analyse"])
-@pytest.mark.parametrize("moment", ["before it acts", "before it stores"])
+@pytest.mark.parametrize("moment", ["before it demo_steps", "before it stores"])
 def test_of_two_iterations_at_once_one_is_heard(play, call, moment):
     """While one is about to change something, the other does the same from beginning to end."""
     dag = play(Played())
@@ -189,7 +192,7 @@ def test_of_two_iterations_at_once_one_is_heard(play, call, moment):
     if call == "analyse":
         dag.canary()
     world, other, outer = dag.world, getattr(dag, call), {"waiting": True}
-    method = "carry_out" if (moment, call) == ("before it acts", "canary") else "store"
+    method = "apply" if (moment, call) == ("before it demo_steps", "canary") else "store"
     original = getattr(world, method)
 
     def overtaken(*given):
@@ -210,7 +213,7 @@ def test_of_two_iterations_at_once_one_is_heard(play, call, moment):
 def test_what_is_not_decided_in_time_is_under_way_and_the_next_run_goes_on(play):
     dag = play(Played())
     assert dag.run(wait="0") == "under way"
-    assert dag.world.now_standing == Standing(STABLE, CANARY, 20)
+    assert dag.world.split == TrafficSplit(STABLE, CANARY, 20)
     assert "Under way: step 1 of 2" in (dag.folder / "page.md").read_text()
     began = dag.world.time
     assert dag.run(wait="30") == "under way"
@@ -303,11 +306,13 @@ def test_a_target_that_is_none():
 
 @pytest.mark.parametrize("target", ["local", "git"])
 def test_a_target_without_a_place(target):
-    with pytest.raises(LooplineError, match=f"target {target} needs a place"):
-        target_of(Plan(usecase="loopline.usecases.flights", target=target, log="log", owner="run-1"), "flights")
+    with pytest.raises(LooplineError, match=f"target {target} needs a target_uri"):
+        connect(Plan(usecase="loopline.usecases.flights", target=target, log="log", owner="run-1"), "flights")
 
 
 def test_an_endpoint_that_does_not_run(tmp_path):
-    stopped = Plan(usecase="loopline.usecases.flights", target="local", place=str(tmp_path), log="log", owner="run-1")
+    stopped = Plan(
+        usecase="loopline.usecases.flights", target="local", target_uri=str(tmp_path), log="log", owner="run-1"
+    )
     with pytest.raises(LooplineError, match="no endpoint of flights runs here; start it with `loopline serve`"):
-        target_of(stopped, "flights")
+        connect(stopped, "flights")

@@ -112,7 +112,7 @@ def test_what_acts_or_asks_how_things_stand_is_never_reused(keys):
         ("deployment", "render"),
         ("deployment", "canary"),
         ("registry", "find_champion"),
-        ("registry", "give_back"),
+        ("registry", "restore_champion"),
     ):
         assert keys.parts(stage, task, ["x"], {}) is None
     assert keys.parts("registry", "fetch_model", ["x"], {}) is not None

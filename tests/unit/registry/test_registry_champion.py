@@ -45,8 +45,8 @@ def test_a_rolled_back_version_gives_the_title_back_once(three, tmp_path):
     file = tmp_path / "record.json"
     file.write_text(json.dumps({"format": RECORD_FORMAT, "stable": "1", "canary": "2"}))
     record = SimpleNamespace(path=str(file))
-    assert component.give_back.python_func(USECASE, three.registry, record) == "1"
-    assert component.give_back.python_func(USECASE, three.registry, record) == ""
+    assert component.restore_champion.python_func(USECASE, three.registry, record) == "1"
+    assert component.restore_champion.python_func(USECASE, three.registry, record) == ""
     assert find_champion(NAME, three.registry, "champion").version == 1
 
 
@@ -54,4 +54,4 @@ def test_what_is_no_record(three, tmp_path):
     file = tmp_path / "record.json"
     file.write_text("null")
     with pytest.raises(LooplineError, match=f"is not in format {RECORD_FORMAT}"):
-        component.give_back.python_func(USECASE, three.registry, SimpleNamespace(path=str(file)))
+        component.restore_champion.python_func(USECASE, three.registry, SimpleNamespace(path=str(file)))

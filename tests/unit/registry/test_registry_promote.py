@@ -10,7 +10,7 @@ from loopline.components.registry.client import opened
 from loopline.components.registry.fetch import fetch_model, resolve
 from loopline.components.registry.models import history, models
 from loopline.components.registry.promote import promote
-from loopline.components.registry.rollback import give_back, rollback
+from loopline.components.registry.rollback import restore_champion, rollback
 
 USECASE, NAME = "loopline.usecases.flights", "flights"
 
@@ -152,16 +152,16 @@ def test_rollback_and_back_again(three):
 
 def test_a_release_that_was_rolled_back_gives_the_title_back_once(three):
     three.promote(2, 1)
-    assert give_back(NAME, three.registry, version=2, stable=1)
+    assert restore_champion(NAME, three.registry, version=2, stable=1)
     assert standing(three) == (1, 2)
-    assert not give_back(NAME, three.registry, version=2, stable=1)
+    assert not restore_champion(NAME, three.registry, version=2, stable=1)
     assert standing(three) == (1, 2)
 
 
 def test_a_release_gives_back_no_title_that_somebody_else_took_since(three):
     three.promote(2, 1)
     three.promote(3, 2)
-    assert not give_back(NAME, three.registry, version=2, stable=1)
+    assert not restore_champion(NAME, three.registry, version=2, stable=1)
     assert standing(three) == (3, 2)
 
 

@@ -12,7 +12,7 @@ from serving_case import NOON, USECASE, Served
 from loopline.components.contract import prediction_log, prediction_log_files, usecase
 from loopline.components.contract.examples import TIMESTAMP
 from loopline.components.contract.spec import UseCaseSpec
-from loopline.components.deployment.prediction_labels import with_labels
+from loopline.components.deployment.analysis.labels import with_labels
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, storage
 from loopline.components.serving.telemetry.prediction_log import PredictionLog

@@ -9,8 +9,8 @@ import yaml
 from google.protobuf import text_encoding
 
 from loopline.components.contract.signature import Signature
-from loopline.components.deployment.inference_service import VERSION
-from loopline.components.deployment.local_service import Share, shares
+from loopline.components.deployment.kserve.inference_service import VERSION
+from loopline.components.deployment.targets.local_service import Share, shares
 from loopline.components.errors import LooplineError
 from loopline.components.training import triton
 from loopline.local.endpoint import service

@@ -20,7 +20,7 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
     expect_none(endpoint)
     command = [sys.executable, "-P", "-m", "loopline.cli.app", "serve", "--usecase", package, "--version", version]
     command += ["--port", str(port), *([] if use_triton else ["--no-triton"])]
-    started = Process.start("the endpoint", command, {}, endpoint.place.logs / "supervisor.log")
+    started = Process.start("the endpoint", command, {}, endpoint.state_dir.logs / "supervisor.log")
     try:
         while endpoint.status() is None:
             if started.handle.poll() is not None:
@@ -40,7 +40,7 @@ def expect_none(endpoint: Endpoint) -> None:
     Raises:
         LooplineError: one does.
     """
-    if endpoint.place.running():
+    if endpoint.state_dir.running():
         raise LooplineError(
             f"an endpoint of {endpoint.case.spec.name} runs already; "
             "`loopline serve --status` shows it, `--stop` ends it"

@@ -2,8 +2,8 @@
 
 from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment.endpoint_place import Place
-from loopline.components.deployment.local_endpoint import LocalEndpoint
+from loopline.components.deployment.targets.local_endpoint import LocalEndpoint
+from loopline.components.deployment.targets.state_dir import StateDir
 from loopline.local.endpoint import envoy, service
 from loopline.local.workspace import Workspace
 
@@ -17,7 +17,7 @@ class Endpoint(LocalEndpoint):
     """
 
     def __init__(self, workspace: Workspace, case: UseCase) -> None:
-        super().__init__(Place(workspace.serving(case.spec.name)), case.spec.name)
+        super().__init__(StateDir(workspace.serving(case.spec.name)), case.spec.name)
         self.workspace = workspace
         self.case = case
 
@@ -27,7 +27,7 @@ class Endpoint(LocalEndpoint):
         Raises:
             LooplineError: there is no such version, or its files are damaged.
         """
-        self.place.want(service.inference_service(self.name, self._share(version, 100)))
+        self.state_dir.write_desired(service.inference_service(self.name, self._share(version, 100)))
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Requests, failed ones and active ones by version, as Envoy counted them.
@@ -38,7 +38,7 @@ class Endpoint(LocalEndpoint):
         return envoy.Admin(self._running().admin).counters()
 
     def _package(self, version: int) -> Model:
-        path = self.place.model(version)
+        path = self.state_dir.model(version)
         if not path.is_dir():
             from loopline.components.registry.fetch import fetch_model
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment.endpoint_place import Place
-from loopline.components.deployment.local_service import Share
+from loopline.components.deployment.targets.local_service import Share
+from loopline.components.deployment.targets.state_dir import StateDir
 from loopline.local.endpoint import service
 from loopline.local.endpoint.process import LOOPBACK, Process, free_ports
 from loopline.local.endpoint.triton_server import Triton
@@ -46,8 +46,8 @@ class Pod:
             triton: the server to serve it with; KServe's ONNX server if None.
         """
         ports = Ports(*free_ports(5))
-        place = Place(workspace.serving(case.spec.name))
-        log = place.logs / f"v{share.version}"
+        state_dir = StateDir(workspace.serving(case.spec.name))
+        log = state_dir.logs / f"v{share.version}"
         commands = _commands(share, case, workspace, triton, ports)
         started = [
             Process.start(
@@ -93,7 +93,7 @@ def _commands(
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Command and environment by part, from the containers of the pod."""
     transformer, predictor = service.containers("loopline-triton" if triton else "loopline-onnx")
-    place = Place(workspace.serving(case.spec.name))
+    state_dir = StateDir(workspace.serving(case.spec.name))
     python = [sys.executable, *transformer["command"][1:]]
     path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
     asked = {
@@ -105,12 +105,12 @@ def _commands(
         "--grpc_port": str(ports.grpc),
         "--predictor_host": f"{LOOPBACK}:{ports.predictor}",
         "--store": workspace.features(case.spec.name),
-        "--log": str(place.prediction_log),
+        "--log": str(state_dir.prediction_log),
         "--log_interval_seconds": "1",
         "--drain_seconds": "0.5",
     }
     if triton:
-        served = _triton(predictor, triton, share.repository, place.root / "backends", ports)
+        served = _triton(predictor, triton, share.repository, state_dir.path / "backends", ports)
     else:
         server = [sys.executable, *predictor["command"][1:]]
         where = {"--model_dir": str(share.repository), "--host": LOOPBACK, "--http_port": str(ports.predictor)}

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from loopline import project
-from loopline.components.deployment.local_service import Share, with_shares
+from loopline.components.deployment.targets.local_service import Share, with_shares
 from loopline.components.errors import LooplineError
 
 SERVICE = project.path("manifests/serving/inference-service.yaml")

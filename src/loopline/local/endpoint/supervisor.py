@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment import local_service
-from loopline.components.deployment.endpoint_place import Place, Status, VersionStatus
+from loopline.components.deployment.targets import local_service
+from loopline.components.deployment.targets.state_dir import StateDir, Status, VersionStatus
 from loopline.components.errors import LooplineError
 from loopline.components.io import digest
 from loopline.local.endpoint import envoy, service
@@ -60,7 +60,7 @@ class Supervisor:
     case: UseCase
     port: int
     triton: Triton | None
-    _place: Place = field(init=False)
+    _state_dir: StateDir = field(init=False)
     _running: dict[int, _Running] = field(default_factory=dict)
     _leaving: dict[int, Pod] = field(default_factory=dict)
     _weights: dict[int, int] = field(default_factory=dict)
@@ -79,10 +79,10 @@ class Supervisor:
         Raises:
             LooplineError: it runs already, its port is taken, or Envoy does not start.
         """
-        self._place = Place(self.workspace.serving(self.case.spec.name))
+        self._state_dir = StateDir(self.workspace.serving(self.case.spec.name))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "_stop", True))
-        with self._place.held():
+        with self._state_dir.locked():
             self._start_envoy()
             try:
                 while not self._stop:
@@ -96,21 +96,21 @@ class Supervisor:
         if self.port and not is_free(self.port):
             raise LooplineError(f"port {self.port} on {LOOPBACK} is taken; name another with --port, 0 for a free one")
         self.port, self._admin_port = (self.port or free_ports(1)[0]), free_ports(1)[0]
-        folder = self._place.envoy
+        folder = self._state_dir.envoy
         envoy.write_clusters(folder, {})
         envoy.write_routes(folder, {})
         bootstrap = envoy.write_bootstrap(folder, self.case.spec.name, self.port, self._admin_port)
         if self.triton:
-            self.triton.lay_out(self._place.root / "backends")
+            self.triton.lay_out(self._state_dir.path / "backends")
         # Without hot restart it dies with nothing but its own process, and shares nothing with another Envoy.
         command = [str(_program()), "--config-path", str(bootstrap), "--disable-hot-restart", "--log-level", "warning"]
-        self._envoy = Process.start("Envoy", [*command, "--concurrency", "1"], {}, self._place.logs / "envoy.log")
+        self._envoy = Process.start("Envoy", [*command, "--concurrency", "1"], {}, self._state_dir.logs / "envoy.log")
         self._admin = envoy.Admin(self._admin_port)
         self._wait("Envoy did not become ready", self._admin.ready)
 
     def _step(self) -> None:
-        if (changed := self._place.changed()) != self._changed:
-            self._wanted, self._changed = self._place.wanted(), changed
+        if (changed := self._state_dir.last_change()) != self._changed:
+            self._wanted, self._changed = self._state_dir.desired(), changed
         shares = {share.version: share for share in local_service.shares(self._wanted) if share}
         for version, share in shares.items():
             if version not in self._running and version not in self._leaving:
@@ -131,9 +131,11 @@ class Supervisor:
         """Let Envoy know the versions, then their weights; return when both are in force."""
         pods = {**self._leaving, **{version: running.pod for version, running in self._running.items()}}
         backends = {str(version): envoy.Backend(pod.ports.http, pod.ports.grpc) for version, pod in pods.items()}
-        clusters = envoy.write_clusters(self._place.envoy, backends)
+        clusters = envoy.write_clusters(self._state_dir.envoy, backends)
         self._wait("Envoy does not take the versions", lambda: self._admin.in_force()[0] == clusters)
-        routes = envoy.write_routes(self._place.envoy, {str(version): percent for version, percent in weights.items()})
+        routes = envoy.write_routes(
+            self._state_dir.envoy, {str(version): percent for version, percent in weights.items()}
+        )
         self._wait("Envoy does not take the weights", lambda: self._admin.in_force()[1] == routes)
         self._weights = weights
 
@@ -160,14 +162,14 @@ class Supervisor:
             versions={str(version): self._version(version, running) for version, running in self._running.items()},
         )
         if status != self._told:
-            self._place.tell(status)
+            self._state_dir.write_status(status)
             self._told = status
             on_change(status)
 
     def _version(self, version: int, running: _Running) -> VersionStatus:
         pod, problem = running.pod, running.pod.problem
         if running.was_ready and not running.ready and not problem:
-            problem = f"version {version} is not ready (its logs are {self._place.logs}/v{version}-*.log)"
+            problem = f"version {version} is not ready (its logs are {self._state_dir.logs}/v{version}-*.log)"
         return VersionStatus(
             ready=running.ready,
             percent=self._weights.get(version, 0),

@@ -1,0 +1,49 @@
+"""Labels for a prediction log: each row gets the label of its entity, once that was known."""
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loopline.components.contract import prediction_log
+from loopline.components.contract.examples import TIMESTAMP, identity_columns
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.errors import LooplineError
+
+_POSITION = "position in the log"
+
+
+def with_labels(log: pa.Table, entities: pa.Table, spec: UseCaseSpec, known_by: datetime) -> pa.Table:
+    """The log with its label column filled as far as labels are known.
+
+    A row is joined on what names the entity: its keys and the event's time. Rows that no entity or more requests than
+    one are found for stay as they are, each with the label of its entity.
+
+    Args:
+        log: rows of a prediction log, with the columns that serving adds.
+        entities: rows of the entity table, with label and the moment that it became known.
+        spec: the use case.
+        known_by: labels that became known later are not known yet.
+
+    Raises:
+        LooplineError: a column is missing, or an entity is there more than once.
+    """
+    keys = identity_columns(spec)
+    wanted = [*keys, spec.label.column, spec.label.known_at]
+    for what, table, names in (("the prediction log", log, keys), (f"table {spec.entity.table}", entities, wanted)):
+        absent = [name for name in names if name not in table.column_names]
+        if absent:
+            raise LooplineError(f"{what} has no column {', '.join(absent)}, which labels are joined by")
+    known_at = entities[spec.label.known_at].cast(TIMESTAMP)
+    known = pc.fill_null(pc.less_equal(known_at, pa.scalar(known_by, TIMESTAMP)), fill_value=False)
+    labels = entities.select([*keys, spec.label.column]).filter(known)
+    if labels.group_by(keys).aggregate([]).num_rows != labels.num_rows:
+        raise LooplineError(f"table {spec.entity.table} has an entity more than once: {', '.join(keys)} must be unique")
+    right = pa.table(
+        [*(labels[key].cast(log.schema.field(key).type) for key in keys), labels[spec.label.column].cast(pa.float64())],
+        names=[*keys, prediction_log.LABEL],
+    )
+    rows = log.drop_columns([prediction_log.LABEL]) if prediction_log.LABEL in log.column_names else log
+    left = rows.select(keys).append_column(_POSITION, pa.array(range(rows.num_rows), pa.int64()))
+    joined = left.join(right, keys=keys, join_type="left outer").sort_by(_POSITION)
+    return rows.append_column(prediction_log.SCHEMA.field(prediction_log.LABEL), joined[prediction_log.LABEL])

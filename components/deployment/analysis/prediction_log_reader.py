@@ -1,0 +1,54 @@
+"""What an endpoint answered, with the labels that are known by now."""
+
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from loopline.components.contract import prediction_log_files
+from loopline.components.contract.usecase import UseCase
+from loopline.components.contract.window import Window
+from loopline.components.deployment.analysis.labels import with_labels
+
+_AHEAD = timedelta(days=7)
+
+
+class PredictionLogReader:
+    """The prediction log of a use case's endpoint, joined with labels from the use case's source.
+
+    The present is the moment of the latest question: the same when traffic is real, and when the past is replayed.
+
+    Args:
+        case: the use case.
+        log: where its prediction log is.
+    """
+
+    def __init__(self, case: UseCase, log: str) -> None:
+        self._case = case
+        self._log = log
+        self._window: Window | None = None
+        self._entities: pa.Table | None = None
+
+    def since(self, moment: datetime) -> pa.Table:
+        """The rows that were answered from a moment on.
+
+        Raises:
+            LooplineError: the log or the source cannot be read.
+        """
+        spec = self._case.spec
+        rows = prediction_log_files.read(self._log, moment)
+        if not rows.num_rows:
+            return rows
+        events = pc.min_max(rows[spec.entity.timestamp]).as_py()
+        return with_labels(
+            rows, self._entities_of(events["min"], events["max"]), spec, events["max"] - spec.entity.lead
+        )
+
+    def _entities_of(self, first: datetime, last: datetime) -> pa.Table:
+        """Rows of the entity table from one event to another; the source is asked once for a week of them."""
+        known = self._window
+        if self._entities is None or known is None or not known.start <= first <= last < known.end:
+            self._window = Window(first, last + _AHEAD)
+            given = self._case.source.tables(self._window.start, self._window.end)
+            self._entities = pa.table(given[self._case.spec.entity.table])
+        return self._entities

@@ -1,0 +1,1 @@
+"""The InferenceService and its parts, as pure functions from object to object."""

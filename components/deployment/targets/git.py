@@ -1,0 +1,129 @@
+"""A Git repository as the target of a release: each change of the traffic is a commit to one file of an overlay.
+
+What the cluster has follows from the branch (Argo CD, Flux, or a job that applies it). The record lies in the same
+repository, on a branch of its own, so that waiting leaves no commits where people look.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loopline.components.contract.model import Model
+from loopline.components.deployment.kserve import endpoint_file, inference_service, model_store, render
+from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.release.record import Record
+from loopline.components.deployment.release.target import expect_current, expect_next
+from loopline.components.deployment.release.transitions import Action
+from loopline.components.deployment.targets.git_clone import Clone
+from loopline.components.deployment.targets.git_command import run
+from loopline.components.errors import LooplineError
+
+RECORDS = "loopline-releases"  # the branch
+
+
+class GitTarget:
+    """The endpoint of an overlay.
+
+    Args:
+        path: working tree of a clone; has to be clean, and nothing in it may wait to be pushed.
+        overlay: name of a folder in kustomize/overlays.
+        endpoint: name of the InferenceService.
+        remote: where the cluster's branch is. ``branch``: its name.
+    """
+
+    def __init__(self, path: Path, overlay: str, endpoint: str, remote: str = "origin", branch: str = "main") -> None:
+        self._clone = Clone(path, remote, branch)
+        self._endpoint = endpoint
+        self._folder = Path("kustomize") / "overlays" / overlay
+        self._file = self._folder / "endpoint.yaml"
+        self._record_file = f"{overlay}/{endpoint}.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Release as the only process that does with this clone.
+
+        Raises:
+            LooplineError: another one does, or the clone is dirty or has diverged.
+        """
+        with self._clone.locked():
+            self._clone.update()
+            yield
+
+    def service(self) -> dict[str, Any]:
+        """The InferenceService as the newest commit of the branch gives it to the cluster."""
+        self._clone.update()
+        program = shutil.which("kubectl") or shutil.which("kubectl", path=str(Path(sys.executable).parent))
+        if program is None:
+            raise LooplineError("there is no kubectl, which builds the overlay; install it, or `make setup`")
+        if not (self._clone.path / self._file).is_file():
+            raise LooplineError(f"{self._clone.path} has no {self._file}: name another overlay, or add that file to it")
+        rendered = run([program, "kustomize", str(self._folder)], self._clone.path)
+        for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader):
+            if item and item["kind"] == "InferenceService" and item["metadata"]["name"] == self._endpoint:
+                return dict(item)
+        raise LooplineError(f"{self._folder} has no InferenceService {self._endpoint}: name another overlay")
+
+    def traffic_split(self) -> TrafficSplit:
+        """Which versions the branch wants."""
+        return inference_service.traffic_split(self.service())
+
+    def rendered(self, action: Action, record: Record) -> dict[str, Any]:
+        """The InferenceService after an action, as the overlay would give it."""
+        return render.apply_action(self.service(), action, record)
+
+    def upload_model(self, version: str, model: Model) -> None:
+        """Put the package where the pods of that version will fetch it from, unless it lies there."""
+        model_store.upload_model(model, render.storage_uri_of(self.service(), version))
+
+    def record(self) -> Record | None:
+        """The release under way, or the last one."""
+        commit = self._clone.fetch(RECORDS)
+        text = self._clone.read(commit, self._record_file) if commit else None
+        if text is None:
+            return None
+        try:
+            return Record.model_validate_json(text)
+        except ValueError as error:
+            raise LooplineError(
+                f"{self._record_file} on branch {RECORDS} is no record of a release: revert its last commit"
+            ) from error
+
+    def store(self, record: Record) -> None:
+        """Push the next generation of the record."""
+
+        def change() -> dict[str, str]:
+            expect_next(record, self.record())
+            return {self._record_file: record.model_dump_json(indent=1) + "\n"}
+
+        last = record.events[-1].kind if record.events else "begun"
+        self._clone.push(RECORDS, change, f"Release of {self._endpoint} to version {record.canary}: {last}")
+
+    def apply(self, action: Action, record: Record) -> None:
+        """Commit the change to the overlay's endpoint file, and push it."""
+
+        def change() -> dict[str, str]:
+            service = self.service()
+            expect_current(action, self._endpoint, endpoint_file.generation_of(service))
+            patch = endpoint_file.patch_of(render.apply_action(service, action, record), action.generation)
+            former = (self._clone.path / self._file).read_text(encoding="utf-8")
+            return {self._file.as_posix(): endpoint_file.text_of(patch, former)}
+
+        self._clone.push(self._clone.branch, change, _message(action, record))
+        self._clone.update()
+
+    def failure(self, record: Record) -> None:
+        """Nothing of the canary's health can be seen in Git; the evidence tells, if it answers nothing."""
+
+
+def _message(action: Action, record: Record) -> str:
+    subjects = {
+        "shift": f"{action.percent}% of {record.endpoint}'s traffic for version {record.canary}",
+        "promote": f"Promote version {record.canary} of {record.endpoint}",
+        "roll back": f"Roll {record.endpoint} back to version {record.stable}",
+    }
+    return f"{subjects[action.kind]}\n\n{record.reason}".strip()
