@@ -52,7 +52,7 @@ def command(workspace, monkeypatch, tmp_path):
                 return run
 
         monkeypatch.setattr(releasing, "Engine", FakeEngine)
-        monkeypatch.setattr(releasing, "_held", lambda *_: contextlib.nullcontext())
+        monkeypatch.setattr(releasing, "_locked", lambda *_: contextlib.nullcontext())
         console = Console(record=True, width=200)
         monkeypatch.setattr(app, "console", console)
         try:
