@@ -1,4 +1,4 @@
-"""Cron expressions, checked before they reach a cluster: Argo takes a wrong one and then never fires."""
+"""Cron expressions, checked before they reach a cluster: Argo accepts an invalid one and then never fires."""
 
 import re
 from datetime import date
@@ -19,16 +19,16 @@ _LEAP_YEAR = 2024
 def parse_cron(value: str) -> str:
     """Check a cron expression of five fields and return it with single spaces.
 
-    Numbers, names of months and days, ``*``, lists, ranges and steps are understood, as Argo's scheduler does:
-    Sunday is 0. Macros such as ``@daily`` are not: five fields say the hour too.
+    The grammar is what Argo's scheduler accepts: numbers, names of months and days, ``*``, lists, ranges and steps;
+    Sunday is 0. Macros such as ``@daily`` are refused: five fields say the hour too.
 
     Raises:
-        ValueError: it is none, a value is out of its range, or no day of any year matches it.
+        ValueError: it is not valid, a value is out of its range, or no day of any year matches it.
     """
     fields = str(value).split()
     if len(fields) != len(_FIELDS):
         raise ValueError(
-            f"'{value}' is no cron expression: it has {len(fields)} fields instead of five "
+            f"'{value}' is not a cron expression: it has {len(fields)} fields instead of five "
             "(minute, hour, day of month, month, day of week); write for example '0 5 * * *'"
         )
     allowed = [_values(text, *field) for text, field in zip(fields, _FIELDS, strict=True)]
@@ -43,9 +43,9 @@ def _values(text: str, name: str, least: int, most: int, words: tuple[str, ...])
     """All values that one field of an expression stands for."""
     found: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
+        match = re.fullmatch(r"(?:\*|(\w+)(?:-(\w+))?)(?:/([0-9]+))?", part)
         if not match:
-            raise ValueError(f"'{part}' is no {name} of a cron expression")
+            raise ValueError(f"'{part}' is not a valid {name} of a cron expression")
         first, last, step = match.groups()
         start = least if first is None else _value(first, name, least, most, words)
         to_the_end = first is None or step is not None  # */5 and 10/5 go on to the greatest value
@@ -61,7 +61,7 @@ def _values(text: str, name: str, least: int, most: int, words: tuple[str, ...])
 def _value(text: str, name: str, least: int, most: int, words: tuple[str, ...]) -> int:
     if text.lower() in words:
         return words.index(text.lower()) + least
-    if not text.isdigit() or not least <= int(text) <= most:
+    if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
         named = f" or {words[0]} to {words[-1]}" if words else ""
         raise ValueError(f"{name} '{text}' is not between {least} and {most}{named}")
     return int(text)

@@ -4,86 +4,18 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.fields import Duration, Name, Share
+from loopline.components.contract.gates import Retrain, Validation
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.contract.schedule import Schedules
+from loopline.components.contract.tables import Table
 from loopline.components.contract.window import Window
 from loopline.components.errors import LooplineError
 from loopline.components.io.strict import Strict
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Task = Literal["binary_classification", "regression"]
-# The column of a quarantine table that says why a row is in it.
-QUARANTINE_REASON = "reason"
-
-
-class Column(Strict):
-    """What one column of a raw table holds; a row that breaks it is quarantined, not dropped."""
-
-    model_config = ConfigDict(coerce_numbers_to_str=True)  # allowed: [1, 2] as well as ["1", "2"]
-
-    type: Literal["string", "integer", "float", "boolean", "timestamp"]
-    nullable: bool = False
-    min: float | None = None
-    max: float | None = None
-    allowed: tuple[str, ...] | None = None
-
-    @model_validator(mode="after")
-    def _limits_fit(self) -> Self:
-        if (self.min, self.max) != (None, None) and self.type not in {"integer", "float"}:
-            raise ValueError(f"min and max are for integer and float columns, and this one is {self.type}")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        return self
-
-
-class Volume(Strict):
-    """The reference that a batch's row count is held against."""
-
-    rows_per_day: tuple[float, float]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.rows_per_day[0] > self.rows_per_day[1]:
-            raise ValueError("rows_per_day is [least, most], and its least is above its most")
-        return self
-
-
-class Table(Strict):
-    """One raw table of the source: its schema and what is expected of a batch of it.
-
-    Attributes:
-        columns: every column, by name; one that is not listed here is refused.
-        key: columns that together are unique.
-        timestamp: the column that places a row in time; a table without one is static (whole in every window).
-        freshness: the newest row lies at most this long before the end of the window.
-        volume: rows per day that a window must hold.
-        bad_rows_allowed: share of rows that may be quarantined before the batch as a whole is refused.
-    """
-
-    columns: dict[str, Column] = Field(min_length=1)
-    key: tuple[str, ...] = ()
-    timestamp: str | None = None
-    freshness: Duration | None = None
-    volume: Volume | None = None
-    bad_rows_allowed: Share = 0.01
-
-    @model_validator(mode="after")
-    def _columns_exist(self) -> Self:
-        if QUARANTINE_REASON in self.columns:
-            raise ValueError(f"'{QUARANTINE_REASON}' is the column that quarantine adds; rename it in source.py")
-        for column in [*self.key, *([self.timestamp] if self.timestamp else [])]:
-            if column not in self.columns:
-                raise ValueError(f"'{column}' is not among its columns")
-        if self.timestamp and self.columns[self.timestamp].type != "timestamp":
-            raise ValueError(f"'{self.timestamp}' is its timestamp but has type {self.columns[self.timestamp].type}")
-        if (self.freshness or self.volume) and not self.timestamp:
-            raise ValueError("freshness and volume need a timestamp column")
-        return self
 
 
 class EntitySpec(Strict):
@@ -160,80 +92,6 @@ class ModelSpec(Strict):
     hide_categories: Share = 0.1
     recency: float = Field(default=1.0, ge=0)
     averaging: Share = 0.998
-
-
-class Scenario(Strict):
-    """A disturbance of the inputs under which the model is measured again.
-
-    Attributes:
-        missing: feature views or features that are emptied.
-        shift: feature -> number of its standard deviations that are added.
-    """
-
-    name: Name
-    missing: tuple[str, ...] = ()
-    shift: dict[str, float] = Field(default_factory=dict)
-
-
-class Gate(Strict):
-    """A bound that a model has to hold before it may become champion.
-
-    Attributes:
-        metric: name of a metric of the evaluation (or of the footprint: latency_p99_ms, model_bytes).
-        slice: hold it in the worst slice of this column instead of overall.
-        scenario: hold it under this robustness scenario instead of on clean inputs.
-    """
-
-    metric: Name
-    min: float | None = None
-    max: float | None = None
-    slice: str | None = None
-    scenario: str | None = None
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError(f"gate on {self.metric} has neither min nor max")
-        if self.slice and self.scenario:
-            raise ValueError(f"gate on {self.metric} names both a slice and a scenario; make it two gates")
-        return self
-
-
-class Validation(Strict):
-    """How a model is judged. A slice with fewer rows than ``slice_rows`` is shown but not judged."""
-
-    slices: tuple[str, ...] = ()
-    slice_rows: int = Field(default=200, ge=1)
-    scenarios: tuple[Scenario, ...] = ()
-    gates: tuple[Gate, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _gates_can_be_judged(self) -> Self:
-        for gate in self.gates:
-            if gate.slice and gate.slice not in self.slices:
-                raise ValueError(f"gate on {gate.metric}: '{gate.slice}' is not among slices: {', '.join(self.slices)}")
-            names = [scenario.name for scenario in self.scenarios]
-            if gate.scenario and gate.scenario not in names:
-                raise ValueError(f"gate on {gate.metric}: '{gate.scenario}' is not among scenarios: {', '.join(names)}")
-        return self
-
-
-class Retrain(Strict):
-    """When a challenger replaces the champion.
-
-    Attributes:
-        window: how much history the challenger is trained on.
-        metric: what the two are compared by, on the same rows.
-        min_gain: how much better the challenger has to be at least.
-        confidence: level of the paired-bootstrap interval whose lower end must exceed ``min_gain``.
-        resamples: number of bootstrap resamples.
-    """
-
-    window: Duration
-    metric: Name
-    min_gain: float = 0.0
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    resamples: int = Field(default=500, ge=100)
 
 
 Moment = str | datetime | date

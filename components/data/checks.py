@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa_schema
 import pyarrow as pa
 
-from loopline.components.contract.spec import Column, Table
+from loopline.components.contract.tables import Column, Table
 from loopline.components.contract.window import Window, iso
 from loopline.components.data.coerce import ARROW_TYPES, coerce
 

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loopline.components.contract.spec import Table
+from loopline.components.contract.tables import Table
 from loopline.components.contract.window import Window, iso
 
 

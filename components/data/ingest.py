@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from loopline.components.contract import dataset
-from loopline.components.contract.spec import Table
+from loopline.components.contract.tables import Table
 from loopline.components.contract.usecase import UseCase, load
 from loopline.components.contract.window import Window, iso
 from loopline.components.data.coerce import coerce

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loopline.components.contract.spec import Table
+from loopline.components.contract.tables import Table
 from loopline.components.contract.window import iso
 
 BINS = 16

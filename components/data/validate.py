@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from loopline.components.contract import dataset
 from loopline.components.contract.dataset import Dataset
-from loopline.components.contract.spec import QUARANTINE_REASON, Table
+from loopline.components.contract.tables import QUARANTINE_REASON, Table
 from loopline.components.contract.usecase import load
 from loopline.components.contract.window import Window, parse_time
 from loopline.components.data.checks import Failures, any_failure, check_rows

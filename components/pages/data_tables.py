@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from markupsafe import Markup
 
-from loopline.components.contract.spec import QUARANTINE_REASON
+from loopline.components.contract.tables import QUARANTINE_REASON
 from loopline.components.pages import charts
 from loopline.components.pages.formatting import cell, count, counted, share
 

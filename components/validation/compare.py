@@ -9,8 +9,8 @@ from pyarrow.parquet import ParquetFile
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import SCORE, SCORES, Comparison, Evaluation, read
 from loopline.components.contract.examples import LABEL
+from loopline.components.contract.gates import Retrain
 from loopline.components.contract.metrics import EVALUATION_METRICS, LOWER_IS_BETTER
-from loopline.components.contract.spec import Retrain
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import atomic, digest
 from loopline.components.pages.formatting import short

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from loopline.components.contract import usecase as contract_usecase
 from loopline.components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
+from loopline.components.contract.gates import Gate
 from loopline.components.contract.metrics import EVALUATION_METRICS, FOOTPRINT_METRICS
-from loopline.components.contract.spec import Gate
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 from loopline.components.pages.formatting import short

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from loopline.components.contract.examples import Feature
-from loopline.components.contract.spec import Scenario
+from loopline.components.contract.gates import Scenario
 from loopline.components.errors import LooplineError
 
 

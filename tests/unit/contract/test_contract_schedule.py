@@ -44,9 +44,11 @@ def test_names_of_months_and_days():
         ("0 5 * * 7", "day of week '7' is not between 0 and 6 or sun to sat"),
         ("*/0 * * * *", "a step is at least 1"),
         ("30-10 * * * *", "a range begins with the smaller value"),
-        ("5,,6 * * * *", "'' is no minute"),
+        ("5,,6 * * * *", "'' is not a valid minute"),
         ("L * * * *", "minute 'L' is not between"),
         ("0 0 31 feb,apr *", "would never fire"),
+        ("٣ * * * *", "minute '٣' is not between"),
+        ("*/٣ * * * *", "is not a valid minute"),
     ],
 )
 def test_refused(value, problem):
@@ -84,7 +86,7 @@ def test_from_the_moment_itself(moment):
     [
         ({"window": ["0d", "-1d"]}, "its begin does not come before its end"),
         ({"window": ["yesterday", "0d"]}, "'yesterday' is no length of time"),
-        ({"cron": "sometimes"}, "is no cron expression"),
+        ({"cron": "sometimes"}, "is not a cron expression"),
         ({"since": "noon"}, "Input should be 'midnight' or 'moment'"),
         ({"deadline": "0s"}, "greater than datetime"),
         ({"keep_failed": -1}, "greater than or equal to 0"),

@@ -11,7 +11,7 @@ from data_shop import END, START, Shop, orders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopline.components.contract.spec import Column, Table
+from loopline.components.contract.tables import Column, Table
 from loopline.components.data.coerce import ARROW_TYPES
 from loopline.components.data.ingest import ingest
 from loopline.components.data.page import render_page

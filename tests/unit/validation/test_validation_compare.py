@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from loopline.components.contract.evaluation import Comparison, read
+from loopline.components.contract.gates import Retrain
 from loopline.components.contract.metrics import EVALUATION_METRICS
-from loopline.components.contract.spec import Retrain
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.validation import compare as stage
 from loopline.components.validation.evaluate import evaluate

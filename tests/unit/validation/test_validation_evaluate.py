@@ -10,9 +10,9 @@ import pytest
 
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.evaluation import Evaluation, Footprint, read
+from loopline.components.contract.gates import Scenario
 from loopline.components.contract.metrics import FOOTPRINT_METRICS
 from loopline.components.contract.model import Model
-from loopline.components.contract.spec import Scenario
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import digest
 from loopline.components.validation.evaluate import evaluate

@@ -55,7 +55,7 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path: Path, stop: 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from loopline.components.contract import atomic
+from loopline.components.io import atomic
 with getattr(atomic, sys.argv[1])(Path(sys.argv[2])) as partial:
     (partial / "file" if partial.is_dir() else partial).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
