@@ -12,7 +12,7 @@ Component = TypeVar("Component")
 # What a step changes besides its outputs: nothing; the state at its locations, where a second time changes nothing
 # more; or something else, such as a message that is sent.
 Effects = Literal["none", "locations", "outside"]
-# What the report shows an output as.
+# What the report shows an output as; a note is any Markdown.
 Shown = Literal[
     "data",
     "quarantine",
@@ -24,8 +24,10 @@ Shown = Literal[
     "promotion",
     "predictions",
     "publication",
+    "weights",
     "skew",
     "card",
+    "note",
 ]
 
 

@@ -5,7 +5,7 @@ from kfp import dsl
 from loopline.components.contract.step import StepFacts
 
 
-@StepFacts(effects="locations", locations=("tracking",), calls_service=True, gpu=True)
+@StepFacts(effects="locations", locations=("tracking",), calls_service=True, gpu=True, shows={"weights": "weights"})
 @dsl.component(base_image="loopline-training", install_kfp_package=False)
 def train(
     usecase: str,

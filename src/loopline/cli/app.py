@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from loopline.components.errors import LooplineError
+from loopline.pipelines import PIPELINES
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 # kfp prints to sys.stdout while it runs, and that is sent elsewhere; what people see goes to the real one.
@@ -37,7 +38,7 @@ def loop(
 @app.command()
 def run(
     pipeline: Annotated[
-        str, typer.Argument(help="training, validation, batch_inference, materialisation, retrain or release.")
+        str, typer.Argument(help=f"One of {', '.join(PIPELINES)}.", metavar="PIPELINE", show_default=False)
     ],
     usecase: UseCaseOption = DEFAULT_USECASE,
     param: Annotated[
@@ -79,7 +80,7 @@ def compile_(
 @app.command()
 def submit(
     pipeline: Annotated[
-        str, typer.Argument(help="training, validation, batch_inference, materialisation, retrain or release.")
+        str, typer.Argument(help=f"One of {', '.join(PIPELINES)}.", metavar="PIPELINE", show_default=False)
     ],
     usecase: UseCaseOption = DEFAULT_USECASE,
     param: Annotated[

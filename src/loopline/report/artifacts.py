@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from loopline.compiler import steps
 from loopline.components.contract.dataset import FORMAT, MANIFEST, Dataset, read_manifest
 from loopline.components.contract.evaluation import Comparison, Evaluation, Footprint, Verdict, read
+from loopline.components.contract.step import Shown
 from loopline.components.errors import LooplineError
 from loopline.local.records import FINISHED_STEP, RunRecord, StepRecord
 
@@ -63,6 +65,7 @@ class LoopArtifacts:
     batches: list[StepArtifact[Batch]] = field(default_factory=list)
     skew: list[StepArtifact[str]] = field(default_factory=list)
     cards: list[StepArtifact[str]] = field(default_factory=list)
+    notes: list[StepArtifact[str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def of(self, run: RunRecord, kind: str) -> list[Any]:
@@ -74,12 +77,21 @@ def load_artifacts(runs: Sequence[RunRecord]) -> LoopArtifacts:
     """Read the artifacts of the finished steps of some runs."""
     artifacts = LoopArtifacts(runs)
     for run, step in _finished_steps(runs):
-        for kind, name, reader in _READERS.get(_verb(step), ()):
-            if name in step.outputs:
-                _add(artifacts, kind, run, step, partial(reader, Path(step.outputs[name].uri)))
-        if _verb(step) == "predict" and "predictions" in step.outputs:
-            _add(artifacts, "batches", run, step, partial(_batch, run, step))
+        for name, shown in shows(step).items():
+            if name not in step.outputs:
+                continue
+            path = Path(step.outputs[name].uri)
+            if shown == "predictions":
+                _add(artifacts, "batches", run, step, partial(_batch, run, path))
+            elif shown in _READERS:
+                kind, reader = _READERS[shown]
+                _add(artifacts, kind, run, step, partial(reader, path))
     return artifacts
+
+
+def shows(step: StepRecord) -> Mapping[str, Shown]:
+    """What the report shows of a step's outputs, as its declaration says."""
+    return steps.facts(step.stage, step.component).shows
 
 
 def with_evaluations(models: Sequence[Mapping[str, Any]], artifacts: LoopArtifacts) -> list[dict[str, Any]]:
@@ -96,12 +108,6 @@ def with_evaluations(models: Sequence[Mapping[str, Any]], artifacts: LoopArtifac
 def _finished_steps(runs: Sequence[RunRecord]) -> Iterator[tuple[RunRecord, StepRecord]]:
     for run in runs:
         yield from ((run, step) for step in run.steps if step.state in FINISHED_STEP)
-
-
-def _verb(step: StepRecord) -> str:
-    """What a step does, whatever it does it to: ``evaluate-champion`` evaluates."""
-    name = step.name.rpartition("/")[2]
-    return "evaluate" if name.startswith("evaluate") else name
 
 
 def _add(artifacts: LoopArtifacts, kind: str, run: RunRecord, step: StepRecord, reader: Callable[[], Any]) -> None:
@@ -128,11 +134,16 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _batch(run: RunRecord, step: StepRecord) -> Batch:
-    """What a step predicted, and where the step after it published that."""
-    facts = read_manifest(Path(step.outputs["predictions"].uri) / MANIFEST, FORMAT)["facts"]
-    published = next((s for s in run.steps if _verb(s) == "publish" and "receipt" in s.outputs), None)
-    receipt = _json(Path(published.outputs["receipt"].uri)) if published else {}
+def _batch(run: RunRecord, path: Path) -> Batch:
+    """Predictions of a run, and where it published them."""
+    facts = read_manifest(path / MANIFEST, FORMAT)["facts"]
+    receipts = (
+        step.outputs[name].uri
+        for step in run.steps
+        for name, shown in shows(step).items()
+        if shown == "publication" and name in step.outputs
+    )
+    receipt = next((_json(Path(uri)) for uri in receipts), {})
     return Batch(
         path=str(receipt.get("path", "")),
         version=str(facts["model_version"]),
@@ -144,17 +155,17 @@ def _batch(run: RunRecord, step: StepRecord) -> Batch:
     )
 
 
-# What a verb's outputs are read as: (kind of artifacts, name of the output, reader).
-_READERS: dict[str, tuple[tuple[str, str, Callable[[Path], Any]], ...]] = {
-    "validate-data": (("data", "data", _dataset), ("quarantine", "quarantine", _dataset)),
-    "join-features": (("examples", "examples", _dataset),),
-    "evaluate": (
-        ("evaluations", "evaluation", partial(read, Evaluation)),
-        ("footprints", "footprint", partial(read, Footprint)),
-    ),
-    "check-gates": (("verdicts", "verdict", partial(read, Verdict)),),
-    "compare": (("comparisons", "comparison", partial(read, Comparison)),),
-    "promote": (("promotions", "receipt", _json),),
-    "check-skew": (("skew", "report", _text),),
-    "write-card": (("cards", "card", _text),),
+# How an output is read that the report shows: the list of `LoopArtifacts` that it goes to, and the reader.
+_READERS: dict[Shown, tuple[str, Callable[[Path], Any]]] = {
+    "data": ("data", _dataset),
+    "quarantine": ("quarantine", _dataset),
+    "examples": ("examples", _dataset),
+    "evaluation": ("evaluations", partial(read, Evaluation)),
+    "footprint": ("footprints", partial(read, Footprint)),
+    "verdict": ("verdicts", partial(read, Verdict)),
+    "comparison": ("comparisons", partial(read, Comparison)),
+    "promotion": ("promotions", _json),
+    "skew": ("skew", _text),
+    "card": ("cards", _text),
+    "note": ("notes", _text),
 }

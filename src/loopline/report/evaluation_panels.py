@@ -155,7 +155,7 @@ def _models(found: Sequence[StepArtifact[Evaluation]], names: ModelNames) -> lis
     """The models of one window, the older first; the role in which each was evaluated is part of its name."""
     models = []
     for index, one in enumerate(sorted(found, key=lambda f: names.age(f.content.model))):
-        role = one.step.name.rpartition("/")[2].removeprefix("evaluate").strip("-")
+        role = one.step.name.rpartition("/")[2].removeprefix(one.step.component).strip("-")
         name = names(one.content.model) + (f", {role}" if role else "")
         models.append(EvaluatedModel(name, index % evaluation_charts.COLOURS, one.content))
     return models

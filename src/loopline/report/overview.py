@@ -11,7 +11,7 @@ from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.pages import formatting
 from loopline.components.pages.metric_names import metric_name, metric_value
 from loopline.local.records import RunRecord
-from loopline.report.artifacts import LoopArtifacts
+from loopline.report.artifacts import LoopArtifacts, shows
 from loopline.report.markdown import first_paragraph
 from loopline.report.model_names import ModelNames, latest_metrics, main_alias
 
@@ -154,8 +154,8 @@ def _run_sentences(run: RunRecord, artifacts: LoopArtifacts, spec: UseCaseSpec, 
 
 
 def _trained_on(run: RunRecord, artifacts: LoopArtifacts, spec: UseCaseSpec) -> Iterator[str]:
-    """What a model was trained on: the examples that the step `train` takes."""
-    wanted = {need for step in run.steps if step.name == "train" for need in step.needs}
+    """What a model was trained on: the examples that the step takes whose weights these are."""
+    wanted = {need for step in run.steps if "weights" in shows(step).values() for need in step.needs}
     for found in artifacts.examples:
         if found.run is run and found.step.name in wanted:
             rows = formatting.counted(found.content.rows(EXAMPLES), "example")

@@ -38,6 +38,7 @@ SECTIONS = {
     "releases": "Releases",
     "batch": "Batch",
     "skew": "Skew",
+    "notes": "Notes",
     "card": "Model card",
     "lineage": "Lineage",
 }
@@ -76,6 +77,7 @@ def render(
         "releases": releases,
         "batch": artifacts.batches,
         "skew": artifacts.skew,
+        "notes": artifacts.notes,
         "card": artifacts.cards,
         "lineage": artifacts.runs,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from loopline.compiler import steps
 from loopline.components.contract import dataset
 from loopline.components.contract.evaluation import (
     CalibrationBin,
@@ -21,8 +22,10 @@ from loopline.components.contract.evaluation import (
 )
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.io import atomic
+from loopline.images import catalogue
 from loopline.local.records import Output, RunRecord, StepRecord
 
+STAGES = {component: stage for stage in catalogue.STAGES for component in steps.declared(stage)}
 FIRST, SECOND = "sha256:" + "1a" * 32, "sha256:" + "2b" * 32
 WINDOWS = {"training": ("2013-01-01T05:00:00", "2013-05-01T04:00:00")}
 REUSED = "same code, lock, parameters and inputs as in run training-20261123-010100"
@@ -133,6 +136,7 @@ class Fabric:
                 name="promote",
                 task="promote",
                 stage="registry",
+                component="promote",
                 needs=promote.needs,
                 state="skipped",
                 why="its condition did not hold",
@@ -393,10 +397,13 @@ class Fabric:
         state: str = "succeeded",
     ) -> StepRecord:
         cached = state == "cached"
+        verb = name.rpartition("/")[2]
+        component = "evaluate" if verb.startswith("evaluate") else verb.replace("-", "_")
         return StepRecord(
             name=name,
             task=name.rpartition("/")[2],
-            stage="data",
+            stage=STAGES[component],
+            component=component,
             needs=needs,
             state=state,  # type: ignore[arg-type]
             seconds=0 if cached else seconds,

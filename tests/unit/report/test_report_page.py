@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from fabricated_loop import FabricatedLoop
+from kfp import dsl
 
-from loopline.local.records import Output
+from loopline.components.contract.step import StepFacts
+from loopline.local.records import Output, StepRecord
 from loopline.report import write_report
 
 MakeLoop = Callable[..., FabricatedLoop]
@@ -205,6 +207,32 @@ def test_lost_and_damaged_artifacts_are_named_and_the_rest_is_shown(make_loop: M
     assert "comparisons of retrain / compare:" in page.text
     assert "quality" in page.sections
     assert "comparison" not in page.sections
+
+
+@StepFacts(effects="none", shows={"findings": "note"})
+@dsl.component(base_image="loopline-validation", install_kfp_package=False)
+def check_fairness(findings: dsl.Output[dsl.Markdown]) -> None:
+    """Stand for a step that somebody adds."""
+
+
+def test_a_new_step_shows_a_note_without_an_edit_of_the_report(make_loop: MakeLoop, tmp_path: Path) -> None:
+    loop = make_loop()
+    note = tmp_path / "findings.md"
+    note.write_text("# Fairness\n\nNo carrier is at a disadvantage.\n")
+    loop.runs[1].steps.append(
+        StepRecord(
+            name="check-fairness",
+            task="check-fairness",
+            stage="validation",
+            component="check_fairness",
+            state="succeeded",
+            outputs={"findings": Output(kind="system.Markdown", uri=str(note), digest="")},
+        )
+    )
+    page = page_of(loop, tmp_path)
+    assert "notes" in page.sections
+    assert "validation / check-fairness" in page.text
+    assert "No carrier is at a disadvantage." in page.text
 
 
 def test_lineage_shows_digests_by_their_first_digits_and_whole_in_the_title(page: Page) -> None:
