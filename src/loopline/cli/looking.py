@@ -1,5 +1,6 @@
 """``loopline runs``, ``show``, ``explain`` and ``features``: looking at what is there."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -7,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from loopline.components.contract import usecase
-from loopline.local.records import StepRecord, find_run
+from loopline.local.records import DECISION, StepRecord, find_run
 from loopline.local.records import list_runs as read_runs
 from loopline.local.workspace import Workspace
 from loopline.report.tables import steps_table
@@ -25,7 +26,7 @@ def list_runs(console: Console) -> None:
 
 
 def show_run(identity: str, console: Console) -> None:
-    """Print a run: parameters, steps, where its logs are.
+    """Print a run: parameters, steps, what they decided and why, their outputs, where its logs are.
 
     Raises:
         LooplineError: there is no such run.
@@ -36,6 +37,12 @@ def show_run(identity: str, console: Console) -> None:
     for name, value in {"usecase": run.usecase, **run.parameters}.items():
         console.print(f"  {name} = {escape(str(value))}", highlight=False)
     console.print(steps_table([run]))
+    for step in run.steps:
+        for line in _outputs(step):
+            console.print(line, highlight=False, soft_wrap=True)
+    for step in run.steps:
+        if step.refused:
+            console.print(f"[yellow]refused[/] by {_decision(step)}", highlight=False, soft_wrap=True)
     if run.error:
         console.print(f"[red]{escape(run.error)}[/]", highlight=False)
     console.print(f"logs: {workspace.runs / run.id / 'logs'}", highlight=False)
@@ -71,6 +78,23 @@ def list_features(package: str, console: Console) -> None:
             )
         )
     console.print(table)
+
+
+def _outputs(step: StepRecord) -> Iterator[str]:
+    """What a step decided, its other values, and its artifacts with digest and URI; nothing for one without outputs."""
+    if not (step.values or step.outputs):
+        return
+    yield _decision(step) if DECISION in step.values else f"[bold]{escape(step.name)}[/]"
+    for name, value in step.values.items():
+        if name != DECISION:
+            yield f"  {name} = {escape(str(value))}"
+    for name, output in step.outputs.items():
+        yield f"  {name} {output.digest} {escape(output.uri)}"
+
+
+def _decision(step: StepRecord) -> str:
+    reason = f": {escape(step.reason)}" if step.reason else ""
+    return f"[bold]{escape(step.name)}[/]: {escape(str(step.values[DECISION]))}{reason}"
 
 
 def _key_table(step: StepRecord) -> Table:

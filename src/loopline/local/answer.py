@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from loopline.compiler import steps
-from loopline.local.records import StepRecord
+from loopline.local.records import DECISION, StepRecord
 
 
 def read_answer(step: StepRecord) -> tuple[bool, str]:
     """Whether a finished step decided against something, and its reason; empty for a step that gives none."""
     facts = steps.facts(step.stage, step.component)
     output = step.outputs.get(facts.reason)
-    return step.values.get("Output") in facts.refusals, _reason(Path(output.uri)) if output else ""
+    return step.values.get(DECISION) in facts.refusals, _reason(Path(output.uri)) if output else ""
 
 
 def _reason(path: Path) -> str:

@@ -15,6 +15,8 @@ from loopline.components.io import atomic
 
 RunState = Literal["running", "succeeded", "failed", "killed"]
 StepState = Literal["waiting", "running", "succeeded", "cached", "failed", "skipped", "killed"]
+# What KFP calls a step's unnamed output: its answer.
+DECISION = "Output"
 FINISHED_STEP = frozenset({"succeeded", "cached"})
 
 
@@ -62,7 +64,7 @@ class StepRecord(BaseModel):
         needs: names of the steps whose outputs it takes.
         item: in a loop, the parameter that tells one execution of it from another; each becomes a step of its own.
         why: why it was cached, or ran, or was skipped, or failed: one sentence.
-        values: output parameters (``Output`` is the unnamed one: what a step decided).
+        values: output parameters; the unnamed one, `DECISION`, is what the step decided.
         refused: whether it decided against something, such as a promotion.
         reason: why it decided so.
     """
