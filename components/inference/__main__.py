@@ -1,4 +1,4 @@
-"""Entry of the SparkApplication: predicts a batch on Spark, or leaves the sentence for people beside the output."""
+"""Entry point of the SparkApplication: predicts on Spark; leaves the message of an error beside the output."""
 
 import argparse
 import sys

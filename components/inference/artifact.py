@@ -1,4 +1,4 @@
-"""An input of a step as KFP gives it."""
+"""An input artifact of a step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Artifact:
-    """An input of a step: where it lies for everybody, and its copy here."""
+    """An input artifact: its URI, and the path of its local copy."""
 
     uri: str
     path: Path | str

@@ -17,16 +17,16 @@ def predict(
     predictions: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Score every example of a window; rows without a usable score are set aside with a reason.
+    """Score every example of a window; rows without a usable score are quarantined with a reason.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
         model: the packaged model.
         version: its version in the registry, written into each row.
-        engine: local, to score in this step, or spark, to do so on the nodes of a SparkApplication.
+        engine: local, to score in this step, or spark, to score in a SparkApplication.
         examples: the examples of the window.
-        quarantine: the rows that data validation took out; those of the window are counted and listed.
-        predictions: one row per example with its score, and the rows that got none.
+        quarantine: the rows that data validation quarantined; those of the window are counted and listed.
+        predictions: one row per example with its score, and the rows that have none.
         metrics: rows in, out and quarantined, and rows per second.
     """
     import time
@@ -55,7 +55,7 @@ def predict(
 @StepFacts(effects="none")
 @dsl.component(base_image="loopline-inference", install_kfp_package=False)
 def plan_shards(shards: str) -> list[str]:
-    """Say which shards a number of them means: 1/3, 2/3, 3/3.
+    """List the shards for a number of them, such as 1/3, 2/3, 3/3.
 
     Args:
         shards: how many.
@@ -99,12 +99,12 @@ def merge_shards(
     predictions: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Merge the scored shards of a window; the result does not depend on how many there are.
+    """Merge the scored shards of a window; the result does not depend on their number.
 
     Args:
         parts: the scored shards.
-        quarantine: the rows that data validation took out; those of the window are counted and listed.
-        predictions: one row per example with its score, and the rows that got none.
+        quarantine: the rows that data validation quarantined; those of the window are counted and listed.
+        predictions: one row per example with its score, and the rows that have none.
         metrics: rows in, out and quarantined.
     """
     from loopline.components.inference.predictions import COUNTS
@@ -127,7 +127,7 @@ def publish(
     predictions: dsl.Input[dsl.Dataset],
     receipt: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Publish the predictions of a window by date, in place of the former ones of these dates, all at once.
+    """Publish the predictions of a window by date; they replace those of the same dates atomically.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
@@ -135,7 +135,7 @@ def publish(
         end: end of the window, excluded, the beginning of a day.
         destination: folder or s3:// prefix to publish under; readers find the predictions through current in it.
         predictions: predictions of exactly this window.
-        receipt: where they are, rows by date, the model's version and digest.
+        receipt: where they are, rows by date, the version and digest of the model.
     """
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where the rows of a batch are scored: in the step itself, or on the nodes of a SparkApplication."""
+"""The engines of batch prediction: local, in the process of the step, and spark, in a SparkApplication."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def predict_with(
     quarantine: Artifact,
     predictions_path: Path | str,
 ) -> Dataset:
-    """Score every example here or there and write the predictions dataset: the same bytes.
+    """Score every example with an engine and write the predictions dataset; both write the same bytes.
 
     Raises:
         LooplineError: there is no such engine, or the prediction could not be made.

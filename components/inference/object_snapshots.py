@@ -1,12 +1,12 @@
-"""Published predictions in an object store: whole snapshots, of which readers see one at a time, as on a disk.
+"""Snapshots of published predictions in an object store, with the same guarantees to readers as on a disk.
 
 Layout::
 
-    <root>/current.json                               which snapshot readers see, and the digests of its files
-    <root>/snapshots/<number>-<id>/<partition>/<file>   the current snapshot and the one before it
+    <root>/current.json                                 names the current snapshot, with the digests of its files
+    <root>/snapshots/<number>-<id>/<partition>/<file>   the current snapshot and the previous one
 
-An object store has neither renames nor locks. So nobody writes where another does, and ``current.json`` is replaced on
-condition that it is still the one that was built upon; a writer who comes too late builds again.
+An object store has neither renames nor locks. So every writer uses a prefix of its own, and replaces ``current.json``
+by a conditional put, which fails if another writer has replaced it in between. A writer that was second starts over.
 """
 
 import json
@@ -20,15 +20,20 @@ from loopline.components.errors import LooplineError
 from loopline.components.inference.snapshots import FOLDER, contents
 from loopline.components.io import conditional_put, storage
 
-POINTER = "current.json"
+CURRENT = "current.json"
 FORMAT = "loopline.snapshot/1"
-# How often a writer builds anew because another was faster.
+# How often a writer starts over because another one was first.
 ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What readers see: the snapshot, the one before it, and the digests of the files by partition."""
+class Current:
+    """The content of ``current.json``.
+
+    Attributes:
+        snapshot: name of the current snapshot. ``before``: of the previous one; empty if there is none.
+        partitions: digests of the files of the current snapshot, by partition.
+    """
 
     snapshot: str
     before: str
@@ -38,8 +43,8 @@ class Shown:
 class ObjectSnapshots:
     """The snapshots under one prefix of an object store.
 
-    A reader reads ``current.json`` once and then below the snapshot that it names: that one stays until the second
-    replacement after it.
+    A reader reads ``current.json`` once and then the snapshot that it names, which is kept until it has been replaced
+    twice.
 
     Args:
         root: ``s3://bucket/prefix``.
@@ -50,113 +55,116 @@ class ObjectSnapshots:
 
     @property
     def link(self) -> str:
-        """Where readers look."""
-        return f"{self._root}/{POINTER}"
+        """What readers open: the URI of ``current.json``."""
+        return f"{self._root}/{CURRENT}"
 
     @property
     def current(self) -> str | None:
-        """The URI of the snapshot that readers see; None before the first.
+        """The URI of the snapshot that readers see; None if nothing has been published.
 
         Raises:
             LooplineError: the store cannot be read, or ``current.json`` is damaged.
         """
-        shown, _ = self._read()
-        return self._place(shown.snapshot) if shown else None
+        current, _ = self._read()
+        return self._uri(current.snapshot) if current else None
 
     def replace(self, partitions: Collection[str], write: Callable[[Path], None]) -> str:
-        """Let readers see some partitions anew, all at once; the others stay as they are.
+        """Replace some partitions atomically; the others are kept.
 
-        If the bytes are what readers see already, nothing changes. What killed writers left is removed by the next.
+        If the new bytes equal the current ones, nothing changes. Objects that a killed writer left are removed by the
+        next one.
 
         Args:
-            partitions: names of those that are replaced; one that is not written again is gone.
+            partitions: names of the partitions to replace; one that ``write`` does not write is removed.
             write: writes partitions into the empty local folder that it is given.
 
         Returns:
-            The name of the snapshot that readers now see.
+            The name of the current snapshot.
 
         Raises:
-            LooplineError: the store cannot be written, or others were faster all the time; readers see what they saw.
+            LooplineError: the store cannot be written, or other writers were first each time; nothing was published.
         """
         with tempfile.TemporaryDirectory(prefix="loopline-snapshot-") as folder:
-            new = Path(folder)
-            write(new)
-            fresh = contents(new)
+            written = Path(folder)
+            write(written)
+            digests = contents(written)
             for _ in range(ATTEMPTS):
-                shown, tag = self._read()
-                if shown and self._is_shown(shown, partitions, fresh):
-                    return shown.snapshot
-                kept = {n: files for n, files in shown.partitions.items() if n not in partitions} if shown else {}
-                coming = Shown(self._new_name(shown), shown.snapshot if shown else "", {**kept, **fresh})
-                if self._build(coming, kept, new, tag) and self._show(coming, tag):
-                    self._tidy(coming)
-                    return coming.snapshot
-                storage.remove(self._place(coming.snapshot))
+                current, etag = self._read()
+                if current and self._is_current(current, partitions, digests):
+                    return current.snapshot
+                kept = {n: files for n, files in current.partitions.items() if n not in partitions} if current else {}
+                new = Current(self._new_name(current), current.snapshot if current else "", {**kept, **digests})
+                if self._upload(new, kept, written, etag) and self._make_current(new, etag):
+                    self._prune(new)
+                    return new.snapshot
+                storage.remove(self._uri(new.snapshot))
         raise LooplineError(
-            f"others published to {self._root} {ATTEMPTS} times while this was being written: "
-            "nothing of it was published; run again"
+            f"others published to {self._root} {ATTEMPTS} times while this step was writing: "
+            "nothing of it was published; run it again"
         )
 
-    def _read(self) -> tuple[Shown | None, str | None]:
+    def _read(self) -> tuple[Current | None, str | None]:
         found = conditional_put.read(self.link)
         if found is None:
             return None, None
-        content, tag = found
+        content, etag = found
         try:
             raw = json.loads(content)
             if raw.pop("format") != FORMAT:
-                raise ValueError("its format is another one")
-            return Shown(**raw), tag
+                raise ValueError(f"its format is not {FORMAT}")
+            return Current(**raw), etag
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LooplineError(
-                f"{self.link} is damaged ({error}): put it back from a backup, or delete it and publish again"
+                f"{self.link} is damaged ({error}): restore it from a backup, or delete it and publish again"
             ) from error
 
-    def _build(self, coming: Shown, kept: Mapping[str, Mapping[str, str]], new: Path, tag: str | None) -> bool:
-        """Write a snapshot that nobody sees; False if what it builds upon has gone, because others turned readers."""
-        storage.put(new, self._place(coming.snapshot))
+    def _upload(self, new: Current, kept: Mapping[str, Mapping[str, str]], written: Path, etag: str | None) -> bool:
+        """Write the files of a snapshot; False if other writers have removed the one that partitions are kept from."""
+        storage.put(written, self._uri(new.snapshot))
         try:
             files = [f"{name}/{file}" for name, digests in kept.items() for file in digests]
-            storage.copy(self._place(coming.before), self._place(coming.snapshot), files)
+            storage.copy(self._uri(new.before), self._uri(new.snapshot), files)
         except LooplineError:
-            if self._read()[1] == tag:
+            if self._read()[1] == etag:
                 raise
             return False
         return True
 
-    def _show(self, coming: Shown, tag: str | None) -> bool:
-        """Turn readers to a snapshot; False if somebody else has turned them in between."""
-        content = json.dumps({"format": FORMAT, **asdict(coming)}, indent=1)
-        return bool(conditional_put.replace(self.link, content.encode(), tag))
+    def _make_current(self, new: Current, etag: str | None) -> bool:
+        """Replace ``current.json``; False if another writer has replaced it since it was read."""
+        content = json.dumps({"format": FORMAT, **asdict(new)}, indent=1)
+        return bool(conditional_put.replace(self.link, content.encode(), etag))
 
-    def _is_shown(self, shown: Shown, partitions: Collection[str], fresh: Mapping[str, Mapping[str, str]]) -> bool:
-        """Whether readers see just this in the given partitions, and its objects are still there."""
-        if {name: files for name, files in shown.partitions.items() if name in partitions} != fresh:
+    def _is_current(
+        self, current: Current, partitions: Collection[str], digests: Mapping[str, Mapping[str, str]]
+    ) -> bool:
+        """Whether the current snapshot has exactly these bytes in the given partitions, and all of its objects."""
+        if {name: files for name, files in current.partitions.items() if name in partitions} != digests:
             return False
-        expected = {f"{name}/{file}" for name, files in shown.partitions.items() for file in files}
-        return expected <= set(storage.names(self._place(shown.snapshot)))
+        expected = {f"{name}/{file}" for name, files in current.partitions.items() for file in files}
+        return expected <= set(storage.names(self._uri(current.snapshot)))
 
-    def _tidy(self, shown: Shown) -> None:
-        """Remove snapshots of our number or below, but the one shown and the one before it.
+    def _prune(self, current: Current) -> None:
+        """Remove the snapshots up to our number, but the current and the previous one.
 
-        What lies there and is not of the past is of a writer whose condition has failed through ours; one who builds
-        upon ours has a higher number.
+        Those that are not old belong to writers whose conditional put must fail because of ours; a writer that starts
+        from our snapshot has a higher number.
         """
-        own = _number(shown.snapshot)
+        own = _number(current.snapshot)
         for name in self._snapshots():
-            if _number(name) <= own and name not in (shown.snapshot, shown.before):
-                storage.remove(self._place(name))
+            if _number(name) <= own and name not in (current.snapshot, current.before):
+                storage.remove(self._uri(name))
 
-    def _new_name(self, shown: Shown | None) -> str:
-        """A name of its own, with a number above all that are there: who builds later, has the higher one."""
-        taken = [*self._snapshots(), *([shown.snapshot] if shown else [])]
+    def _new_name(self, current: Current | None) -> str:
+        """A unique name with a number above all existing ones, so that later writers have higher numbers."""
+        taken = [*self._snapshots(), *([current.snapshot] if current else [])]
         return f"{max(map(_number, taken), default=0) + 1:06}-{uuid.uuid4().hex[:8]}"
 
     def _snapshots(self) -> list[str]:
         names = {name.partition("/")[0] for name in storage.names(f"{self._root}/{FOLDER}")}
         return sorted(name for name in names if name.partition("-")[0].isdigit())
 
-    def _place(self, snapshot: str) -> str:
+    def _uri(self, snapshot: str) -> str:
         return f"{self._root}/{FOLDER}/{snapshot}"
 
 

@@ -1,4 +1,4 @@
-"""Rows to files: one Hive partition for each local day."""
+"""Hive partitions of predictions, one for each local day."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class LocalDays:
     """The days of a window in a timezone.
 
     Attributes:
-        window: the stretch that they make up.
+        window: from the first to the last of them.
         names: as ``YYYY-MM-DD``, in order.
-        begins: the moment at which each begins, in microseconds since 1970 UTC, int64 [days]. Days are not all of the
-            same length: clocks change.
+        begins: when each begins, in microseconds since 1970 UTC, int64 [days]. Days differ in length where clocks
+            change.
     """
 
     window: Window
@@ -74,20 +74,20 @@ class LocalDays:
 
 
 def write_by_day(file: Path, timestamp: str, days: LocalDays, folder: Path, partition: str) -> dict[str, int]:
-    """Write ``<partition>=<day>/part-0.parquet`` for each day that has rows; rows keep their order.
+    """Write ``<partition>=<day>/part-0.parquet`` for each day that has rows, with the rows in order.
 
     Args:
         file: Parquet with the rows, read batch by batch.
-        timestamp: the column by which they are divided.
-        days: all the days there may be.
+        timestamp: the column that says which day a row belongs to.
+        days: the days of the window.
         folder: where to write.
-        partition: what the partition is called.
+        partition: name of the partition key.
 
     Returns:
-        Rows by day, in order of the days.
+        The number of rows by day, in order.
 
     Raises:
-        LooplineError: a row lies in none of the days.
+        LooplineError: a row lies outside the window.
     """
     rows = dict.fromkeys(days.names, 0)
     with ExitStack() as stack:
@@ -102,9 +102,9 @@ def write_by_day(file: Path, timestamp: str, days: LocalDays, folder: Path, part
                     target = folder / f"{partition}={day}" / FILE
                     target.parent.mkdir()
                     writers[day] = stack.enter_context(pq.ParquetWriter(target, schema, compression="zstd"))
-                of_day = batch.filter(pa.array(index == position))
-                writers[day].write_batch(of_day.replace_schema_metadata(None))
-                rows[day] += len(of_day)
+                rows_of_day = batch.filter(pa.array(index == position))
+                writers[day].write_batch(rows_of_day.replace_schema_metadata(None))
+                rows[day] += len(rows_of_day)
     return {day: count for day, count in rows.items() if count}
 
 

@@ -1,4 +1,4 @@
-"""Batch prediction: examples in, predictions out."""
+"""Batch prediction in one process."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.contract.usecase import load
 from loopline.components.inference import predictions
-from loopline.components.inference.fit import expect_fit
 from loopline.components.inference.predictions import COUNTS, lineage
-from loopline.components.inference.scoring import scoring
+from loopline.components.inference.scoring import score_function
+from loopline.components.inference.signature_check import check_signature
 
-# Read, scored and written at a time. A few batches are in memory at once, with all their features.
+# A few batches of this size are in memory at once, with all their features.
 BATCH_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What became of the rows of a window; ``rows_in`` is ``rows_out`` plus ``rows_quarantined``.
+    """Counts of a prediction; ``rows_in`` is ``rows_out`` plus ``rows_quarantined``.
 
-    ``digest`` is that of the predictions dataset, ``rows_per_second`` counts everything from opening to closing files.
+    ``digest`` is the digest of the predictions dataset; ``rows_per_second`` includes opening and closing files.
     """
 
     rows_in: int
@@ -54,23 +54,23 @@ def predict(
         examples_path: the examples of the window.
         quarantine_path: what data validation quarantined.
         predictions_path: the folder to make.
-        batch_rows: rows that are read, scored and written at a time; the predictions do not depend on it.
+        batch_rows: rows in a batch; the predictions do not depend on it.
 
     Raises:
         LooplineError: the model is for another task or other features than these examples have, or the disk is full.
-        CorruptArtifactError: the model, the examples or the quarantine are not what they were written as.
+        CorruptArtifactError: the model, the examples or the quarantine do not have the digests they were written with.
     """
     began = time.perf_counter()
     spec = load(usecase).spec
-    model, examples, refused = Model.open(model_path), Dataset.open(examples_path), Dataset.open(quarantine_path)
-    expect_fit(model.signature, examples, spec)
+    model, examples, invalid = Model.open(model_path), Dataset.open(examples_path), Dataset.open(quarantine_path)
+    check_signature(model.signature, examples, spec)
     rows = examples.rows(TABLE)
-    # Arrow's count of cores: OMP_NUM_THREADS sets it where a container may use fewer than it sees.
-    score = scoring(model.path, version, identity_columns(spec), workers=pa.cpu_count())
+    # Arrow counts cores; OMP_NUM_THREADS overrides it in a container that may use fewer than it sees.
+    score = score_function(model.path, version, identity_columns(spec), workers=pa.cpu_count())
     with pq.ParquetFile(examples.file(TABLE), pre_buffer=False) as file:
         scored = score(read(file, columns_to_read(model, spec), range(rows), batch_rows))
         written = predictions.write(
-            predictions_path, scored, rows, refused, spec, lineage(usecase, model, version, examples)
+            predictions_path, scored, rows, invalid, spec, lineage(usecase, model, version, examples)
         )
     counts = {name: written.facts[name] for name in COUNTS}
     return Predicted(**counts, rows_per_second=counts["rows_in"] / (time.perf_counter() - began), digest=written.digest)
@@ -82,13 +82,13 @@ def columns_to_read(model: Model, spec: UseCaseSpec) -> list[str]:
 
 
 def read(file: pq.ParquetFile, columns: Sequence[str], rows: range, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """Some consecutive rows of a Parquet file, batch by batch; one empty batch if there are none.
+    """Read consecutive rows of a Parquet file in batches; yields one empty batch if there are no rows.
 
     Args:
         file: the open file; only the row groups that hold the rows are read.
         columns: which columns, in this order.
         rows: which rows, by position.
-        batch_rows: at most so many at a time.
+        batch_rows: the most rows in a batch.
     """
     groups: list[int] = []
     first = position = 0

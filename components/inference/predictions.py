@@ -1,4 +1,4 @@
-"""The predictions dataset: from scored rows to those to publish and those to quarantine, every row accounted for."""
+"""The predictions dataset: rows to publish, and quarantined rows with reasons. No row is lost."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from loopline.components.contract.examples import identity_columns
 from loopline.components.contract.model import Model
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.contract.window import parse_time
-from loopline.components.inference.quarantine import nothing, refused_in_window, set_aside
+from loopline.components.inference.quarantine import invalid_in_window, no_rows, quarantine_rows
 from loopline.components.inference.scoring import split
 
 PREDICTIONS = "predictions"
@@ -21,7 +21,7 @@ COUNTS = ("rows_in", "rows_out", "rows_quarantined")
 
 
 def lineage(usecase: str, model: Model, version: str, examples: Dataset) -> dict[str, Any]:
-    """What scored rows come from, as facts of the dataset that holds them."""
+    """The inputs of scored rows, as facts of the dataset that holds them."""
     return {
         "usecase": usecase,
         "window": examples.facts["window"],
@@ -35,45 +35,45 @@ def write(
     path: Path | str,
     scored: Iterable[pa.RecordBatch],
     rows: int,
-    refused: Dataset,
+    invalid: Dataset,
     spec: UseCaseSpec,
     origin: dict[str, Any],
 ) -> Dataset:
-    """Write the predictions dataset; memory grows only with the rows set aside.
+    """Write the predictions dataset; only the quarantined rows are all in memory at once.
 
     Its table ``predictions`` has the identity columns, ``feature_time``, ``probability`` (``prediction`` for a
     regression) and ``model_version``. Its table ``quarantine`` has the identity columns as text and a ``reason``: the
-    rows without a usable score, and those that data validation had taken out of the same window. Its facts are those of
-    `lineage`, ``rows_in``, ``rows_out`` and ``rows_quarantined``. The bytes do not depend on how the rows are batched.
+    rows without a usable score, and those of the window that data validation quarantined. Its facts are those of
+    `lineage`, ``rows_in``, ``rows_out`` and ``rows_quarantined``. The bytes do not depend on the size of batches.
 
     Args:
         path: the folder to make.
-        scored: every row of the window in order, as `loopline.components.inference.scoring` gives them.
-        rows: how many they are.
-        refused: what data validation quarantined.
+        scored: every row of the window in order, as `loopline.components.inference.scoring` yields them.
+        rows: how many there are.
+        invalid: what data validation quarantined.
         spec: the use case.
-        origin: what `lineage` gives.
+        origin: what `lineage` returns.
 
     Raises:
-        LooplineError: the quarantine is none, or the disk is full.
+        LooplineError: ``invalid`` is not a quarantine of this entity, or the disk is full.
     """
     identity = identity_columns(spec)
-    left_out = refused_in_window(refused, spec, parse_time(origin["window"][0]))
-    facts = {**origin, "rows_in": rows + sum(map(len, left_out)), "rows_out": 0, "rows_quarantined": 0}
-    unusable = [nothing(identity)]
+    invalid_rows = invalid_in_window(invalid, spec, parse_time(origin["window"][0]))
+    facts = {**origin, "rows_in": rows + sum(map(len, invalid_rows)), "rows_out": 0, "rows_quarantined": 0}
+    unusable = [no_rows(identity)]
     tables = {
-        PREDICTIONS: in_groups(_usable(scored, unusable, identity, facts)),
-        QUARANTINE: _quarantined(unusable, left_out, facts),
+        PREDICTIONS: in_row_groups(_usable(scored, unusable, identity, facts)),
+        QUARANTINE: _quarantined(unusable, invalid_rows, facts),
     }
     return dataset.write(path, tables, facts)
 
 
-def in_groups(batches: Iterable[pa.RecordBatch], rows: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of just so many; the last has what is left, and may be empty.
+def in_row_groups(batches: Iterable[pa.RecordBatch], rows: int = ROW_GROUP) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of exactly ``rows``; the last batch has the remainder, and may be empty.
 
     Args:
         batches: at least one, possibly empty.
-        rows: how many.
+        rows: rows in a batch.
     """
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
@@ -89,21 +89,21 @@ def in_groups(batches: Iterable[pa.RecordBatch], rows: int = ROW_GROUP) -> Itera
 def _usable(
     scored: Iterable[pa.RecordBatch], unusable: list[pa.RecordBatch], identity: Sequence[str], facts: dict[str, Any]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows to publish; the others are put by in ``unusable``."""
+    """The rows to publish; the others are appended to ``unusable``."""
     for batch in scored:
-        good, bad = split(batch)
-        if len(bad):
-            unusable.append(set_aside(bad, identity))
-        facts["rows_out"] += len(good)
-        yield good
+        usable, without_score = split(batch)
+        if len(without_score):
+            unusable.append(quarantine_rows(without_score, identity))
+        facts["rows_out"] += len(usable)
+        yield usable
 
 
 def _quarantined(
-    unusable: Iterable[pa.RecordBatch], left_out: Iterable[pa.RecordBatch], facts: dict[str, Any]
+    unusable: Iterable[pa.RecordBatch], invalid: Iterable[pa.RecordBatch], facts: dict[str, Any]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows not to publish, in one batch. They come last, so this is where the count is closed."""
-    rows = pa.concat_batches([*unusable, *left_out])
+    """The quarantined rows in one batch. They are written last, so the counts are final here."""
+    rows = pa.concat_batches([*unusable, *invalid])
     facts["rows_quarantined"] = len(rows)
     if facts["rows_in"] != facts["rows_out"] + facts["rows_quarantined"]:
-        raise RuntimeError(f"rows were lost or made up: {facts}")
+        raise RuntimeError(f"rows were lost or duplicated: {facts}")
     yield rows

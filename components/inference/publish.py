@@ -1,4 +1,4 @@
-"""Publishing predictions: partitioned by the local date of the event, each window in place of the former one."""
+"""Publish predictions, partitioned by the local date of the event."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ OTHER_PARTITION = "event_date"
 def publish(
     usecase: str, start: str, end: str, destination: Path | str, predictions_path: Path | str, receipt_path: Path | str
 ) -> dict[str, Any]:
-    """Publish the predictions of a window as Hive-partitioned Parquet, as a whole or not at all.
+    """Publish the predictions of a window as Hive-partitioned Parquet, all or nothing.
 
     Readers find ``<destination>/current/date=YYYY-MM-DD/part-0.parquet``, by the local date of the event in the use
-    case's timezone, with the columns of the predictions. (The partition is called ``event_date`` where ``date`` is one
-    of these. In an object store ``<destination>/current.json`` names the snapshot that has these partitions.) The dates
-    in [start, end) are replaced, also those that have no rows any more; others stay. Publishing the same predictions
-    again changes nothing.
+    case's timezone, with the columns of the predictions. (The partition key is ``event_date`` where ``date`` is one of
+    the columns. In an object store ``<destination>/current.json`` names the snapshot that has these partitions.) The
+    dates in [start, end) are replaced, and removed if they have no rows any more; others are kept. Publishing the same
+    predictions again changes nothing.
 
     Args:
         usecase: package of the use case.
@@ -39,14 +39,14 @@ def publish(
         receipt_path: the JSON file to write.
 
     Returns:
-        The receipt: ``path`` for readers, ``snapshot`` that they see there, ``partition`` (its name), ``window``,
+        The receipt: ``path`` for readers, ``snapshot`` that it points to, ``partition`` (its key), ``window``,
         ``dates`` {date: rows} of the window, ``rows``, ``rows_in``, ``rows_out``, ``rows_quarantined``,
         ``model_version``, and the digests ``model`` and ``predictions``.
 
     Raises:
-        LooplineError: the window is not of whole days or not that of the predictions, no row of it could be predicted,
+        LooplineError: the window is not whole days or not that of the predictions, no row could be predicted,
             or the destination cannot be written.
-        CorruptArtifactError: the predictions are not what they were written as.
+        CorruptArtifactError: the predictions do not have the digest they were written with.
     """
     spec = load(usecase).spec
     window = spec.window(start, end)
@@ -84,11 +84,7 @@ def _snapshots(destination: Path | str) -> Snapshots | ObjectSnapshots:
 
 
 def _expect_publishable(predictions: Dataset, window: Window) -> None:
-    """Refuse predictions that are not of this window, or in which no row could be predicted.
-
-    Raises:
-        LooplineError: they are such predictions.
-    """
+    """Raise LooplineError for predictions of another window, or without any predicted row."""
     facts = predictions.facts
     if TABLE not in predictions.tables or "rows_out" not in facts:
         raise LooplineError(f"{predictions.path} holds no predictions but {', '.join(predictions.tables)}")

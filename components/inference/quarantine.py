@@ -1,4 +1,4 @@
-"""Rows that get no prediction: what is kept of them, and which of those that data validation took out are ours."""
+"""Rows that get no prediction, and why."""
 
 import re
 from collections.abc import Sequence
@@ -18,36 +18,36 @@ REASON = "reason"
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def set_aside(rows: pa.RecordBatch, identity: Sequence[str]) -> pa.RecordBatch:
-    """The identity columns as text, null where one is lacking, and ``reason``."""
+def quarantine_rows(rows: pa.RecordBatch, identity: Sequence[str]) -> pa.RecordBatch:
+    """The identity columns as text, null where a column is missing, and ``reason``."""
     columns = [_text(rows.column(name)) if name in rows.schema.names else _no_text(rows) for name in identity]
     return pa.RecordBatch.from_arrays([*columns, _text(rows.column(REASON))], names=[*identity, REASON])
 
 
-def nothing(identity: Sequence[str]) -> pa.RecordBatch:
-    """No rows, in the form of `set_aside`."""
+def no_rows(identity: Sequence[str]) -> pa.RecordBatch:
+    """No rows, with the schema of `quarantine_rows`."""
     return pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in [*identity, REASON]]))
 
 
-def refused_in_window(refused: Dataset, spec: UseCaseSpec, start: datetime) -> list[pa.RecordBatch]:
-    """The entity rows that data validation took out, set aside: all but those that surely lie before the window.
+def invalid_in_window(invalid: Dataset, spec: UseCaseSpec, start: datetime) -> list[pa.RecordBatch]:
+    """The entity rows that data validation quarantined, except those that are known to lie before the window.
 
-    Validation also sees the lookback before the window, and a bad row may have no readable time at all. Such a row
-    might be one of the window's, so it counts.
+    Validation also reads the lookback before the window. A row without a readable timestamp may belong to the window
+    and is included.
 
     Raises:
-        LooplineError: the quarantine has no table of that entity, or no reasons in it.
+        LooplineError: the quarantine has no table of that entity, or no column of reasons.
     """
-    table = refused.read(spec.entity.table)
+    table = invalid.read(spec.entity.table)
     if REASON not in table.column_names:
-        raise LooplineError(f"{refused.file(spec.entity.table)} is no quarantine: it has no column '{REASON}'")
+        raise LooplineError(f"{invalid.file(spec.entity.table)} is not a quarantine: it has no column '{REASON}'")
     if spec.entity.timestamp in table.column_names:
         table = table.filter(pc.invert(_before(table.column(spec.entity.timestamp).combine_chunks(), start)))
-    return [set_aside(batch, identity_columns(spec)) for batch in table.to_batches()]
+    return [quarantine_rows(batch, identity_columns(spec)) for batch in table.to_batches()]
 
 
 def _before(column: pa.Array, start: datetime) -> pa.Array:
-    """Whether each moment is readable and lies before ``start``; one without a zone is UTC, a number is no moment."""
+    """Whether each timestamp is readable and before ``start``; without a zone it is UTC, and numbers are not read."""
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         moments = column.cast(TIMESTAMP, safe=False)
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -69,7 +69,7 @@ def _moment(text: str | None) -> datetime | None:
 def _text(column: pa.Array) -> pa.Array:
     try:
         return column.cast(pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # a list, bytes that are no text
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # a list, or bytes that are not UTF-8
         return pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
 
 

@@ -1,7 +1,7 @@
-"""Record batches of examples in, record batches of scored rows out: all there is to batch prediction but the files.
+"""Score a stream of record batches: what every engine does with the rows, without reading or writing files.
 
-`scoring` gives a function from an iterator to an iterator, so it is what a laptop maps over a Parquet file and what
-Spark runs in every task (``DataFrame.mapInArrow``).
+`score_function` returns a function from an iterator to an iterator, which a laptop applies to a Parquet file and Spark
+runs in every task (``DataFrame.mapInArrow``).
 """
 
 from collections import deque
@@ -27,23 +27,23 @@ NO_PROBABILITY = "the model's score lies outside 0 to 1, so it is no probability
 Batches = Iterator[pa.RecordBatch]
 
 
-def scoring(
+def score_function(
     model_path: Path, version: str, identity: Sequence[str], workers: int = 1
 ) -> Callable[[Iterable[pa.RecordBatch]], Batches]:
-    """The function that scores a stream of record batches, for `scored_columns` of each.
+    """The function that scores record batches; those it yields have `scored_columns`.
 
-    The model is opened when the stream starts, so the function may travel to where the rows are; the path has to hold
-    the model there, and its bytes are not checked again. A row comes out for each that goes in, in order. ``reason`` is
-    null where the score can be used.
+    It opens the model when the stream starts, so it can be sent to where the rows are: the model has to be at the same
+    path there, and is not verified again. It yields one row for each input row, in order. ``reason`` is null where the
+    score is usable.
 
     Args:
         model_path: the packaged model.
         version: its version in the registry, written into each row.
-        identity: the columns that name a row.
+        identity: the columns that identify a row.
         workers: batches scored at a time, each on one core.
 
     Raises:
-        LooplineError: a batch lacks a column that the model takes, or has it in a type that cannot be read.
+        LooplineError: a batch lacks an input of the model, or has it in a type that cannot be read.
     """
 
     def score(batches: Iterable[pa.RecordBatch]) -> Batches:
@@ -54,12 +54,12 @@ def scoring(
 
 
 def scored_columns(identity: Sequence[str], output: str) -> list[str]:
-    """Names of the columns that `scoring` gives, in order; ``output`` is the output of the model's signature."""
+    """Names of the columns of scored rows, in order; ``output`` is the output of the model's signature."""
     return [*identity, FEATURE_TIME, output, MODEL_VERSION, REASON]
 
 
 def split(scored: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Scored rows as those to publish, without a reason, and those to quarantine."""
+    """Split scored rows into those to publish, without the column ``reason``, and those to quarantine."""
     usable = scored.column(REASON).is_null()
     return scored.filter(usable).drop_columns([REASON]), scored.filter(pc.invert(usable))
 
@@ -77,7 +77,7 @@ def _score(scorer: Scorer, version: str, identity: Sequence[str], batch: pa.Reco
 
 
 def _reasons(scores: npt.NDArray[np.float32], *, is_probability: bool) -> pa.Array:
-    """Why a score cannot be used, null where it can."""
+    """Why a score is not usable, null where it is."""
     finite = np.isfinite(scores)
     usable = finite & (scores >= 0) & (scores <= 1) if is_probability else finite
     if usable.all():
@@ -91,10 +91,10 @@ def _reasons(scores: npt.NDArray[np.float32], *, is_probability: bool) -> pa.Arr
 def _map_in_order(
     function: Callable[[pa.RecordBatch], pa.RecordBatch], batches: Iterable[pa.RecordBatch], workers: int
 ) -> Batches:
-    """Apply a function in threads, at most ``workers`` batches ahead of the one that is taken.
+    """Apply a function in threads, at most ``workers`` batches ahead of the consumer.
 
-    ONNX Runtime and Arrow let go of the interpreter lock, so the next batches are scored while the caller writes this
-    one and reads another.
+    ONNX Runtime and Arrow release the interpreter lock, so the next batches are scored while the caller writes this one
+    and reads another.
     """
     if workers == 1:
         yield from map(function, batches)

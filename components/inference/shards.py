@@ -1,7 +1,7 @@
-"""Batch prediction in parallel: contiguous shards of the examples, each scored by itself, and their merger.
+"""Batch prediction in parallel: contiguous shards of the examples are scored independently, then merged.
 
-A part, what one shard gives, is a dataset with one table, ``scored``: the rows of `components.inference.scoring`, the
-unusable ones and their reasons among them. So it is no predictions, and cannot be published by mistake.
+The output of one shard, a part, is a dataset with one table, ``scored``: all rows of `components.inference.scoring`,
+those without a usable score included. It is not a predictions dataset, so it cannot be published by mistake.
 """
 
 import re
@@ -20,22 +20,22 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import load
 from loopline.components.errors import LooplineError
 from loopline.components.inference import predictions
-from loopline.components.inference.fit import expect_fit
 from loopline.components.inference.predict import BATCH_ROWS, columns_to_read, read
-from loopline.components.inference.predictions import in_groups, lineage
-from loopline.components.inference.scoring import scoring
+from loopline.components.inference.predictions import in_row_groups, lineage
+from loopline.components.inference.scoring import score_function
+from loopline.components.inference.signature_check import check_signature
 
 SCORED = "scored"
-MOST = 1000
+MAX_SHARDS = 1000
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of some contiguous parts of the examples; written as ``2/4``.
+    """A contiguous part of the examples, written as ``2/4``.
 
     Attributes:
-        number: which, from 1.
-        of: how many there are.
+        number: from 1.
+        of: how many shards there are.
     """
 
     number: int
@@ -46,29 +46,29 @@ class Shard:
         """Read ``<number>/<of>``.
 
         Raises:
-            LooplineError: it is no such thing.
+            LooplineError: the text is not a shard.
         """
         match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise LooplineError(f"'{text}' is no shard; write for example 2/4 for the second of four")
+            raise LooplineError(f"'{text}' is not a shard; write for example 2/4 for the second of four")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
     def rows(self, total: int) -> range:
-        """The positions of its rows among all; shards differ by one row at most, and together they are all."""
+        """The positions of its rows among ``total``; shards differ in size by one row at most."""
         return range(total * (self.number - 1) // self.of, total * self.number // self.of)
 
 
 def plan(shards: str) -> list[str]:
-    """The shards, in order, that a number of them means.
+    """The shards, in order, for a number of them.
 
     Raises:
-        LooplineError: it is no number, or none from 1 to 1000.
+        LooplineError: it is not a number from 1 to 1000.
     """
-    if not re.fullmatch(r"\d{1,4}", shards) or not 1 <= int(shards) <= MOST:
-        raise LooplineError(f"'{shards}' shards cannot be made; give a number from 1 to {MOST}")
+    if not re.fullmatch(r"\d{1,4}", shards) or not 1 <= int(shards) <= MAX_SHARDS:
+        raise LooplineError(f"'{shards}' shards cannot be made; give a number from 1 to {MAX_SHARDS}")
     return [str(Shard(number, int(shards))) for number in range(1, int(shards) + 1)]
 
 
@@ -86,13 +86,13 @@ def score_shard(
         part_path: the folder to make.
 
     Raises:
-        LooplineError: that is no shard, the model does not fit these examples, or the disk is full.
-        CorruptArtifactError: the model or the examples are not what they were written as.
+        LooplineError: the shard is malformed, the model does not fit these examples, or the disk is full.
+        CorruptArtifactError: the model or the examples do not have the digests they were written with.
     """
     chosen = Shard.parse(shard)
     spec = load(usecase).spec
     model, examples = Model.open(model_path), Dataset.open(examples_path)
-    expect_fit(model.signature, examples, spec)
+    check_signature(model.signature, examples, spec)
     with pq.ParquetFile(examples.file(TABLE), pre_buffer=False) as file:
         origin = lineage(usecase, model, version, examples)
         return write_part(part_path, file, model, chosen, origin, workers=pa.cpu_count())
@@ -105,10 +105,10 @@ def write_part(
 
     Args:
         path: the folder to make.
-        file: all the examples, wherever they lie; only the row groups that hold the rows are read.
+        file: all the examples; only the row groups that hold rows of the shard are read.
         model: one that fits them.
         shard: which rows.
-        origin: what `components.inference.predictions.lineage` gives.
+        origin: what `components.inference.predictions.lineage` returns.
         workers: batches scored at a time, each on one core.
 
     Raises:
@@ -116,13 +116,13 @@ def write_part(
     """
     spec = load(origin["usecase"]).spec
     total = file.metadata.num_rows
-    score = scoring(model.path, origin["model_version"], identity_columns(spec), workers)
+    score = score_function(model.path, origin["model_version"], identity_columns(spec), workers)
     rows = read(file, columns_to_read(model, spec), shard.rows(total), BATCH_ROWS)
-    return dataset.write(path, {SCORED: in_groups(score(rows))}, {**origin, "rows": total, "shard": str(shard)})
+    return dataset.write(path, {SCORED: in_row_groups(score(rows))}, {**origin, "rows": total, "shard": str(shard)})
 
 
 def merge(part_paths: Sequence[Path | str], quarantine_path: Path | str, predictions_path: Path | str) -> Dataset:
-    """Write the predictions dataset of all parts, equal to that which `predict` writes by itself.
+    """Merge the parts into the predictions dataset, byte for byte the one that `predict` writes.
 
     Args:
         part_paths: the parts, in any order.
@@ -130,21 +130,21 @@ def merge(part_paths: Sequence[Path | str], quarantine_path: Path | str, predict
         predictions_path: the folder to make.
 
     Raises:
-        LooplineError: the parts are not of one prediction, one is lacking, or the disk is full.
-        CorruptArtifactError: a part or the quarantine is not what it was written as.
+        LooplineError: the parts belong to different predictions, one is missing, or the disk is full.
+        CorruptArtifactError: a part or the quarantine does not have the digest it was written with.
     """
     parts = [Dataset.open(path) for path in part_paths]
     ordered, origin, rows = _one_prediction(parts)
     spec = load(origin["usecase"]).spec
-    refused = Dataset.open(quarantine_path)
-    return predictions.write(predictions_path, _scored(ordered), rows, refused, spec, origin)
+    invalid = Dataset.open(quarantine_path)
+    return predictions.write(predictions_path, _scored(ordered), rows, invalid, spec, origin)
 
 
 def _one_prediction(parts: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, Any], int]:
-    """The parts in order, what they all come from, and their rows.
+    """The parts in order, their common lineage, and the number of their rows.
 
     Raises:
-        LooplineError: they do not make up one prediction.
+        LooplineError: they are not the parts of one prediction.
     """
     for part in parts:
         if SCORED not in part.tables or "shard" not in part.facts:
@@ -153,12 +153,12 @@ def _one_prediction(parts: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, 
     shards = [str(part.facts["shard"]) for part in ordered]
     of = Shard.parse(shards[0]).of if shards else 0
     if not shards or shards != [str(Shard(number, of)) for number in range(1, of + 1)]:
-        raise LooplineError(f"the parts are of the shards {', '.join(shards) or 'none'}: one of each is needed")
+        raise LooplineError(f"the parts are those of the shards {', '.join(shards) or 'none'}: one of each is needed")
     origins = [{name: fact for name, fact in part.facts.items() if name != "shard"} for part in ordered]
     for part, origin in zip(ordered, origins, strict=True):
         for name, fact in origin.items():
             if fact != origins[0].get(name):
-                raise LooplineError(f"the parts are of different predictions: {name} of {part.path} is {fact}")
+                raise LooplineError(f"the parts belong to different predictions: {name} of {part.path} is {fact}")
     (rows,) = {int(origin.pop("rows")) for origin in origins}
     return ordered, origins[0], rows
 

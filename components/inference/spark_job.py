@@ -1,9 +1,8 @@
-"""Batch prediction on Spark: the shards of a window as the tasks of one job.
+"""Batch prediction on Spark: one job, with a task for each shard of the window.
 
 Every task reads its rows of the examples, scores them with `components.inference.scoring` and writes a part beside the
-predictions; the driver merges the parts. Only numbers of shards and rows go through Spark itself: examples and scores
-are read and written by Arrow, as in every other step, so they are the same to the byte, and no jar has to know the
-object store.
+predictions; the driver merges the parts. Only numbers of shards and rows pass through Spark: Arrow reads and writes
+examples and scores, as in every other step, so the bytes are the same, and no jar for the object store is needed.
 """
 
 import hashlib
@@ -24,12 +23,12 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import load
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.inference import shards
-from loopline.components.inference.fit import expect_fit
 from loopline.components.inference.predictions import lineage
-from loopline.components.inference.shards import MOST, Shard
+from loopline.components.inference.shards import MAX_SHARDS, Shard
+from loopline.components.inference.signature_check import check_signature
 from loopline.components.io import digest, storage
 
-# Rows of a task, unless there are fewer than one task for each core: some seconds of work, all that a lost node costs.
+# Rows of a task, unless that makes fewer tasks than cores. A lost node costs some seconds of work.
 ROWS_PER_TASK = 2_000_000
 _BLOCK = 1 << 23
 
@@ -44,7 +43,7 @@ def predict_on(
     output_uri: str,
     rows_per_task: int = ROWS_PER_TASK,
 ) -> str:
-    """Score every example on a Spark cluster and put the predictions dataset, equal to that of the local engine.
+    """Score every example on a Spark cluster and upload the predictions dataset, byte for byte that of engine local.
 
     Args:
         spark: the session.
@@ -53,26 +52,26 @@ def predict_on(
         version: its version in the registry.
         examples_uri: the examples of the window, where every executor can read them.
         quarantine_uri: what data validation quarantined.
-        output_uri: where to put the predictions; the parts lie beside it in between.
-        rows_per_task: at most so many rows are scored by a task.
+        output_uri: where to put the predictions; the parts lie beside it until they are merged.
+        rows_per_task: the most rows that a task scores.
 
     Returns:
         The digest of the predictions.
 
     Raises:
         LooplineError: the model does not fit the examples, something cannot be read or written, or a task fails.
-        CorruptArtifactError: the model, the examples or the quarantine are not what they were written as.
+        CorruptArtifactError: the model, the examples or the quarantine do not have the digests they were written with.
     """
     with tempfile.TemporaryDirectory(prefix="loopline-spark-") as name:
         folder = Path(name)
         packaged = Model.open(storage.fetch(model_uri, folder / "model", manifest=model.MANIFEST))
-        refused = storage.fetch(quarantine_uri, folder / "quarantine", manifest=dataset.MANIFEST)
+        invalid = storage.fetch(quarantine_uri, folder / "quarantine", manifest=dataset.MANIFEST)
         examples = _without_rows(examples_uri, folder / "examples")
-        expect_fit(packaged.signature, examples, load(usecase).spec)
+        check_signature(packaged.signature, examples, load(usecase).spec)
 
         context = spark.sparkContext
         rows = examples.rows(TABLE)
-        tasks = min(max(context.defaultParallelism, -(-rows // rows_per_task)), max(rows, 1), MOST)
+        tasks = min(max(context.defaultParallelism, -(-rows // rows_per_task)), max(rows, 1), MAX_SHARDS)
         archive = shutil.make_archive(str(folder / packaged.digest.removeprefix(digest.PREFIX)), "zip", packaged.path)
         context.addArchive(archive)
         parts = f"{output_uri}.parts"
@@ -81,11 +80,11 @@ def predict_on(
         numbers = spark.range(1, tasks + 1, numPartitions=tasks)
         try:
             numbers.mapInArrow(score, "shard long, rows long").collect()
-        except Exception as error:  # Spark wraps what a task raises in classes of Java's and its own
+        except Exception as error:  # Spark wraps the error of a task in exceptions of Java and its own
             raise LooplineError(_reason(error)) from error
 
         fetched = [storage.fetch(f"{parts}/{number}", folder / "parts") for number in range(1, tasks + 1)]
-        merged = shards.merge(fetched, refused, folder / "predictions")
+        merged = shards.merge(fetched, invalid, folder / "predictions")
         storage.put(merged.path, output_uri)
         storage.remove(parts)
         return merged.digest
@@ -94,14 +93,14 @@ def predict_on(
 def scoring_task(
     file_uri: str, archive: str, origin: dict[str, Any], parts: str, of: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for ``mapInArrow``: numbers of shards in, the same and their rows out.
+    """The function for ``mapInArrow``: takes numbers of shards, yields them with their numbers of rows.
 
     A task that Spark starts twice writes the same bytes twice.
 
     Args:
         file_uri: the Parquet file of the examples.
-        archive: name of the archive with the model, which Spark has unpacked where the task runs.
-        origin: what `components.inference.predictions.lineage` gives.
+        archive: name of the archive with the model, which Spark unpacks on every node.
+        origin: what `components.inference.predictions.lineage` returns.
         parts: where to put the parts.
         of: how many shards there are.
     """
@@ -121,10 +120,10 @@ def scoring_task(
 
 
 def _without_rows(uri: str, folder: Path) -> Dataset:
-    """The manifest of examples, in a folder of its own; their bytes are checked where they lie.
+    """The examples with only their manifest fetched; their rows are verified in the object store.
 
     Raises:
-        CorruptArtifactError: they are not what they were written as.
+        CorruptArtifactError: they do not have the digests they were written with.
     """
     storage.fetch(f"{uri}/{dataset.MANIFEST}", folder)
     examples = Dataset.open(folder, verify=False)
@@ -140,7 +139,7 @@ def _without_rows(uri: str, folder: Path) -> Dataset:
 
 
 def _reason(error: Exception) -> str:
-    """The sentence of a task, out of what Spark makes of it: a traceback of its worker in one of its own."""
+    """The message of the error that a task raised, from the tracebacks that Spark wraps it in."""
     raised = re.findall(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception)): (.+)$", str(error), flags=re.MULTILINE)
     for name, words in raised:
         if name in {"LooplineError", "CorruptArtifactError"}:

@@ -18,7 +18,7 @@ from loopline.components.contract.usecase import load
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.inference.predict import columns_to_read, predict
 from loopline.components.inference.publish import publish
-from loopline.components.inference.scoring import scoring
+from loopline.components.inference.scoring import score_function
 from loopline.components.inference.spark_job import predict_on
 from loopline.components.io import storage
 from tests.spark.weather_window import USECASE, Window, make
@@ -82,11 +82,11 @@ def test_the_scoring_function_itself_maps_a_dataframe(spark: Any, window: Window
     model = Model.open(window.model)
     rows = Dataset.open(window.examples).read(examples.TABLE, columns_to_read(model, spec))
     identity = examples.identity_columns(spec)
-    expected = pa.Table.from_batches(scoring(window.model, "7", identity)(rows.to_batches()))
+    expected = pa.Table.from_batches(score_function(window.model, "7", identity)(rows.to_batches()))
     frame = spark.createDataFrame(rows).repartition(3)
     times = "read_at timestamp, feature_time timestamp"
     schema = f"station string, {times}, prediction float, model_version string, reason string"
-    scored = frame.mapInArrow(scoring(window.model, "7", identity), schema).toArrow()
+    scored = frame.mapInArrow(score_function(window.model, "7", identity), schema).toArrow()
     order = [(name, "ascending") for name in identity]
     same = [*identity, "prediction", "model_version", "reason"]
     assert scored.sort_by(order).select(same).to_pylist() == expected.sort_by(order).select(same).to_pylist()

@@ -172,7 +172,7 @@ def test_a_damaged_pointer_is_one_sentence(bucket: str) -> None:
     for content in (b"no json", b"[]", b'{"format": "other"}', b'{"format": "loopline.snapshot/1"}'):
         tag = (conditional_put.read(f"{bucket}/current.json") or (b"", None))[1]
         assert conditional_put.replace(f"{bucket}/current.json", content, tag)
-        with pytest.raises(LooplineError, match=r"current.json is damaged .* put it back from a backup"):
+        with pytest.raises(LooplineError, match=r"current.json is damaged .* restore it from a backup"):
             replace(ObjectSnapshots(bucket), {"a"}, {"a": "1"})
 
 

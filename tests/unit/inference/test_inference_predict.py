@@ -24,7 +24,7 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.scorer import Scorer
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.inference.predict import predict
-from loopline.components.inference.scoring import NO_PROBABILITY, NOT_FINITE, scoring
+from loopline.components.inference.scoring import NO_PROBABILITY, NOT_FINITE, score_function
 
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOUR = timedelta(hours=1)
@@ -321,7 +321,7 @@ def test_killed_in_the_middle_the_former_predictions_stay(
 def test_scoring_maps_batches_as_spark_does(echo: Model) -> None:
     batches = example_rows([0.5, None, 2.0, 0.25]).to_batches(max_chunksize=1)
     for workers in (1, 3):
-        scored = list(scoring(echo.path, "7", ["line", "trip"], workers)(iter(batches)))
+        scored = list(score_function(echo.path, "7", ["line", "trip"], workers)(iter(batches)))
         assert [len(batch) for batch in scored] == [1, 1, 1, 1]
         assert len({str(batch.schema) for batch in scored}) == 1
         table = pa.Table.from_batches(scored)
@@ -338,7 +338,7 @@ def test_scoring_reads_no_further_ahead_than_it_works(echo: Model) -> None:
             taken.append(batch)
             yield batch
 
-    scored = scoring(echo.path, "7", ["trip"], workers=2)(reading())
+    scored = score_function(echo.path, "7", ["trip"], workers=2)(reading())
     next(scored)
     assert len(taken) == 3
     scored.close()

@@ -311,8 +311,8 @@ def test_two_publishers_at_once_never_mix(
         """The version of each day from the 20th, which has to be as if one publisher had come after the other."""
         found = versions(destination)
         assert list(found) == [f"2024-03-{day}" for day in range(20, 28)]
-        assert all(len(of_day) == 1 for of_day in found.values())
-        seen = [next(iter(of_day)) for of_day in found.values()]
+        assert all(len(rows_of_day) == 1 for rows_of_day in found.values())
+        seen = [next(iter(rows_of_day)) for rows_of_day in found.values()]
         only_a, shared, only_b = set(seen[:3]), set(seen[3:5]), set(seen[5:])
         assert len(only_a) == len(shared) == len(only_b) == 1
         assert shared <= only_a | only_b

@@ -19,7 +19,7 @@ from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.inference import component, predictions
 from loopline.components.inference import predict as predict_module
 from loopline.components.inference.predict import predict, read
-from loopline.components.inference.predictions import in_groups
+from loopline.components.inference.predictions import in_row_groups
 from loopline.components.inference.publish import publish
 from loopline.components.inference.shards import Shard, merge, plan, score_shard
 
@@ -60,7 +60,7 @@ def test_any_number_of_shards_gives_the_same_bytes(
 ) -> None:
     paths = inputs(signals(values), refused(left_out))
     with pytest.MonkeyPatch.context() as patch:  # small groups: boundaries fall everywhere
-        patch.setattr(predictions, "in_groups", lambda batches: in_groups(batches, group))
+        patch.setattr(predictions, "in_row_groups", lambda batches: in_row_groups(batches, group))
         whole = predict(usecase, echo.path, "7", **paths)
         parts = in_shards(usecase, echo, paths, shards, tmp_path)
         merged = merge(parts[::-1], paths["quarantine_path"], tmp_path / "merged")
@@ -115,7 +115,7 @@ def test_groups_have_just_so_many_rows(sizes: list[int], rows: int) -> None:
     for size in sizes:
         batches.append(pa.record_batch({"x": pa.array(values[start : start + size], pa.int64())}))
         start += size
-    grouped = list(in_groups(batches, rows))
+    grouped = list(in_row_groups(batches, rows))
     assert [value for batch in grouped for value in batch["x"].to_pylist()] == values
     assert all(len(batch) == rows for batch in grouped[:-1])
     assert len(grouped[-1]) < rows
@@ -130,7 +130,7 @@ def test_a_number_of_shards_that_is_none(shards: str) -> None:
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "", "1/2/3"])
 def test_a_shard_that_is_none(usecase: str, echo: Model, inputs: Inputs, tmp_path: Path, shard: str) -> None:
     paths = inputs(signals([0.5]))
-    with pytest.raises(LooplineError, match=f"'{shard}' is no shard"):
+    with pytest.raises(LooplineError, match=f"'{shard}' is not a shard"):
         score_shard(usecase, echo.path, "7", paths["examples_path"], shard, tmp_path / "part")
     assert not (tmp_path / "part").exists()
 
@@ -152,7 +152,7 @@ def test_parts_that_are_not_of_one_prediction(
     assert "the shards none" in refusal([])
     assert "holds no part of a prediction but examples" in refusal([paths["examples_path"]])
     score_shard(usecase, network.path, "7", paths["examples_path"], "3/3", parts[2])
-    assert "the parts are of different predictions: model of" in refusal(parts)
+    assert "the parts belong to different predictions: model of" in refusal(parts)
 
 
 def test_a_damaged_part_is_refused(usecase: str, echo: Model, inputs: Inputs, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether a model and examples belong together; asked before the first row is scored."""
+"""Check the signature of a model against the examples, before the first row is scored."""
 
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.examples import FEATURE_TIME, TABLE, features_of, identity_columns
@@ -8,12 +8,12 @@ from loopline.components.errors import LooplineError
 from loopline.components.inference.scoring import scored_columns
 
 
-def expect_fit(signature: Signature, examples: Dataset, spec: UseCaseSpec) -> None:
-    """Refuse what the model was not made for. Features that it does not take are no hindrance.
+def check_signature(signature: Signature, examples: Dataset, spec: UseCaseSpec) -> None:
+    """Check that a model can score these examples, which may have more features than it takes.
 
     Raises:
-        LooplineError: these are no examples, the task differs, a feature is lacking or of another kind, or an identity
-            column is lacking or bears the name of a column that predictions have.
+        LooplineError: the dataset holds no examples, the task differs, a feature is missing or of another kind, or an
+            identity column is missing or has the name of a column of the predictions.
     """
     if TABLE not in examples.tables or "features" not in examples.facts:
         raise LooplineError(f"{examples.path} holds no examples but {', '.join(examples.tables)}")
