@@ -14,7 +14,7 @@ from loopline.components.contract.examples import LABEL
 from loopline.components.contract.metrics import EVALUATION_METRICS
 from loopline.components.io import atomic
 from loopline.components.pages import charts, evaluation_charts
-from loopline.components.pages.formatting import count, share
+from loopline.components.pages.formatting import count, counted, share
 from loopline.components.pages.metric_names import metric_heading, metric_value
 from loopline.components.pages.page import render
 from loopline.components.validation.metrics import Floats, leading
@@ -27,11 +27,12 @@ Rows = list[list[str]]
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its heading and what to know for reading it."""
+    """A chart with its heading, what to know for reading it, and the colour and name of each series."""
 
     heading: str
     chart: Markup
-    caption: str
+    caption: str = ""
+    series: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -84,24 +85,25 @@ def write_report(
     atomic.write_text(Path(report_path), page)
 
 
-def score_histogram(label: Floats, score: Floats) -> Markup:
+def score_histogram(label: Floats, score: Floats) -> Figure:
     """Histogram of the probabilities predicted for each class."""
     edges = np.linspace(0, 1, BINS + 1)
-    counts = {}
+    shares = {}
     for value in (0, 1):
         some = score[label == value]
         heights = np.histogram(some, edges)[0] / max(len(some), 1)
-        counts[f"label {value} ({count(len(some))} rows)"] = heights.tolist()
-    return charts.histogram(counts, edges.tolist(), "predicted probability", "share of the class")
+        shares[f"label {value} ({counted(len(some), 'row')})"] = heights.tolist()
+    chart = charts.histogram(shares, edges.tolist(), "predicted probability", "share of the class")
+    return Figure("Scores", chart, series=list(enumerate(shares)))
 
 
-def error_histogram(label: Floats, score: Floats) -> Markup:
+def error_histogram(label: Floats, score: Floats) -> Figure:
     """Histogram of predicted minus seen, without the half per cent at either end."""
     errors = score - label
     low, high = np.quantile(errors, [0.005, 0.995])
     edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
-    counts = {f"{count(len(errors))} rows": np.histogram(errors, edges)[0].tolist()}
-    return charts.histogram(counts, edges.tolist(), "predicted minus seen (middle 99%)", "rows")
+    heights = {counted(len(errors), "row"): np.histogram(errors, edges)[0].tolist()}
+    return Figure("Errors", charts.histogram(heights, edges.tolist(), "predicted minus seen (middle 99%)", "rows"))
 
 
 def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> list[Figure]:
@@ -124,11 +126,8 @@ def _curves(evaluation: Evaluation, label: Floats, score: Floats) -> list[Figure
             "A larger dot is more rows.",
         )
     )
-    if evaluation.task == "regression":
-        return [*figures, Figure("Errors", error_histogram(label, score), "")]
-    positives = int(label.sum())
-    classes = f"Blue: label 0 ({count(len(label) - positives)} rows). Orange: label 1 ({count(positives)} rows)."
-    return [*figures, Figure("Scores", score_histogram(label, score), classes)]
+    histogram = error_histogram if evaluation.task == "regression" else score_histogram
+    return [*figures, histogram(label, score)]
 
 
 def _named(metric: str, evaluation: Evaluation) -> str:
