@@ -10,7 +10,7 @@ from loopline.components.pages.svg import Points, element, path, tooltip
 
 # In pixels.
 WIDTH, HEIGHT = 344, 286
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 8, 38
+LEFT, RIGHT, TOP, BOTTOM = 56, 10, 8, 38
 
 Ticks = Sequence[tuple[float, str]]
 

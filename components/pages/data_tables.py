@@ -58,7 +58,7 @@ def _row(name: str, facts: Mapping[str, Any], hints: bool) -> ColumnRow:
     return ColumnRow(
         name=name,
         type=facts["type"],
-        missing=share(facts["missing"]) if facts["missing"] else "",
+        missing=share(facts["missing"]),
         distinct=count(facts["distinct"]),
         low=cell(facts["min"]),
         mean=cell(facts["mean"]),
