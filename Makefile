@@ -95,11 +95,12 @@ format: $(VENV)/ready ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 
 .PHONY: compile
-compile: $(VENV)/ready ## pipelines to KFP IR in build/pipelines, pipelines and schedules to objects in manifests/pipelines
-	@$(BIN)/loopline compile --manifests manifests/pipelines
+compile: $(VENV)/ready ## pipelines to KFP IR in build/pipelines, use cases to kustomize bases in manifests/usecases
+	@$(BIN)/loopline compile
+	@$(BIN)/loopline compile --manifests manifests/usecases
 
 .PHONY: golden
-golden: compile ## the same: manifests/pipelines is what tests/golden compares
+golden: compile ## the same: manifests/usecases is what tests/golden compares
 
 .PHONY: manifests
 manifests: $(VENV)/ready ## render each overlay, check it against schemas and policies, print a table

@@ -109,7 +109,11 @@ def set_in(value: dict[str, Any], **fields: Any) -> None:
             "LocalQueue/cpu: there is no ClusterQueue gone",
         ),
         ("references", lambda o: o.remove(named(o, "LocalQueue", "cpu")), "there is no LocalQueue cpu"),
-        ("references", lambda o: o.remove(named(o, "Pipeline", "training")), "there is no Pipeline training"),
+        (
+            "references",
+            lambda o: o.remove(named(o, "Pipeline", "flights-training")),
+            "there is no Pipeline flights-training",
+        ),
         (
             "references",
             lambda o: o.remove(named(o, "PriorityClass", "loopline-batch")),

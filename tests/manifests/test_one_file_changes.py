@@ -94,13 +94,13 @@ def test_a_schedule_is_one_file(changed: Callable[..., dict[Key, set[str]]]) -> 
         retrain["spec"].update(schedules=["30 6 * * 1"], suspend=False)
         path.write_text(yaml.safe_dump_all(documents))
 
-    found = changed("prod", "schedules.yaml", change)
+    found = changed("prod", "flights/schedules.yaml", change)
     assert found == {("CronWorkflow", "flights-retrain"): {"/spec/schedules/0", "/spec/suspend"}}
 
 
 def test_removing_a_schedule_is_one_file(clean: Path, tmp_path: Path, overlay: Callable[[str], Objects]) -> None:
     copied = shutil.copytree(clean, tmp_path / "copy")
-    path = copied / "kustomize/overlays/prod/schedules.yaml"
+    path = copied / "kustomize/overlays/prod/flights/schedules.yaml"
     documents = list(yaml.safe_load_all(path.read_text()))
     [retrain] = [item for item in documents if item["metadata"]["name"] == "flights-retrain"]
     retrain.pop("spec")

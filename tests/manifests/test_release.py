@@ -29,9 +29,9 @@ def service(request: pytest.FixtureRequest, clean: Path, tmp_path_factory: pytes
     if mode == "knative":
         file = folder / "kustomization.yaml"
         file.write_text(file.read_text().replace("canary-standard", "canary-knative"))
-        endpoint = yaml.safe_load((folder / "endpoint.yaml").read_text())
+        endpoint = yaml.safe_load((folder / "flights/endpoint.yaml").read_text())
         del endpoint["spec"]["predictor"]["name"]
-        (folder / "endpoint.yaml").write_text(yaml.safe_dump(endpoint))
+        (folder / "flights/endpoint.yaml").write_text(yaml.safe_dump(endpoint))
     return named(kustomized(folder), "InferenceService", "flights")
 
 

@@ -25,7 +25,7 @@ def with_components(clean: Path, tmp_path: Path) -> Callable[..., Objects]:
         file = copied / "kustomize/overlays/local/kustomization.yaml"
         settings = yaml.safe_load(file.read_text())
         kept = [path for path in settings["components"] if Path(path).name not in remove]
-        settings["components"] = [*(f"../../components/{name}" for name in add), *kept]
+        settings["components"] = [*(path if "/" in path else f"../../components/{path}" for path in add), *kept]
         file.write_text(yaml.safe_dump(settings))
         return render(file.parent)
 
@@ -89,7 +89,7 @@ def test_on_gpus_the_predictor_is_triton(with_components: Callable[..., Objects]
 
 
 def test_the_cache_holds_the_first_model(with_components: Callable[..., Objects], crd_schemas: Path) -> None:
-    objects = with_components(add=("model-cache",))
+    objects = with_components(add=("model-cache", "../../../manifests/usecases/flights/model-cache"))
     cache = named(objects, "LocalModelNamespaceCache", "flights-v1")
     group = named(objects, "LocalModelNodeGroup", "loopline-serving")
     assert cache["spec"]["nodeGroups"] == [group["metadata"]["name"]]

@@ -25,7 +25,7 @@ from loopline.components.deployment.targets.cluster_api import RECORD, ChangedEr
 from loopline.components.errors import LooplineError
 from loopline.components.io.kubernetes_api import KubernetesApi
 
-ROLE = "Role loopline-releases of manifests/serving"
+ROLE = "Role loopline-releases-<use case> of manifests/usecases"
 INSTALL = "install KServe as manifests/upstream says"
 WITHOUT_CLUSTER = (
     "target cluster needs a Kubernetes cluster, and this is no pod and has no kubeconfig; use target git or local"

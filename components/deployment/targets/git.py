@@ -40,7 +40,7 @@ class GitTarget:
         self._clone = Clone(path, remote, branch)
         self._endpoint = endpoint
         self._folder = Path("kustomize") / "overlays" / overlay
-        self._file = self._folder / "endpoint.yaml"
+        self._file = self._folder / endpoint / "endpoint.yaml"
         self._record_file = f"{overlay}/{endpoint}.json"
 
     @contextmanager
@@ -60,11 +60,15 @@ class GitTarget:
         program = shutil.which("kubectl") or shutil.which("kubectl", path=str(Path(sys.executable).parent))
         if program is None:
             raise LooplineError("there is no kubectl, which builds the overlay; install it, or `make setup`")
-        if not (self._clone.path / self._file).is_file():
-            raise LooplineError(f"{self._clone.path} has no {self._file}: name another overlay, or add that file to it")
+        if not (self._clone.path / self._folder).is_dir():
+            raise LooplineError(f"{self._clone.path} has no {self._folder}: name another overlay")
         rendered = run([program, "kustomize", str(self._folder)], self._clone.path)
         for item in yaml.load_all(rendered, Loader=yaml.CSafeLoader):
             if item and item["kind"] == "InferenceService" and item["metadata"]["name"] == self._endpoint:
+                if not (self._clone.path / self._file).is_file():
+                    raise LooplineError(
+                        f"{self._clone.path} has no {self._file}, the patch that a release writes: add it"
+                    )
                 return dict(item)
         raise LooplineError(f"{self._folder} has no InferenceService {self._endpoint}: name another overlay")
 

@@ -62,19 +62,20 @@ def compile_(
     tag: Annotated[str, typer.Option(help="Tag of the stage images; by default one of the code's digest.")] = "",
     registry: Annotated[str, typer.Option(help="Prefix of the image names, e.g. ghcr.io/acme/")] = "",
     manifests: Annotated[
-        Path | None, typer.Option(help="Folder for Kubernetes objects of all pipelines and schedules.")
+        Path | None, typer.Option(help="Write kustomize bases here instead, a folder for each use case.")
     ] = None,
     usecase: Annotated[
         list[str] | None,
-        typer.Option("--usecase", help="A use case outside usecases/ whose schedules are wanted.", metavar="PACKAGE"),
+        typer.Option("--usecase", help="With --manifests: which; all in usecases/ if left out.", metavar="PACKAGE"),
     ] = None,
 ) -> None:
-    """Compile pipelines to KFP IR, and with --manifests to the objects that Kubernetes holds."""
+    """Compile pipelines to KFP IR, or with --manifests to all that Kubernetes holds of use cases."""
     from loopline.cli.compiling import compile_ir, compile_manifests
 
-    compile_ir(pipeline, output, tag, registry, console)
     if manifests:
         compile_manifests(manifests, usecase or [], console)
+    else:
+        compile_ir(pipeline, output, tag, registry, console)
 
 
 @app.command()
@@ -149,11 +150,11 @@ def release(
 
 
 @app.command()
-def doctor(cluster: ClusterOption = None) -> None:
+def doctor(cluster: ClusterOption = None, usecase: UseCaseOption = DEFAULT_USECASE) -> None:
     """Check what this machine, and a cluster if one is named, need to run pipelines; explain what is wrong."""
     from loopline.cli.checking import run_checks
 
-    run_checks(cluster, console)
+    run_checks(cluster, usecase, console)
 
 
 @app.command()

@@ -9,26 +9,27 @@ from rich.markup import escape
 
 from loopline.checks import CheckResult
 from loopline.cluster import settings
+from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local import machine
 
 _SIGNS = {"ok": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]-[/]"}
 
 
-def run_checks(path: Path | None, console: Console) -> None:
-    """Check this machine, and the cluster if one is named.
+def run_checks(path: Path | None, package: str, console: Console) -> None:
+    """Check this machine, and the cluster if one is named, for the pipelines of a use case.
 
     Raises:
         LooplineError: something is wrong; all was looked at.
     """
-    wrong = _show(machine.run_checks(), console) + _show(_cluster(path), console)
+    wrong = _show(machine.run_checks(), console) + _show(_cluster(path, package), console)
     if wrong:
         raise LooplineError(
             f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong; the lines with ✗ say what to do"
         )
 
 
-def _cluster(path: Path | None) -> Iterable[CheckResult]:
+def _cluster(path: Path | None, package: str) -> Iterable[CheckResult]:
     if path is None and not os.environ.get(settings.VARIABLE):
         yield CheckResult("cluster", "skipped", f"none is named; --cluster FILE or {settings.VARIABLE} names one")
         return
@@ -39,7 +40,7 @@ def _cluster(path: Path | None) -> Iterable[CheckResult]:
         return
     from loopline.cluster import doctor
 
-    yield from doctor.run_checks(cluster)
+    yield from doctor.run_checks(cluster, usecase.load(package))
 
 
 def _show(results: Iterable[CheckResult], console: Console) -> int:

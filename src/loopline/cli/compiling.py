@@ -8,6 +8,7 @@ from rich.console import Console
 from loopline import project
 from loopline.cluster import placement
 from loopline.compiler import pipeline_ir
+from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 from loopline.images import catalogue, code
 
@@ -34,17 +35,24 @@ def compile_ir(pipeline: str, folder: Path, tag: str, registry: str, console: Co
 
 
 def compile_manifests(folder: Path, packages: Sequence[str], console: Console) -> None:
-    """Write the Kubernetes objects of all pipelines and schedules; what stands for nothing any more is deleted.
+    """Write what Kubernetes holds of use cases: a kustomize base for each, named after it.
 
     Args:
-        folder: where the files go.
-        packages: use cases outside ``usecases/`` whose schedules are wanted.
+        folder: takes a folder for each use case.
+        packages: the use cases; if none is named, all of this project.
         console: where to say what was written.
 
     Raises:
-        LooplineError: a use case is none, or its schedule cannot be.
+        LooplineError: a use case is none, its objects cannot be named after it, or the folder is another base.
     """
-    from loopline.cluster import objects
+    from loopline.cluster import names, objects
 
-    for path in objects.write(folder, objects.cases_in(project.path("usecases"), packages)):
-        console.print(f"{path}", highlight=False)
+    if (folder / objects.KUSTOMIZATION).is_file():
+        raise LooplineError(
+            f"{folder} is a kustomize base itself; name the folder that takes one base for each use case, "
+            "such as manifests/usecases"
+        )
+    for case in objects.chosen_usecases(project.path("usecases"), packages):
+        base = folder / names.usecase_name(case)
+        objects.write(base, case)
+        console.print(f"{base}", highlight=False)

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loopline.cluster import progress
+from loopline.cluster import names, progress
 from loopline.cluster.server import Server, UnavailableError
 from loopline.cluster.settings import Cluster
-from loopline.cluster.submit import known_kfp_name, submit
+from loopline.cluster.submit import submit
 from loopline.components.contract import usecase
 from loopline.components.contract.window import parse_time
 from loopline.components.errors import LooplineError
@@ -45,13 +45,12 @@ def submit_run(
 
     cluster = Cluster.read(settings)
     case = usecase.load(package)
-    name = known_kfp_name(pipeline)
     moment = _moment(at, case.spec.timezone)
     server = Server(cluster)
     server.check()
-    found = server.version(name, version or None)
+    found = server.version(names.pipeline_name(case, pipeline), version or None)
     require_ready(cluster, found)
-    run = submit(server, cluster, name, case, given, moment, found)
+    run = submit(server, cluster, pipeline, case, given, moment, found)
     verb = "had been submitted already" if run.existed else "submitted"
     console.print(f"run {run.id} ({run.name}, version {found.name}) {verb}", highlight=False, soft_wrap=True)
     if follow:

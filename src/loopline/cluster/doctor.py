@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 
 from loopline.checks import CheckResult, run_check
-from loopline.cluster import placement, token
+from loopline.cluster import names, placement, token
 from loopline.cluster.gpu_pool import gpu_pool
 from loopline.cluster.kube import Kube
 from loopline.cluster.needs import images, secrets
 from loopline.cluster.server import Server, Version
 from loopline.cluster.settings import Cluster
 from loopline.compiler import pipeline_ir
+from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
 
 
-def run_checks(cluster: Cluster) -> Iterator[CheckResult]:
-    """Look at everything that runs on a cluster need. Nothing is changed."""
+def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
+    """Look at everything that runs of a use case on a cluster need. Nothing is changed."""
     kube, server = Kube(cluster.namespace), Server(cluster)
     yield run_check("token", lambda: _token(cluster))
     answer = run_check("KFP", lambda: _server(cluster, server))
@@ -25,7 +26,7 @@ def run_checks(cluster: Cluster) -> Iterator[CheckResult]:
     yield from secrets(kube, placement.STAGES)
     yield run_check("GPU pool", lambda: gpu_pool(cluster, kube))
     for pipeline in pipeline_ir.PIPELINES:
-        name = pipeline.replace("_", "-")
+        name = names.pipeline_name(case, pipeline)
         if answer.status != "ok":
             yield CheckResult(f"pipeline {name}", "skipped", "KFP has to answer first")
             continue

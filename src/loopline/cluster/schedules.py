@@ -7,15 +7,13 @@ a schedule whose runs fail.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from loopline.cluster import placement
+from loopline.cluster import names, placement
 from loopline.components.contract.schedule import Timetable
 from loopline.components.contract.usecase import UseCase
-from loopline.components.errors import LooplineError
 
 if TYPE_CHECKING:
     from hera.workflows import Container
 
-LONGEST_NAME = 52  # Argo appends eleven characters for each workflow
 SETTINGS_FOLDER = "/etc/loopline"
 TOKEN_FOLDER = "/var/run/secrets/kubeflow/pipelines"  # noqa: S105 - a path, the same that kfp's own client reads
 LONGEST_RUN = 24 * 3600
@@ -28,6 +26,9 @@ def cron_workflows(case: UseCase, versions: Mapping[str, str], tag: str) -> list
         case: the use case.
         versions: name of the PipelineVersion by pipeline.
         tag: tag of the image of the submitting pod.
+
+    Raises:
+        LooplineError: a name would be too long for Argo.
     """
     return [
         _cron_workflow(case, pipeline, schedule, versions[pipeline], tag)
@@ -39,15 +40,9 @@ def _cron_workflow(case: UseCase, pipeline: str, schedule: Timetable, version: s
     from hera.workflows import CronWorkflow, Parameter, RetryStrategy
     from hera.workflows import models as argo
 
-    name = f"{case.spec.name}-{pipeline}".replace("_", "-")
-    if len(name) > LONGEST_NAME:
-        raise LooplineError(
-            f"the schedule {name} would have {len(name)} characters and Argo takes {LONGEST_NAME}; "
-            f"give {case.folder / 'usecase.yaml'} a shorter name"
-        )
     token = argo.ServiceAccountTokenProjection(audience="pipelines.kubeflow.org", expiration_seconds=3600, path="token")
     workflow = CronWorkflow(
-        name=name,
+        name=names.schedule_name(case, pipeline),
         labels={"app.kubernetes.io/part-of": "loopline", "loopline.dev/usecase": case.spec.name},
         schedules=[schedule.cron],
         timezone=case.spec.timezone,

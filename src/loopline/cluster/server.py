@@ -90,8 +90,8 @@ class Server:
             )
         except _AnsweredError as error:
             raise LooplineError(
-                f"KFP has no pipeline '{pipeline}' in namespace {namespace}; apply manifests/pipelines there, or "
-                "correct namespace in the settings of the cluster"
+                f"KFP has no pipeline '{pipeline}' in namespace {namespace}; apply an overlay that lists the use case, "
+                "or correct namespace in the settings of the cluster"
             ) from error
         newest_first = list(
             self._pages(

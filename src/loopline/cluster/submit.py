@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from loopline.cluster import models, placement
+from loopline.cluster import models, names, placement
 from loopline.cluster.settings import Cluster
-from loopline.compiler import parameters, pipeline_ir
+from loopline.compiler import parameters
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 
@@ -64,7 +64,7 @@ def submit(
 
 def run_name(pipeline: str, case: UseCase, moment: datetime) -> str:
     """The name of a run: the same for the same moment, wherever and in whichever zone it is said."""
-    return f"{pipeline.replace('_', '-')}-{case.spec.name}-{moment.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+    return f"{names.pipeline_name(case, pipeline)}-{moment.astimezone(UTC):%Y%m%dt%H%M%Sz}"
 
 
 def run_parameters(
@@ -114,12 +114,3 @@ def _with_versions(pipeline: str, values: dict[str, str], case: UseCase, cluster
             )
         resolved[key] = number
     return resolved
-
-
-def known_kfp_name(pipeline: str) -> str:
-    """The name of the Pipeline object, from a name as people type it.
-
-    Raises:
-        LooplineError: there is no such pipeline.
-    """
-    return pipeline_ir.known_pipeline(pipeline).replace("_", "-")

@@ -75,7 +75,7 @@ def complete(pipeline: str, case: UseCase, locations: Locations, given: Mapping[
             close = difflib.get_close_matches(key, wanted, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(wanted)}"
             raise LooplineError(f"pipeline {pipeline} has no parameter '{key}'; {hint}")
-    values = {**_defaults(wanted, case, locations, given), **given}
+    values = {**_of_usecase(wanted, case, given), **_of_environment(wanted, case, locations), **given}
     missing = [key for key in wanted if key not in values and _signature(name)[key].default is inspect.Parameter.empty]
     if missing:
         raise LooplineError(f"pipeline {pipeline} needs {', '.join(missing)}: give each with --param name=value")
@@ -96,7 +96,13 @@ def _check(wanted: Collection[str], case: UseCase, values: Mapping[str, str]) ->
         raise LooplineError(f"there is no training target '{values['target']}'; there are {', '.join(TARGETS)}")
 
 
-def _defaults(wanted: Collection[str], case: UseCase, locations: Locations, given: Mapping[str, str]) -> dict[str, str]:
+def defaults(pipeline: str, case: UseCase) -> dict[str, str]:
+    """The parameters of a pipeline that the use case gives a value, wherever the pipeline will run."""
+    wanted = _signature(pipeline_ir.known_pipeline(pipeline))
+    return {key: value for key, value in _of_usecase(wanted, case, {}).items() if key in wanted}
+
+
+def _of_usecase(wanted: Collection[str], case: UseCase, given: Mapping[str, str]) -> dict[str, str]:
     """Values by parameter name; which window and which version are meant follows from the other parameters."""
     replay = case.spec.replay
     compare_start = given.get("compare_start", str(replay.compare[0]))
@@ -108,14 +114,9 @@ def _defaults(wanted: Collection[str], case: UseCase, locations: Locations, give
         window = _text(replay.validate_on)
     else:
         window = _text(replay.batch)
-    values: dict[str, Any] = {
+    return {
         "start": window[0],
         "end": window[1],
-        "registry": locations.registry,
-        "tracking": locations.tracking,
-        "target": locations.training,
-        "store": locations.features(case.spec.name),
-        "destination": locations.predictions(case.spec.name),
         "evaluate_start": str(replay.validate_on[0]),
         "evaluate_end": str(replay.validate_on[1]),
         "compare_start": compare_start,
@@ -125,6 +126,17 @@ def _defaults(wanted: Collection[str], case: UseCase, locations: Locations, give
         "expected_champion": "",
         "engine": ENGINES[0],
         "shards": SHARDS,
+    }
+
+
+def _of_environment(wanted: Collection[str], case: UseCase, locations: Locations) -> dict[str, str]:
+    """Values by parameter name of what differs from one place where pipelines run to the next."""
+    values = {
+        "registry": locations.registry,
+        "tracking": locations.tracking,
+        "target": locations.training,
+        "store": locations.features(case.spec.name),
+        "destination": locations.predictions(case.spec.name),
     }
     if _RELEASE in wanted:
         values |= {"overlay": OVERLAY, **locations.release(case.spec.name)}

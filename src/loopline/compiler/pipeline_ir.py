@@ -61,6 +61,20 @@ def with_images(ir: dict[str, Any], tags: Mapping[str, str], registry: str = "")
     return ir
 
 
+def with_defaults(ir: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """An IR whose parameters have defaults, in place: a run need not give them.
+
+    Args:
+        ir: the IR.
+        values: default by parameter; one that the pipeline does not have is left out.
+    """
+    parameters = ir["root"].get("inputDefinitions", {}).get("parameters", {})
+    for name, value in values.items():
+        if name in parameters:
+            parameters[name] |= {"defaultValue": value, "isOptional": True}
+    return ir
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as such. One of our own: libraries change the one that they share."""
 

@@ -28,9 +28,9 @@ def case():
 
 
 @pytest.fixture(scope="session")
-def compiled():
+def compiled(case):
     return {
-        name: objects.pipeline_objects(name, "0.1.0")[1]
+        name: objects.pipeline_objects(case, name, "0.1.0")[1]
         for name in ("training", "batch_inference", "retrain", "release")
     }
 

@@ -78,11 +78,11 @@ def registry():
 @pytest.fixture
 def version(kfp, registry, cluster):
     """The training pipeline's version, its images in the fake registry."""
-    held = next(v for v in kfp.versions if v.name.startswith("training"))
+    held = next(v for v in kfp.versions if v.name.startswith("flights-training"))
     text = json.dumps(held.pipeline_spec)
     host = registry.address.removeprefix("http://")
     held.pipeline_spec = json.loads(text.replace('"image": "loopline-', f'"image": "{host}/acme/loopline-'))
-    return Server(cluster).version("training")
+    return Server(cluster).version("flights-training")
 
 
 def wrong(results):
@@ -114,7 +114,7 @@ def test_a_secret_without_a_key(kubernetes, cluster, version):
 def test_an_image_that_was_not_pushed(kubernetes, registry, cluster, version):
     del registry.answers["/v2/acme/loopline-training/manifests/0.1.0"]
     said = refused(cluster, version)
-    assert "loopline-training:0.1.0 of version training-" in said
+    assert "loopline-training:0.1.0 of version flights-training-" in said
     assert "is not in its registry; `make images` and `loopline push`" in said
 
 
@@ -215,42 +215,43 @@ def test_a_trainjob_asks_for_what_its_runtime_says(kubernetes, settings):
     assert gpu_pool(cluster, Kube("loopline")).status == "skipped"
 
 
-def test_examination_of_a_cluster(kubernetes, kfp, cluster, version):
-    results = list(doctor.run_checks(cluster))
+def test_examination_of_a_cluster(kubernetes, kfp, cluster, version, case):
+    results = list(doctor.run_checks(cluster, case))
     subjects = {result.name: result.status for result in results}
     assert subjects["KFP"] == subjects["namespace"] == subjects["pod security"] == "ok"
     assert subjects["Secret loopline-redis"] == subjects["ConfigMap loopline-object-store"] == "ok"
     assert subjects["token"] == subjects["GPU pool"] == "skipped"
     assert subjects[f"pipeline {version.name}"] == "ok"
-    assert any("no pipeline 'materialisation' in namespace" in sentence for sentence in wrong(results))
+    assert any("no pipeline 'flights-materialisation' in namespace" in sentence for sentence in wrong(results))
 
 
-def test_pod_security_and_namespace(kubernetes, cluster):
+def test_pod_security_and_namespace(kubernetes, cluster, case):
     kubernetes.answers[NAMESPACE]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "baseline"}
-    assert any("namespace loopline enforces baseline, so" in sentence for sentence in wrong(doctor.run_checks(cluster)))
+    assert any(
+        "namespace loopline enforces baseline, so" in sentence for sentence in wrong(doctor.run_checks(cluster, case))
+    )
     del kubernetes.answers[NAMESPACE]
-    said = wrong(doctor.run_checks(cluster))
+    said = wrong(doctor.run_checks(cluster, case))
     assert any("there is no namespace loopline; apply an overlay" in sentence for sentence in said)
     assert any("enforces nothing" in sentence for sentence in said)
 
 
-def test_credentials_that_kubernetes_does_not_accept(kubernetes, cluster):
+def test_credentials_that_kubernetes_does_not_accept(kubernetes, cluster, case):
     kubernetes.refuse = lambda headers: 0 if headers["Authorization"] == "Bearer other" else 401
-    assert any(
-        "does not accept our token (401): renew it, or log in again" in s for s in wrong(doctor.run_checks(cluster))
-    )
+    found = wrong(doctor.run_checks(cluster, case))
+    assert any("does not accept our token (401): renew it, or log in again" in sentence for sentence in found)
 
 
-def test_what_cannot_be_seen_is_said_and_not_failed(kfp, cluster, version):
-    results = list(doctor.run_checks(cluster))
+def test_what_cannot_be_seen_is_said_and_not_failed(kfp, cluster, version, case):
+    results = list(doctor.run_checks(cluster, case))
     states = {result.name: result for result in results}
     assert states["namespace"].status == "skipped"
     assert "there is no usable kubeconfig" in states["namespace"].message
     doctor.require_ready(cluster, version)
 
 
-def test_kfp_that_does_not_answer_is_said_once(kubernetes, settings):
-    results = list(doctor.run_checks(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9"))))
+def test_kfp_that_does_not_answer_is_said_once(kubernetes, settings, case):
+    results = list(doctor.run_checks(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9")), case))
     assert sum("cannot be reached" in sentence for sentence in wrong(results)) == 1
 
 

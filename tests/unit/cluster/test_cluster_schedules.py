@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from loopline import project
-from loopline.cluster import objects, schedules
+from loopline.cluster import names, objects, schedules
 from loopline.compiler import parameters, pipeline_ir
 from loopline.components.contract.schedule import Schedule, Schedules, Timetable
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
 
-MANIFESTS = project.ROOT / "manifests" / "pipelines"
-VERSIONS = {name: f"{name.replace('_', '-')}-0123456789ab" for name in pipeline_ir.PIPELINES}
+MANIFESTS = project.ROOT / "manifests" / "usecases" / "flights"
+VERSIONS = {name: f"flights-{name.replace('_', '-')}-0123456789ab" for name in pipeline_ir.PIPELINES}
 KUBECTL = shutil.which("kubectl", path=str(project.ROOT / ".venv" / "bin")) or shutil.which("kubectl")
 
 
@@ -88,16 +88,29 @@ def test_two_use_cases_of_one_name(tmp_path, monkeypatch):
         (tmp_path / name / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(LooplineError, match="more than one use case is named flights"):
-        objects.cases_in(tmp_path / "usecases", ["first_copy", "second_copy"])
-    assert [case.package for case in objects.cases_in(tmp_path / "usecases", ["first_copy"])] == ["first_copy"]
+        objects.chosen_usecases(tmp_path / "usecases", ["first_copy", "second_copy"])
+    assert [case.package for case in objects.chosen_usecases(tmp_path / "usecases", ["first_copy"])] == ["first_copy"]
+
+
+def test_names_that_kubernetes_would_refuse(case):
+    def named(name):
+        return UseCase(case.package, case.folder, case.spec.model_copy(update={"name": name}))
+
+    assert names.pipeline_name(named("late_flights"), "batch_inference") == "late-flights-batch-inference"
+    with pytest.raises(LooplineError, match=r"pipeline version a{26}-.* have 64 characters and Kubernetes takes 63"):
+        names.pipeline_name(named("a" * 26), "batch-inference")
+    with pytest.raises(LooplineError, match="late_ cannot name objects in Kubernetes; rename it in "):
+        names.pipeline_name(named("late_"), "training")
+    with pytest.raises(LooplineError, match="there is no pipeline 'trainig'"):
+        names.schedule_name(case, "trainig")
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="no kubectl on the PATH or in .venv")
 def test_an_overlay_reaches_every_image_name_and_version(tmp_path):
-    shutil.copytree(MANIFESTS, tmp_path / "pipelines")
+    shutil.copytree(MANIFESTS, tmp_path / "flights")
     overlay = tmp_path / "overlay"
     overlay.mkdir()
-    images = [f"loopline-{name}" for name in (*catalogue.STAGES, "pipelines")]
+    images = [f"loopline-{name}" for name in (*catalogue.STAGES, "serving", "pipelines")]
     suffix = {
         "apiVersion": "builtin",
         "kind": "PrefixSuffixTransformer",
@@ -108,11 +121,11 @@ def test_an_overlay_reaches_every_image_name_and_version(tmp_path):
     patch = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "CronWorkflow",
-        "metadata": {"name": "flights-retrain"},
+        "metadata": {"name": "flights-retrain", "namespace": "loopline"},
         "spec": {"schedules": ["0 1 * * *"], "suspend": False},
     }
     kustomization = {
-        "resources": ["../pipelines"],
+        "resources": ["../flights"],
         "images": [{"name": name, "newName": f"r.example/{name}", "newTag": "t"} for name in images],
         "transformers": [yaml.safe_dump(suffix)],
         "patches": [{"patch": yaml.safe_dump(patch)}],
@@ -121,7 +134,7 @@ def test_an_overlay_reaches_every_image_name_and_version(tmp_path):
     done = subprocess.run([KUBECTL, "kustomize", str(overlay)], capture_output=True, text=True, check=True)
     found = list(yaml.safe_load_all(done.stdout))
     versions = {d["metadata"]["name"] for d in found if d["kind"] == "PipelineVersion"}
-    assert len(versions) == len(list(MANIFESTS.glob("*.yaml"))) - 4
+    assert len(versions) == len(list((MANIFESTS / "pipelines").glob("*.yaml")))
     assert all(name.endswith("-12345678") for name in versions)
     workflows = {d["metadata"]["name"]: d["spec"] for d in found if d["kind"] == "CronWorkflow"}
     for spec in workflows.values():
@@ -134,5 +147,5 @@ def test_an_overlay_reaches_every_image_name_and_version(tmp_path):
 
 
 def test_the_files_are_plain_text_a_person_can_review():
-    for path in MANIFESTS.glob("*.yaml"):
+    for path in MANIFESTS.rglob("*.yaml"):
         assert "!!" not in Path(path).read_text()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loopline.cluster import placement
+from loopline.cluster import names, placement
 from loopline.cluster.server import Server, UnavailableError
 from loopline.cluster.settings import Cluster
 from loopline.cluster.submit import submit
@@ -19,7 +19,15 @@ MOMENT = parse_time("2013-06-15T08:00:00Z")
 
 def start(cluster, pipeline, case, given=None, moment=None, version=None, timeout=(2, 5)):
     server = Server(cluster, timeout)
-    return submit(server, cluster, pipeline, case, given or {}, moment, server.version(pipeline, version))
+    return submit(
+        server,
+        cluster,
+        pipeline,
+        case,
+        given or {},
+        moment,
+        server.version(names.pipeline_name(case, pipeline), version),
+    )
 
 
 def web_token(expires):
@@ -34,7 +42,7 @@ def test_a_run_gets_every_parameter_of_its_pipeline(kfp, cluster, case):
     assert not submitted.existed
     assert run.service_account == "loopline-pipeline"
     values = run.runtime_config.parameters
-    assert set(values) == set(Server(cluster).version("batch-inference").parameters)
+    assert set(values) == set(Server(cluster).version("flights-batch-inference").parameters)
     assert values["usecase"] == "loopline.usecases.flights"
     assert values["version"] == "7"  # what champion stands for now
     assert (values["start"], values["end"]) == ("2013-06-01", "2013-06-02")
@@ -48,7 +56,7 @@ def test_the_same_moment_twice_is_one_run(kfp, cluster, case):
     again = start(cluster, "batch-inference", case, moment=MOMENT.astimezone())
     assert (again.id, again.existed) == (first.id, True)
     assert len(kfp.runs) == len(kfp.experiments) == 1
-    assert kfp.runs[0].display_name == "batch-inference-flights-20130615t080000z"
+    assert kfp.runs[0].display_name == "flights-batch-inference-20130615t080000z"
     assert start(cluster, "batch-inference", case, moment=MOMENT + timedelta(days=1)).id != first.id
 
 
@@ -107,21 +115,23 @@ def test_a_trainjob_places_itself(kfp, settings, case):
 def test_a_version_by_name_and_the_newest(kfp, cluster, case, compiled):
     for number in range(4):  # more than one page
         newer = json.loads(json.dumps(compiled["training"]))
-        newer["metadata"]["name"] = f"training-{number:012x}"
+        newer["metadata"]["name"] = f"flights-training-{number:012x}"
         kfp.hold(newer)
     server = Server(cluster)
-    assert server.version("training").name == f"training-{3:012x}"
+    assert server.version("flights-training").name == f"flights-training-{3:012x}"
     oldest = compiled["training"]["metadata"]["name"]
-    assert server.version("training", oldest).name == oldest
-    with pytest.raises(LooplineError, match=f"no version 'training-abc' of pipeline training .*training-{3:012x}"):
-        server.version("training", "training-abc")
+    assert server.version("flights-training", oldest).name == oldest
+    with pytest.raises(
+        LooplineError, match=f"no version 'flights-training-abc' of pipeline flights-training .*training-{3:012x}"
+    ):
+        server.version("flights-training", "flights-training-abc")
 
 
 def test_a_version_with_other_parameters_is_told(kfp, cluster, case, compiled):
     older = json.loads(json.dumps(compiled["batch_inference"]))
     inputs = older["spec"]["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]
     inputs["region"] = inputs.pop("destination")
-    older["metadata"]["name"] = "batch-inference-older"
+    older["metadata"]["name"] = "flights-batch-inference-older"
     kfp.hold(older)
     with pytest.raises(LooplineError, match=r"another code revision than this command.*take destination.*needs region"):
         start(cluster, "batch-inference", case, moment=MOMENT)
@@ -212,7 +222,7 @@ def test_another_namespace(kfp, settings):
 
 
 def test_no_such_pipeline(kfp, cluster):
-    with pytest.raises(LooplineError, match="no pipeline 'materialisation' in namespace loopline; apply manifests"):
+    with pytest.raises(LooplineError, match="no pipeline 'materialisation' in namespace loopline; apply an overlay"):
         Server(cluster).version("materialisation")
 
 
@@ -257,6 +267,6 @@ def test_a_release_is_of_whichever_version_is_champion_when_it_runs(kfp, cluster
 
 @pytest.mark.parametrize("target", ["local", "git"])
 def test_a_release_elsewhere_has_to_say_where(kfp, cluster, case, target):
-    with pytest.raises(LooplineError, match=f"target {target} needs a place"):
+    with pytest.raises(LooplineError, match=f"target {target} needs a target_uri"):
         start(cluster, "release", case, {"target": target})
     assert kfp.runs == []

@@ -18,7 +18,7 @@ from tests.manifests.render import clean_copy, kubectl
 from tests.unit.deployment.simulated_world import SPEC, Killed, World
 from tests.unit.deployment.test_deployment_render import service
 
-FILE = "kustomize/overlays/prod/endpoint.yaml"
+FILE = "kustomize/overlays/prod/flights/endpoint.yaml"
 pytestmark = pytest.mark.skipif(kubectl() is None, reason="there is no kubectl; `make setup` installs one from PyPI")
 
 
@@ -39,8 +39,9 @@ def remote(tmp_path, monkeypatch):
     overlay = work / "kustomize/overlays/prod"
     overlay.mkdir(parents=True)
     (overlay / "service.yaml").write_text(yaml.safe_dump(service(version="7")))
-    (overlay / "kustomization.yaml").write_text("resources: [service.yaml]\npatches: [{path: endpoint.yaml}]\n")
-    (overlay / "endpoint.yaml").write_text(
+    (overlay / "kustomization.yaml").write_text("resources: [service.yaml]\npatches: [{path: flights/endpoint.yaml}]\n")
+    (overlay / "flights").mkdir()
+    (overlay / "flights/endpoint.yaml").write_text(
         "# Which version answers.\n"
         "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\n"
         "metadata: {name: flights, namespace: loopline}\nspec: {predictor: {name: v7}}\n"
@@ -231,7 +232,7 @@ def test_changed_by_hand(target, clone):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"overlay": "moon"}, "has no kustomize/overlays/moon/endpoint.yaml: name another overlay"),
+        ({"overlay": "moon"}, "has no kustomize/overlays/moon: name another overlay"),
         ({"endpoint": "trains"}, "has no InferenceService trains"),
         ({"remote": "upstream"}, "upstream"),
         ({"branch": "release"}, "is on branch main: check out release"),
@@ -241,6 +242,12 @@ def test_what_is_not_there(clone, settings, message):
     target = GitTarget(clone, **{"overlay": "prod", "endpoint": "flights", **settings})
     with pytest.raises(LooplineError, match=message):
         target.traffic_split()
+
+
+def test_an_overlay_without_the_patch_that_a_release_writes(clone):
+    (clone / FILE).unlink()
+    with pytest.raises(LooplineError, match=rf"has no {FILE}, the patch that a release writes"):
+        GitTarget(clone, "prod", "flights").standing()
 
 
 def test_no_clone(tmp_path):

@@ -10,7 +10,7 @@ from loopline import project
 from loopline.components.deployment.targets.local_service import Share, with_shares
 from loopline.components.errors import LooplineError
 
-SERVICE = project.path("manifests/serving/inference-service.yaml")
+SERVICE = project.path("manifests/usecase-template/inference-service.yaml")
 RUNTIMES = {
     "loopline-onnx": project.path("manifests/serving/serving-runtime.yaml"),
     "loopline-triton": project.path("kustomize/components/gpu-serving/serving-runtime.yaml"),
