@@ -22,6 +22,9 @@ from loopline.components.errors import LooplineError
 MISSING_CATEGORY = ""
 # The tensor that features of a kind stand in.
 TENSORS = {"number": "numbers", "category": "categories"}
+# The datatype of each tensor in the V2 protocol, and of the output.
+DATATYPES = {TENSORS["number"]: "FP32", TENSORS["category"]: "BYTES"}
+OUTPUT_DATATYPE = "FP32"
 # Under this name a server tells which features stand in which tensor, as JSON: {"numbers": [name, ...], ...}.
 COLUMNS = "columns"
 

@@ -5,12 +5,13 @@ Format: https://github.com/triton-inference-server/server/blob/main/docs/user_gu
 
 import json
 
-from loopline.components.contract.signature import COLUMNS, TENSORS, Signature
+from loopline.components.contract.signature import COLUMNS, DATATYPES, OUTPUT_DATATYPE, Signature
 
 MAX_BATCH = 1024
 # Two instances: while one computes, the other takes in the next batch.
 INSTANCES = 2
-TYPES = {TENSORS["number"]: "TYPE_FP32", TENSORS["category"]: "TYPE_STRING"}
+# What Triton's configuration calls a datatype of the V2 protocol.
+_TRITON_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 
 
 def config(name: str, signature: Signature) -> str:
@@ -20,8 +21,9 @@ def config(name: str, signature: Signature) -> str:
     others. Instances are on each GPU that Triton finds, or else on CPUs, and have computed before they are ready.
     Triton tells parameters to whoever asks for the model's configuration.
     """
-    inputs = ",\n".join(_tensor(tensor, TYPES[tensor], len(names)) for tensor, names in signature.columns.items())
-    zeros = "\n".join(_zeros(tensor, TYPES[tensor], len(names)) for tensor, names in signature.columns.items())
+    tensors = [(name, _TRITON_TYPES[DATATYPES[name]], len(held)) for name, held in signature.columns.items()]
+    inputs = ",\n".join(_tensor(*tensor) for tensor in tensors)
+    zeros = "\n".join(_zeros(*tensor) for tensor in tensors)
     return f"""name: "{name}"
 backend: "onnxruntime"
 max_batch_size: {MAX_BATCH}
@@ -29,7 +31,7 @@ input [
 {inputs}
 ]
 output [
-{_tensor(signature.output, "TYPE_FP32", 1)}
+{_tensor(signature.output, _TRITON_TYPES[OUTPUT_DATATYPE], 1)}
 ]
 version_policy {{ latest {{ num_versions: 1 }} }}
 instance_group [ {{ kind: KIND_AUTO count: {INSTANCES} }} ]

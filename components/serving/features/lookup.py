@@ -1,114 +1,95 @@
-"""Stored features of the rows of a question: which keys to look up, and whether what is found may still be used.
+"""The lookup of stored features for a request: with a deadline, counted, and able to do without the store."""
 
-An online store keeps one value per key for ever, and Feast hands it out however old it is. Its age is judged here, as
-the point-in-time join judges it for training: at the moment of the prediction, ``lead`` before the event.
-"""
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from loopline.components.contract.examples import Feature
+from loopline.components.contract.spec import UseCaseSpec
+from loopline.components.serving.features.values import (
+    FeatureValues,
+    Key,
+    StoredRow,
+    View,
+    all_missing,
+    entity_keys,
+    usable_values,
+)
+from loopline.components.serving.protocol.request import InferenceRequest
+from loopline.components.serving.telemetry.metrics import Metrics
 
-from loopline.components.serving.protocol.request import Question
-
-Key = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class View:
-    """A feature view as far as serving needs it.
-
-    Attributes:
-        join_keys: the columns that its rows are found by; none if it has one row for all.
-        ttl: how old a value may be; zero is for ever.
-        features: those that the model takes.
-    """
-
-    name: str
-    join_keys: tuple[str, ...]
-    ttl: timedelta
-    features: tuple[str, ...]
+# Deadline of a read; after it the request is answered without stored features.
+READ_SECONDS = 0.25
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Held:
-    """What an online store holds for a key: values by feature, known since a moment."""
+class OnlineStore(Protocol):
+    """An online store: `loopline.components.serving.features.online_store.FeastOnlineStore`, or a test's."""
 
-    since: datetime
-    values: Mapping[str, Any]
+    def features(self) -> dict[str, str]:
+        """Every stored feature, with its view."""
+        ...
 
+    def views(self, features: Sequence[Feature]) -> list[View]:
+        """The views of some features."""
+        ...
 
-@dataclass(frozen=True)
-class Stored:
-    """Stored features of some rows.
-
-    Attributes:
-        columns: by feature, a value for each row; None where it is missing or stale.
-        missing: for each row, the features without a value. ``stale``: those whose value is too old.
-    """
-
-    columns: Mapping[str, Sequence[Any]]
-    missing: Sequence[Sequence[str]]
-    stale: Sequence[Sequence[str]]
+    async def read(self, views: Sequence[View], keys: Sequence[Sequence[Key]]) -> list[dict[Key, StoredRow]]:
+        """What the store has, for each view and each of its entity keys."""
+        ...
 
 
-def keys(view: View, question: Question) -> list[Key | None]:
-    """For each row the key that a view's values are found by; None where a part of it is missing."""
-    if not view.join_keys:
-        return [()] * question.rows
-    parts = zip(*(question.columns[name] for name in view.join_keys), strict=True)
-    return [None if None in key else key for key in parts]
-
-
-def judge(
-    views: Sequence[View],
-    asked: Sequence[Sequence[Key | None]],
-    held: Sequence[Mapping[Key, Held]],
-    events: Sequence[datetime],
-    lead: timedelta,
-) -> Stored:
-    """The values that may be used, and the names of those that may not.
-
-    A value is stale if it is older than its view's ttl at the moment of the prediction. One that became known only
-    after the event is no value: a question about the past must not be answered from what came of it.
+class FeatureLookup:
+    """Looks up the stored features of requests.
 
     Args:
-        views: whose features are wanted.
-        asked: for each view, the keys of the rows.
-        held: for each view, what the store holds by key.
-        events: when the event of each row happens.
-        lead: how long before it the prediction is for.
+        spec: the use case.
+        store: the online store; None for a use case without stored features.
+        metrics: counts lookups.
     """
-    rows = range(len(events))
-    columns: dict[str, list[Any]] = {}
-    missing: list[list[str]] = [[] for _ in rows]
-    stale: list[list[str]] = [[] for _ in rows]
-    for view, keys_of_rows, found in zip(views, asked, held, strict=True):
-        for feature in view.features:
-            columns[feature] = [None] * len(rows)
-        for row in rows:
-            key = keys_of_rows[row]
-            value = None if key is None else found.get(key)
-            if value is None or value.since > events[row]:
-                missing[row].extend(view.features)
-            elif view.ttl and events[row] - lead - value.since > view.ttl:
-                stale[row].extend(view.features)
-            else:
-                _take(view, value, row, columns, missing[row])
-    return Stored(columns, missing, stale)
 
+    def __init__(self, spec: UseCaseSpec, store: OnlineStore | None, metrics: Metrics) -> None:
+        self._entity = spec.entity
+        self._store = store
+        self._metrics = metrics
+        self._store_is_up = True
 
-def nothing(views: Sequence[View], rows: int) -> Stored:
-    """All features missing: what is left when the store cannot be read."""
-    names = [feature for view in views for feature in view.features]
-    return Stored({name: [None] * rows for name in names}, [names] * rows, [[]] * rows)
+    async def look_up(self, views: Sequence[View], request: InferenceRequest) -> FeatureValues | None:
+        """The stored features of a request's rows; None if the store cannot be read in time."""
+        if not views or self._store is None:
+            return all_missing((), request.rows)
+        keys = [entity_keys(view, request) for view in views]
+        distinct = [list(dict.fromkeys(key for key in of_view if key is not None)) for of_view in keys]
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                stored = await self._store.read(views, distinct)
+        except Exception as error:  # noqa: BLE001 - each store's client raises its own
+            self._metrics.count_store_failure()
+            self._log_change(error)
+            return None
+        self._metrics.observe_lookup(time.perf_counter() - started)
+        self._log_change(None)
+        return usable_values(views, keys, stored, request.columns[self._entity.timestamp], self._entity.lead)
 
+    async def warm_up(self, views: Sequence[View], request: InferenceRequest) -> None:
+        """Read the rows of a request without counting it; a store that cannot be read is no error."""
+        if not views or self._store is None:
+            return
+        keys = [[key for key in entity_keys(view, request) if key is not None] for view in views]
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(READ_SECONDS):
+                await self._store.read(views, keys)
 
-def _take(view: View, held: Held, row: int, columns: Mapping[str, list[Any]], missing: list[str]) -> None:
-    for feature in view.features:
-        value = held.values.get(feature)
-        if value is None or (type(value) is float and math.isnan(value)):
-            missing.append(feature)
+    def _log_change(self, error: Exception | None) -> None:
+        """Log when the store goes down and when it is back, not for every request in between."""
+        if (error is None) == self._store_is_up:
+            return
+        self._store_is_up = error is None
+        if error is None:
+            logger.info("the online store is back")
         else:
-            columns[feature][row] = value
+            logger.error("the online store cannot be read: %s: %s", type(error).__name__, error)

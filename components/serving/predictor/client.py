@@ -1,4 +1,4 @@
-"""The predictor: a model behind the V2 protocol, Triton's server or KServe's, called over HTTP with binary tensors."""
+"""The client of the predictor, Triton or KServe's server: the V2 protocol over HTTP with binary tensors."""
 
 import asyncio
 import math
@@ -9,66 +9,72 @@ from typing import Any
 import numpy as np
 import orjson
 
-from loopline.components.contract.signature import COLUMNS, MISSING_CATEGORY, TENSORS
-from loopline.components.serving.predictor.http_client import Pool, Response
-from loopline.components.serving.protocol.errors import RefusedError, predictor_away, predictor_slow, predictor_wrong
+from loopline.components.contract.signature import COLUMNS, DATATYPES, MISSING_CATEGORY
+from loopline.components.serving.predictor.http_client import ConnectionPool, Response
+from loopline.components.serving.protocol.body import BINARY, JSON_LENGTH
+from loopline.components.serving.protocol.errors import (
+    InferenceError,
+    predictor_error,
+    predictor_timeout,
+    predictor_unavailable,
+)
 from loopline.components.serving.protocol.tensor import BYTES, from_bytes, to_bytes
 
-JSON_LENGTH = "inference-header-content-length"
-# Readiness has to be known sooner than a probe gives up.
+# Deadline of all calls but inference: shorter than the timeout of a readiness probe.
 PROBE_SECONDS = 1.0
 
 
 class Predictor:
-    """The model of an endpoint, at one address.
+    """A model that a predictor serves.
 
     Args:
-        address: ``host`` or ``host:port``; the port is 80 if it is not given.
-        model: its name there.
-        seconds: it has to answer within.
+        address: ``host`` or ``host:port``; the default port is 80.
+        model: name of the model on the predictor.
+        timeout_seconds: deadline of an inference call.
     """
 
-    def __init__(self, address: str, model: str, seconds: float) -> None:
+    def __init__(self, address: str, model: str, timeout_seconds: float) -> None:
         host, _, port = address.removeprefix("http://").rstrip("/").rpartition(":")
-        self._pool = Pool(host or port, int(port) if host else 80)
+        self._pool = ConnectionPool(host or port, int(port) if host else 80)
         self._path = f"/v2/models/{model}"
-        self._seconds = seconds
+        self._timeout_seconds = timeout_seconds
         self.address = address
 
     async def metadata(self) -> dict[str, Any]:
-        """What the model takes and gives, as the V2 protocol says it.
+        """The model metadata of the V2 protocol: inputs and outputs.
 
         Raises:
-            RefusedError: it cannot be reached, or has no such model.
+            InferenceError: the predictor cannot be reached, or has no such model.
         """
         response = await self._request("GET", self._path, {}, b"", PROBE_SECONDS)
         content = _json(response.body)
         if not isinstance(content.get("inputs"), list) or not isinstance(content.get("outputs"), list):
-            raise predictor_wrong(f"the predictor {self.address} does not say what its model takes")
+            raise predictor_error(f"the predictor {self.address} has no metadata of its model's inputs and outputs")
         return content
 
     async def columns(self) -> dict[str, list[str]]:
-        """Which features stand in which tensor, as the package says and the server tells with its configuration.
+        """The features in each tensor, which the package wrote into the model configuration.
 
         Raises:
-            RefusedError: it cannot be reached, or does not tell.
+            InferenceError: the predictor cannot be reached, or its configuration does not say.
         """
         response = await self._request("GET", f"{self._path}/config", {}, b"", PROBE_SECONDS)
         try:
-            told = _json(_json(response.body)["parameters"][COLUMNS]["string_value"].encode())
+            columns = _json(_json(response.body)["parameters"][COLUMNS]["string_value"].encode())
         except (AttributeError, LookupError, TypeError):
-            told = {}
-        if not told or not all(isinstance(names, list) for names in told.values()):
-            raise predictor_wrong(
-                f"the predictor {self.address} does not say which features its tensors hold: package the model again"
+            columns = {}
+        if not columns or not all(isinstance(names, list) for names in columns.values()):
+            raise predictor_error(
+                f"the model configuration of the predictor {self.address} does not name the features of its tensors: "
+                "package the model again"
             )
-        return told
+        return columns
 
     async def is_ready(self) -> bool:
-        """Whether it would answer."""
+        """Whether the model is ready."""
         try:
             await self._request("GET", f"{self._path}/ready", {}, b"", PROBE_SECONDS)
-        except RefusedError:
+        except InferenceError:
             return False
         return True
 
@@ -76,29 +82,28 @@ class Predictor:
         """The scores of some rows.
 
         Args:
-            tensors: by name, ``numbers`` or ``categories``, the values of each of its features; None where there is
-                none.
-            rows: how many values each has.
+            tensors: by name, ``numbers`` or ``categories``, the values of each of its features; None for a missing one.
+            rows: how many values each feature has.
             output: name of the output.
 
         Raises:
-            RefusedError: it cannot be reached, does not answer in time, or answers no scores.
+            InferenceError: the predictor cannot be reached, does not respond in time, or returns no scores.
         """
         body, length = _encode(tensors, rows, output)
-        headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(length)}
-        response = await self._request("POST", f"{self._path}/infer", headers, body, self._seconds)
+        headers = {"Content-Type": BINARY, JSON_LENGTH: str(length)}
+        response = await self._request("POST", f"{self._path}/infer", headers, body, self._timeout_seconds)
         try:
             scores = _decode(response, output, rows)
-        except (AttributeError, LookupError, TypeError, ValueError, RefusedError):
+        except (AttributeError, LookupError, TypeError, ValueError, InferenceError):
             scores = None
         if scores is None or len(scores) != rows:
-            raise predictor_wrong(f"the predictor {self.address} gave no '{output}' for each of {rows} rows")
+            raise predictor_error(f"the predictor {self.address} returned no '{output}' for each of {rows} rows")
         if not all(map(math.isfinite, scores)):
-            raise predictor_wrong(f"the predictor {self.address} gave a score that is not a finite number")
+            raise predictor_error(f"the predictor {self.address} returned a score that is not a finite number")
         return scores
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._pool.close()
 
     async def _request(
@@ -108,31 +113,30 @@ class Predictor:
             async with asyncio.timeout(seconds):
                 response = await self._pool.request(method, path, headers, body)
         except TimeoutError:
-            raise predictor_slow(f"the predictor {self.address} did not answer within {seconds:g} s") from None
+            raise predictor_timeout(f"the predictor {self.address} did not respond within {seconds:g} s") from None
         except OSError as error:
-            raise predictor_away(f"the predictor {self.address} cannot be reached: {error}") from error
+            raise predictor_unavailable(f"the predictor {self.address} cannot be reached: {error}") from error
         if response.status != 200:
-            raise self._refused(response)
+            raise self._error(response)
         return response
 
-    def _refused(self, response: Response) -> RefusedError:
-        said = response.body[:200].decode(errors="replace")
-        message = f"the predictor {self.address} answered {response.status}: {said}"
-        # 404 and 503 are what a server says while a model is being loaded, or is not there.
-        return predictor_away(message) if response.status in {404, 429, 503} else predictor_wrong(message)
+    def _error(self, response: Response) -> InferenceError:
+        text = response.body[:200].decode(errors="replace")
+        message = f"the predictor {self.address} responded {response.status}: {text}"
+        # A server responds 404 or 503 while a model is being loaded, or is not there.
+        return predictor_unavailable(message) if response.status in {404, 429, 503} else predictor_error(message)
 
 
 def _encode(tensors: Mapping[str, Sequence[Sequence[Any]]], rows: int, output: str) -> tuple[bytes, int]:
-    """The body of a request, and how many bytes of it are JSON; tensors, [rows, features], follow as bytes."""
+    """The body of a request, and how many bytes of it are JSON; tensors of shape [rows, features] follow as bytes."""
     described, contents = [], []
     for name, columns in tensors.items():
-        number = name == TENSORS["number"]
-        content = _numbers(columns) if number else _strings(columns)
+        content = _strings(columns) if DATATYPES[name] == BYTES else _numbers(columns)
         described.append(
             {
                 "name": name,
                 "shape": [rows, len(columns)],
-                "datatype": "FP32" if number else BYTES,
+                "datatype": DATATYPES[name],
                 "parameters": {"binary_data_size": len(content)},
             }
         )
@@ -151,7 +155,7 @@ def _strings(columns: Sequence[Sequence[Any]]) -> bytes:
 
 
 def _decode(response: Response, output: str, rows: int) -> list[float] | None:
-    """The scores in a response, whether they come as bytes or in the JSON."""
+    """The scores in a response, sent as bytes or in the JSON; None if it has no such output."""
     length = response.headers.get(JSON_LENGTH)
     text = response.body[: int(length)] if length else response.body
     for tensor in _json(text).get("outputs", []):
@@ -166,7 +170,7 @@ def _json(text: bytes) -> dict[str, Any]:
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise predictor_wrong(f"the predictor's answer is no JSON: {error}") from error
+        raise predictor_error(f"the predictor's response is not valid JSON: {error}") from error
     if not isinstance(content, dict):
-        raise predictor_wrong("the predictor's answer is no JSON object")
+        raise predictor_error("the predictor's response is not a JSON object")
     return content

@@ -1,6 +1,6 @@
-"""A predictor on KServe's own server and ONNX Runtime: for machines without Triton, and for small models on a CPU.
+"""A predictor on KServe's server and ONNX Runtime: for machines without Triton, and for small models on a CPU.
 
-It serves a packaged model's repository as Triton does, the highest version in it, over the V2 protocol and HTTP.
+Like Triton, it serves the highest version in a packaged model's repository, by the V2 protocol over HTTP.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from kserve.protocol.rest.server import RESTServer
 
 from loopline.components.contract.signature import COLUMNS
 from loopline.components.errors import LooplineError
-from loopline.components.serving.runtime.arguments import LOOPBACK
 from loopline.components.serving.telemetry import structured_log
 
 _DATATYPES = {"tensor(float)": "FP32", "tensor(string)": "BYTES", "tensor(int64)": "INT64", "tensor(double)": "FP64"}
@@ -30,64 +29,64 @@ class OnnxModel(Model):  # type: ignore[misc] # kserve has no types
 
     Args:
         name: of the model.
-        repository: the folder that has a folder of that name.
+        repository: the folder that contains a folder with this name.
 
     Raises:
-        LooplineError: it is not there, or ONNX Runtime cannot load it.
+        LooplineError: there is no such model, or ONNX Runtime cannot load it.
     """
 
     def __init__(self, name: str, repository: Path) -> None:
         super().__init__(name)
-        file = newest(repository / name) / "model.onnx"
+        file = latest_version(repository / name) / "model.onnx"
         options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # requests run beside each other; rows of one are few
+        options.intra_op_num_threads = 1  # requests run in parallel, and each has few rows
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own, undocumented classes
+        except Exception as error:  # ONNX Runtime raises undocumented classes of its own
             raise LooplineError(f"{file} cannot be loaded: {error}") from error
         self._columns = self._session.get_modelmeta().custom_metadata_map.get(COLUMNS)
         self._types = {tensor.name: _DATATYPES[tensor.type] for tensor in self._session.get_inputs()}
         self.ready = True
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        """The inputs, as the V2 protocol describes them."""
-        return _described(self._session.get_inputs())
+        """The inputs, as in the V2 protocol's model metadata."""
+        return _metadata(self._session.get_inputs())
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        """The outputs, likewise."""
-        return _described(self._session.get_outputs())
+        """The outputs, as in the V2 protocol's model metadata."""
+        return _metadata(self._session.get_outputs())
 
     def configuration(self) -> dict[str, Any]:
-        """What a package says about its tensors, where and as Triton tells it."""
-        told = {COLUMNS: {"string_value": self._columns}} if self._columns else {}
-        return {"name": self.name, "parameters": told}
+        """The features in each tensor, in the same place as in Triton's model configuration."""
+        parameters = {COLUMNS: {"string_value": self._columns}} if self._columns else {}
+        return {"name": self.name, "parameters": parameters}
 
     async def predict(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> InferResponse:  # noqa: ARG002
         """Run the model.
 
         Raises:
-            InvalidInput: an input is missing, or of another datatype or shape.
+            InvalidInput: an input is missing, or has another datatype or shape.
         """
         feed = {tensor.name: self._tensor(tensor) for tensor in payload.inputs}
         if missing := self._types.keys() - feed.keys():
-            raise InvalidInput(f"the model takes {', '.join(sorted(missing))} as well")
+            raise InvalidInput(f"inputs are missing: {', '.join(sorted(missing))}")
         binary = {output.name: output.binary_data for output in payload.request_outputs or []}
         names = [output.name for output in self._session.get_outputs()]
         try:
             results = self._session.run(names, feed)
-        except Exception as error:  # see above
-            raise InvalidInput(f"the model cannot be run on these inputs: {error}") from error
+        except Exception as error:  # as above
+            raise InvalidInput(f"the model failed on these inputs: {error}") from error
         outputs = []
-        for described, result in zip(self._session.get_outputs(), results, strict=True):
-            output = InferOutput(described.name, list(result.shape), _DATATYPES[described.type])
-            output.set_data_from_numpy(result, binary_data=bool(binary.get(described.name)))
+        for tensor, result in zip(self._session.get_outputs(), results, strict=True):
+            output = InferOutput(tensor.name, list(result.shape), _DATATYPES[tensor.type])
+            output.set_data_from_numpy(result, binary_data=bool(binary.get(tensor.name)))
             outputs.append(output)
         return InferResponse(payload.id or uuid.uuid4().hex, self.name, outputs)
 
     def _tensor(self, given: Any) -> npt.NDArray[Any]:
         if given.name not in self._types or given.datatype != self._types[given.name]:
-            raise InvalidInput(f"'{given.name}' as {given.datatype} is nothing that the model takes")
+            raise InvalidInput(f"the model has no input '{given.name}' of datatype {given.datatype}")
         values = given.as_numpy()
         if given.datatype != "BYTES":
             return np.asarray(values)
@@ -95,11 +94,11 @@ class OnnxModel(Model):  # type: ignore[misc] # kserve has no types
         return np.array(texts, dtype=object).reshape(values.shape)
 
 
-class LoopbackServer(ModelServer):  # type: ignore[misc] # kserve has no types
-    """KServe's server, listening where it is told to; of itself it takes every address.
+class OnnxServer(ModelServer):  # type: ignore[misc] # kserve has no types
+    """KServe's server with a configurable address; by default it listens on all of them.
 
     Args:
-        host: address to listen at. ``port``: likewise.
+        host: address to listen on. ``port``: TCP port.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -107,7 +106,7 @@ class LoopbackServer(ModelServer):  # type: ignore[misc] # kserve has no types
         self._host = host
 
     def start(self, models: Sequence[OnnxModel]) -> None:
-        """Serve some models until SIGTERM."""
+        """Serve models until SIGTERM."""
         for model in models:
             self.register_model(model)
         server = RESTServer("kserve.model_server:app", self.dataplane, self.model_repository_extension, self.http_port)
@@ -118,15 +117,15 @@ class LoopbackServer(ModelServer):  # type: ignore[misc] # kserve has no types
         server.run()
 
 
-def newest(folder: Path) -> Path:
-    """The folder of the highest version of a model.
+def latest_version(folder: Path) -> Path:
+    """The folder of a model's highest version.
 
     Raises:
         LooplineError: there is none.
     """
     versions = [path for path in folder.glob("*") if path.name.isdecimal() and (path / "model.onnx").is_file()]
     if not versions:
-        raise LooplineError(f"{folder} holds no model: there is no <version>/model.onnx in it")
+        raise LooplineError(f"{folder} has no <version>/model.onnx, so there is no model to serve")
     return max(versions, key=lambda path: int(path.name))
 
 
@@ -137,7 +136,7 @@ def main() -> None:
     )
     parser.add_argument("--model_name", required=True)
     parser.add_argument("--model_dir", type=Path, required=True, help="the model repository")
-    parser.add_argument("--host", default=LOOPBACK, help="address to listen at; 0.0.0.0 in a pod")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a pod")
     parser.add_argument("--http_port", type=int, default=8080)
     options = parser.parse_args()
     try:
@@ -145,10 +144,10 @@ def main() -> None:
     except LooplineError as error:
         raise SystemExit(str(error)) from None
     structured_log.configure()
-    LoopbackServer(options.host, options.http_port).start([model])
+    OnnxServer(options.host, options.http_port).start([model])
 
 
-def _described(tensors: Sequence[Any]) -> list[dict[str, Any]]:
+def _metadata(tensors: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": tensor.name,

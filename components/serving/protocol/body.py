@@ -1,94 +1,96 @@
-"""The body of an HTTP request: of which media type it may be, how large, and how long it may take."""
+"""The body of an HTTP request: accepted media types, size limit, and how long it may take to arrive."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from loopline.components.serving.protocol.errors import RefusedError, too_large
+from loopline.components.serving.protocol.errors import InferenceError, too_large
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
-# Says how much of a body is JSON, where tensors follow as bytes.
+# KServe's header: how many bytes of the body are JSON, if tensors follow as bytes.
 JSON_LENGTH = "inference-header-content-length"
-# Between two pieces of a body.
-SECONDS = 10.0
-# A body up to so many times the limit is read to its end.
-PATIENCE = 16
+# Longest pause between two chunks of a body.
+CHUNK_SECONDS = 10.0
+# A body up to this many times the limit is read to its end before it is rejected.
+DRAIN_FACTOR = 16
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
-class Disconnected(Exception):  # noqa: N818 - no error: nobody is there to be told one
-    """The client went away."""
+class ClientDisconnected(Exception):  # noqa: N818 - no error: there is no one left to send it to
+    """The client closed the connection."""
 
 
-def expect_media_type(headers: Mapping[str, str]) -> None:
-    """Take JSON, and bytes where a header says how much of them is JSON.
+def check_media_type(headers: Mapping[str, str]) -> None:
+    """Accept JSON, and binary where a header says how much of the body is JSON.
 
     Raises:
-        RefusedError: the body says that it is something else.
+        InferenceError: the body has another media type, or is compressed.
     """
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
-    taken = {"", JSON, BINARY} if JSON_LENGTH in headers else {"", JSON}
+    accepted = {"", JSON, BINARY} if JSON_LENGTH in headers else {"", JSON}
     encoding = headers.get("content-encoding", "identity")
-    if media not in taken:
-        raise _unsupported(f"the body says it is {media[:60]}; send JSON with Content-Type: {JSON}")
+    if media not in accepted:
+        raise _unsupported(f"the Content-Type is {media[:60]}; send {JSON}")
     if encoding.lower() != "identity":
-        raise _unsupported(f"the body is encoded as {encoding[:60]}; send it as it is")
+        raise _unsupported(f"the Content-Encoding is {encoding[:60]}; send the body uncompressed")
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, most: int) -> bytes:
+async def read_body(headers: Mapping[str, str], receive: Receive, max_bytes: int) -> bytes:
     """The body of a request.
 
     Args:
         headers: of the request.
-        receive: ASGI's, which gives it piece by piece.
-        most: bytes that are taken.
+        receive: ASGI's callable, which returns the next chunk.
+        max_bytes: size limit.
 
     Raises:
-        RefusedError: it is too large, or stops coming.
-        Disconnected: nobody waits for an answer any more.
+        InferenceError: it is too large, or stops arriving.
+        ClientDisconnected: the client closed the connection.
     """
     length = headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > most:
-        if int(length) <= PATIENCE * most:
-            await _skip(receive)
-        raise _too_large(most)
+    if length.isdecimal() and int(length) > max_bytes:
+        if int(length) <= DRAIN_FACTOR * max_bytes:
+            await _discard(receive)
+        raise _too_large(max_bytes)
     parts: list[bytes] = []
     size = 0
     while True:
-        message = await _next(receive)
+        message = await _next_chunk(receive)
         part = message.get("body", b"")
         size += len(part)
-        if size > most:
-            raise _too_large(most)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
         parts.append(part)
         if not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _skip(receive: Receive) -> None:
-    """Read on, so that a client that only listens once it has sent everything hears why it was refused."""
-    while (await _next(receive)).get("more_body", False):
+async def _discard(receive: Receive) -> None:
+    """Read on, so that a client that only listens once it has sent everything gets the error."""
+    while (await _next_chunk(receive)).get("more_body", False):
         pass
 
 
-async def _next(receive: Receive) -> MutableMapping[str, Any]:
+async def _next_chunk(receive: Receive) -> MutableMapping[str, Any]:
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(CHUNK_SECONDS):
             message = await receive()
     except TimeoutError:
         status = HTTPStatus.REQUEST_TIMEOUT
-        raise RefusedError(status, "slow_body", f"nothing came of the body for {SECONDS:g} s") from None
+        raise InferenceError(
+            status, "request_timeout", f"no part of the body arrived for {CHUNK_SECONDS:g} s"
+        ) from None
     if message["type"] == "http.disconnect":
-        raise Disconnected
+        raise ClientDisconnected
     return message
 
 
-def _too_large(most: int) -> RefusedError:
-    return too_large(f"the body has more than {most:,} bytes; send the rows in parts")
+def _too_large(max_bytes: int) -> InferenceError:
+    return too_large(f"the body has more than {max_bytes:,} bytes; split the request")
 
 
-def _unsupported(message: str) -> RefusedError:
-    return RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media_type", message)
+def _unsupported(message: str) -> InferenceError:
+    return InferenceError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)

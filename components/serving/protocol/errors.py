@@ -1,21 +1,20 @@
-"""Why a question is not answered: a status, one sentence, and who has to do something about it."""
+"""Errors that a request can end with: the HTTP status, a one-line message, and whose fault it is."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from loopline.components.errors import LooplineError
 
-# The same question may be answered after a second.
-AGAIN = {"retry-after": "1"}
+RETRY_LATER = {"retry-after": "1"}
 
 
-class RefusedError(LooplineError):
-    """An answer that is none.
+class InferenceError(LooplineError):
+    """A request that gets an error instead of predictions.
 
     Attributes:
-        status: of HTTP; below 500 the asker has to change something, from 500 on it is our failure.
-        kind: one word or two for counters and logs.
-        headers: what HTTP says about it besides.
+        status: HTTP status; below 500 the client has to change the request, from 500 on the endpoint failed.
+        kind: short identifier for metrics and logs.
+        headers: extra response headers.
     """
 
     def __init__(self, status: HTTPStatus, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -25,57 +24,73 @@ class RefusedError(LooplineError):
         self.headers = headers or {}
 
     @property
-    def is_failure(self) -> bool:
-        """Whether it is the endpoint that failed, not the asker."""
+    def is_server_error(self) -> bool:
+        """Whether the endpoint failed, rather than the client."""
         return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def malformed(message: str) -> RefusedError:
-    """The body cannot be read at all."""
-    return RefusedError(HTTPStatus.BAD_REQUEST, "malformed", message)
+def malformed(message: str) -> InferenceError:
+    """The body cannot be parsed."""
+    return InferenceError(HTTPStatus.BAD_REQUEST, "malformed", message)
 
 
-def invalid(message: str) -> RefusedError:
-    """The body can be read, and something in it is missing or wrong."""
-    return RefusedError(HTTPStatus.BAD_REQUEST, "invalid", message)
+def invalid(message: str) -> InferenceError:
+    """The body can be parsed, but a value is missing or wrong."""
+    return InferenceError(HTTPStatus.BAD_REQUEST, "invalid", message)
 
 
-def too_large(message: str) -> RefusedError:
-    """More bytes or rows than are taken at a time."""
-    return RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", message)
+def too_large(message: str) -> InferenceError:
+    """The request has more bytes or rows than one request may have."""
+    return InferenceError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", message)
 
 
-def unknown(message: str) -> RefusedError:
+def not_found(message: str) -> InferenceError:
     """There is no such model, version or path."""
-    return RefusedError(HTTPStatus.NOT_FOUND, "unknown", message)
+    return InferenceError(HTTPStatus.NOT_FOUND, "not_found", message)
 
 
-def overloaded(message: str) -> RefusedError:
-    """More is asked at a time than can be answered."""
-    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", message, AGAIN)
+def overloaded(message: str) -> InferenceError:
+    """Too many requests at once."""
+    return InferenceError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", message, RETRY_LATER)
 
 
-def predictor_away(message: str) -> RefusedError:
+def not_ready(message: str) -> InferenceError:
+    """The service does not take requests yet."""
+    return InferenceError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", message, RETRY_LATER)
+
+
+def draining() -> InferenceError:
+    """The service is about to shut down."""
+    message = "the service is shutting down"
+    return InferenceError(HTTPStatus.SERVICE_UNAVAILABLE, "draining", message, RETRY_LATER)
+
+
+def predictor_unavailable(message: str) -> InferenceError:
     """The predictor cannot be reached, or is not ready."""
-    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "predictor_away", message, AGAIN)
+    return InferenceError(HTTPStatus.SERVICE_UNAVAILABLE, "predictor_unavailable", message, RETRY_LATER)
 
 
-def predictor_slow(message: str) -> RefusedError:
-    """The predictor did not answer in time."""
-    return RefusedError(HTTPStatus.GATEWAY_TIMEOUT, "predictor_slow", message)
+def predictor_timeout(message: str) -> InferenceError:
+    """The predictor did not respond in time."""
+    return InferenceError(HTTPStatus.GATEWAY_TIMEOUT, "predictor_timeout", message)
 
 
-def predictor_wrong(message: str) -> RefusedError:
-    """The predictor answered something that is no score."""
-    return RefusedError(HTTPStatus.BAD_GATEWAY, "predictor_wrong", message)
+def predictor_error(message: str) -> InferenceError:
+    """The predictor responded with an error, or with something other than scores."""
+    return InferenceError(HTTPStatus.BAD_GATEWAY, "predictor_error", message)
 
 
-def store_away(message: str) -> RefusedError:
-    """The online store cannot be read, and nothing is left to answer from."""
-    return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "store_away", message, AGAIN)
+def online_store_unavailable(message: str) -> InferenceError:
+    """The online store cannot be read, and the model takes nothing but stored features."""
+    return InferenceError(HTTPStatus.SERVICE_UNAVAILABLE, "online_store_unavailable", message, RETRY_LATER)
 
 
-def internal(error: Exception) -> RefusedError:
-    """A mistake of this code; its log has the traceback."""
-    message = f"the request failed for a reason of our own, {type(error).__name__}; the service's log has it"
-    return RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
+def incompatible_model(message: str) -> InferenceError:
+    """The predictor serves a model that does not fit the use case."""
+    return InferenceError(HTTPStatus.SERVICE_UNAVAILABLE, "incompatible_model", message)
+
+
+def internal(error: Exception) -> InferenceError:
+    """A bug in the service; its log has the traceback."""
+    message = f"the request failed because of an internal error, {type(error).__name__}; see the service's log"
+    return InferenceError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)

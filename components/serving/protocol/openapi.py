@@ -1,12 +1,13 @@
-"""What the service says about itself: its OpenAPI document, and the model's metadata of the V2 protocol."""
+"""The OpenAPI document of the service."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from loopline.components.serving.protocol import v2
-from loopline.components.serving.protocol.request import INTEGERS, LARGEST, MAX_ID, MAX_ROWS, Field
-from loopline.components.serving.protocol.tensor import DATATYPES
-from loopline.components.serving.runtime.served_model import ServedModel
+from loopline.components.serving.protocol.fields import INT64, MAX_FLOAT32, Field
+from loopline.components.serving.protocol.metadata import ModelMetadata
+from loopline.components.serving.protocol.request import MAX_ID, MAX_ROWS
+from loopline.components.serving.protocol.tensor import FIELD_DATATYPES
+from loopline.components.serving.protocol.v2 import output_datatypes
 
 _JSON_TYPES = {
     "string": "string",
@@ -15,44 +16,27 @@ _JSON_TYPES = {
     "float": "number",
     "boolean": "boolean",
 }
-_REFUSALS = {
-    "400": "The body is no JSON, or something in it is missing or wrong; the sentence names it",
-    "408": "The body stopped coming",
+_ERRORS = {
+    "400": "The body is not valid JSON, or a value is missing or wrong; the message names it",
+    "408": "The body stopped arriving",
     "413": "Too many bytes or rows",
-    "415": "The body is no JSON, by its own account",
-    "502": "The predictor answered something that is no score",
-    "503": "The predictor is away, or too much is asked at a time; ask again after Retry-After seconds",
-    "504": "The predictor did not answer in time",
+    "415": "The media type is not JSON, or the body is compressed",
+    "502": "The predictor responded with an error",
+    "503": "The predictor is unavailable, or there are too many requests; retry after Retry-After seconds",
+    "504": "The predictor did not respond in time",
 }
 
 
-def metadata(model: ServedModel) -> dict[str, Any]:
-    """The model's metadata, as the V2 protocol wants it: what is asked with and what is answered."""
-    return {
-        "name": model.name,
-        "versions": [model.version],
-        "platform": "loopline",
-        "inputs": [
-            {"name": name, "datatype": DATATYPES[field.type][0], "shape": [-1, 1]}
-            for name, field in model.fields.items()
-        ],
-        "outputs": [
-            {"name": name, "datatype": datatype, "shape": [-1, 1]}
-            for name, datatype in v2.outputs(model.output).items()
-        ],
-    }
-
-
-def document(model: ServedModel) -> dict[str, Any]:
+def document(model: ModelMetadata) -> dict[str, Any]:
     """The OpenAPI document of the service."""
     name, version = model.name, model.version
-    v1 = _post("Answer rows (V1)", _instances(model.fields), _predictions(model.output))
-    tensors = _post("Answer tensors (V2)", _tensors(model.fields, model.output), _outputs(model.output))
-    ready = _get("Whether it would answer now", {"200": {}, "503": {}})
-    described = _get("What is asked with and what is answered")
+    v1 = _post("Score rows (V1)", _instances(model.fields), _predictions(model.output))
+    tensors = _post("Score tensors (V2)", _tensors(model.fields, model.output), _outputs(model.output))
+    ready = _get("Whether the model is ready", {"200": {}, "503": {}})
+    metadata = _get("Inputs and outputs of the model")
     return {
         "openapi": "3.1.0",
-        "info": {"title": name, "version": version, "description": model.spec.description},
+        "info": {"title": name, "version": version, "description": model.description},
         "paths": {
             f"/v1/models/{name}:predict": {"post": v1},
             f"/v2/models/{name}/infer": {"post": tensors},
@@ -61,9 +45,9 @@ def document(model: ServedModel) -> dict[str, Any]:
             f"/v1/models/{name}": {"get": ready},
             "/v2": {"get": _get("The server")},
             "/v2/models": {"get": _get("The model")},
-            f"/v2/models/{name}": {"get": described},
+            f"/v2/models/{name}": {"get": metadata},
             f"/v2/models/{name}/ready": {"get": ready},
-            f"/v2/models/{name}/versions/{version}": {"get": described},
+            f"/v2/models/{name}/versions/{version}": {"get": metadata},
             f"/v2/models/{name}/versions/{version}/ready": {"get": ready},
             "/v2/health/live": {"get": _get("Whether the process runs")},
             "/v2/health/ready": {"get": ready},
@@ -76,8 +60,8 @@ def _get(summary: str, statuses: Mapping[str, Any] | None = None) -> dict[str, A
     return {"summary": summary, "responses": responses}
 
 
-def _post(summary: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    refused = _object({"error": {"type": "string"}, "kind": {"type": "string"}})
+def _post(summary: str, body: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
+    error = _object({"error": {"type": "string"}, "kind": {"type": "string"}})
     return {
         "summary": summary,
         "parameters": [
@@ -86,13 +70,13 @@ def _post(summary: str, body: dict[str, Any], answer: dict[str, Any]) -> dict[st
                 "in": "header",
                 "required": False,
                 "schema": {"type": "string", "maxLength": MAX_ID},
-                "description": "The id of the request, in the answer and in the prediction log",
+                "description": "The id of the request, repeated in the response and in the prediction log",
             }
         ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": _response("Answered", answer),
-            **{status: _response(why, refused) for status, why in _REFUSALS.items()},
+            "200": _response("The scores", response),
+            **{status: _response(why, error) for status, why in _ERRORS.items()},
         },
     }
 
@@ -123,11 +107,14 @@ def _value(field: Field) -> dict[str, Any]:
     kind = _JSON_TYPES[field.type]
     schema: dict[str, Any] = {"type": kind if field.required else [kind, "null"]}
     if field.type == "timestamp":
-        schema |= {"format": "date-time", "description": "Between 1900 and 2199; without a zone, in the use case's"}
+        schema |= {
+            "format": "date-time",
+            "description": "Between 1900 and 2199; without an offset, in the time zone of the use case",
+        }
     if kind in {"integer", "number"}:
-        least, most = INTEGERS if kind == "integer" else (-LARGEST, LARGEST)
-        schema["minimum"] = field.least if field.least is not None else least
-        schema["maximum"] = field.most if field.most is not None else most
+        minimum, maximum = INT64 if kind == "integer" else (-MAX_FLOAT32, MAX_FLOAT32)
+        schema["minimum"] = field.minimum if field.minimum is not None else minimum
+        schema["maximum"] = field.maximum if field.maximum is not None else maximum
     return schema
 
 
@@ -155,14 +142,16 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
                 "minItems": 1,
                 "maxItems": 2,
             },
-            "datatype": {"enum": sorted({datatype for field in fields.values() for datatype in DATATYPES[field.type]})},
+            "datatype": {
+                "enum": sorted({datatype for field in fields.values() for datatype in FIELD_DATATYPES[field.type]})
+            },
             "data": {"type": "array"},
             "parameters": {"description": "binary_data_size, if the content follows the JSON"},
         },
         "required": ["name", "shape", "datatype"],
         "description": "One for each field: as many values as the shape says, or binary_data_size bytes after the JSON",
     }
-    wanted = {"name": {"enum": list(v2.outputs(output))}, "parameters": {"description": "binary_data"}}
+    requested = {"name": {"enum": list(output_datatypes(output))}, "parameters": {"description": "binary_data"}}
     return {
         "type": "object",
         "properties": {
@@ -170,7 +159,7 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
             "inputs": {"type": "array", "items": tensor, "minItems": 1},
             "outputs": {
                 "type": ["array", "null"],
-                "items": {"type": "object", "properties": wanted, "required": ["name"]},
+                "items": {"type": "object", "properties": requested, "required": ["name"]},
             },
             "parameters": {"description": "binary_data_output"},
         },
@@ -180,7 +169,7 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
 
 def _outputs(output: str) -> dict[str, Any]:
     tensor = {
-        "name": {"enum": list(v2.outputs(output))},
+        "name": {"enum": list(output_datatypes(output))},
         "shape": {"type": "array", "items": {"type": "integer"}},
         "datatype": {"type": "string"},
         "data": {"type": "array"},

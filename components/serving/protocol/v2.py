@@ -1,7 +1,7 @@
 """The V2 protocol, also called Open Inference Protocol, over HTTP: JSON, with tensors in it or as bytes after it.
 
-Each column that is asked with is one input tensor of shape [rows] or [rows, 1]. Outputs are the score, and per row the
-names of the missing and of the stale features as a JSON list.
+Each field is one input tensor of shape [rows] or [rows, 1]. The outputs are the score and, for each row, the names of
+the missing and of the stale features as a JSON list.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,45 +11,52 @@ from typing import Any
 import numpy as np
 import orjson
 
-from loopline.components.serving.protocol.errors import RefusedError, invalid, malformed
-from loopline.components.serving.protocol.request import Field, Question, check, identify, unknown_column
-from loopline.components.serving.protocol.response import Answer
+from loopline.components.contract.signature import OUTPUT_DATATYPE
+from loopline.components.serving.protocol.errors import InferenceError, invalid, malformed
+from loopline.components.serving.protocol.fields import Field
+from loopline.components.serving.protocol.request import InferenceRequest, id_or_new, unknown_field, validate
+from loopline.components.serving.protocol.response import InferenceResponse
 from loopline.components.serving.protocol.tensor import BYTES, Tensor, to_bytes
-from loopline.components.serving.protocol.v1 import from_json
+from loopline.components.serving.protocol.v1 import parse_json
 
 MISSING, STALE = "missing", "stale"
 
 
 @dataclass(frozen=True)
-class Request:
-    """A V2 request: the question, and in which form the outputs are wanted: by name, whether as bytes."""
+class V2Request:
+    """A V2 request.
 
-    question: Question
-    binary: Mapping[str, bool]
+    Attributes:
+        request: the rows.
+        outputs: the requested outputs, and whether each is to be sent as bytes.
+    """
+
+    request: InferenceRequest
+    outputs: Mapping[str, bool]
 
 
-def outputs(score: str) -> dict[str, str]:
-    """The outputs by name, with their datatypes, for a model whose score has that name."""
-    return {score: "FP32", MISSING: BYTES, STALE: BYTES}
+def output_datatypes(score: str) -> dict[str, str]:
+    """The datatype of each output of a model whose score has this name."""
+    return {score: OUTPUT_DATATYPE, MISSING: BYTES, STALE: BYTES}
 
 
 def read(
     body: bytes, json_length: str | None, fields: Mapping[str, Field], score: str, request_id: str | None
-) -> Request:
-    """The request in a body.
+) -> V2Request:
+    """The request in the body of a V2 request.
 
     Args:
-        body: JSON, and after it the bytes of tensors.
-        json_length: the header that says how many bytes of it are JSON, if there is one.
-        fields: what may be asked with.
+        body: JSON, followed by the bytes of binary tensors.
+        json_length: the header that says how many bytes of the body are JSON; None if it is not set.
+        fields: of a request, by name.
         score: name of the model's output.
-        request_id: used if the body gives none.
+        request_id: used if the body has none.
 
     Raises:
-        RefusedError: the body is no such thing, or a value is missing or wrong.
+        InferenceError: the body has another form, or a value is missing or wrong.
     """
     text, rest = _split(body, json_length)
-    content = from_json(text)
+    content = parse_json(text)
     if not isinstance(content, dict) or not isinstance(content.get("inputs"), list):
         raise invalid('the body has to be {"inputs": [{"name", "shape", "datatype", "data"}, ...]}')
     tensors = _tensors(content["inputs"], rest)
@@ -57,74 +64,78 @@ def read(
     if own_id is not None and not isinstance(own_id, str):
         raise invalid("the id of the request has to be a string")
     if request_id:
-        identify(request_id)  # refuses one that is too long, also where it is not used
-    return Request(
-        question(tensors, fields, own_id or request_id),
-        _wanted(content.get("outputs"), content.get("parameters"), outputs(score)),
+        id_or_new(request_id)  # an id that is too long is an error even if the body's is used
+    return V2Request(
+        from_tensors(tensors, fields, own_id or request_id),
+        _requested_outputs(content.get("outputs"), content.get("parameters"), output_datatypes(score)),
     )
 
 
-def question(tensors: Sequence[Tensor], fields: Mapping[str, Field], request_id: str | None) -> Question:
-    """The question in some tensors.
+def from_tensors(tensors: Sequence[Tensor], fields: Mapping[str, Field], request_id: str | None) -> InferenceRequest:
+    """The request in some tensors.
 
     Raises:
-        RefusedError: one is unknown, twice there, or does not fit; or a value is missing or wrong.
+        InferenceError: a tensor is unknown, given twice or of another length; or a value is missing or wrong.
     """
     if not tensors:
-        raise invalid("there are no inputs")
+        raise invalid("the request has no inputs")
     columns: dict[str, list[Any]] = {}
     rows = tensors[0].rows()
     for tensor in tensors:
         if tensor.name not in fields:
-            raise unknown_column(tensor.name, fields)
+            raise unknown_field(tensor.name, fields)
         if tensor.name in columns:
             raise invalid(f"there are two inputs '{tensor.name}'")
         if tensor.rows() != rows:
-            raise invalid(f"'{tensor.name}' has {tensor.rows()} rows, and '{tensors[0].name}' has {rows}")
+            raise invalid(f"'{tensor.name}' has {tensor.rows()} rows, but '{tensors[0].name}' has {rows}")
         columns[tensor.name] = tensor.column(fields[tensor.name])
-    return check(fields, columns, rows, request_id)
+    return validate(fields, columns, rows, request_id)
 
 
-def write(answer: Answer, binary: Mapping[str, bool]) -> tuple[bytes, int | None]:
-    """The body of a response, and how many bytes of it are JSON if tensors follow as bytes.
+def write(response: InferenceResponse, outputs: Mapping[str, bool]) -> tuple[bytes, int | None]:
+    """The body of a V2 response, and how many bytes of it are JSON if binary tensors follow.
 
     Args:
-        answer: what is answered.
-        binary: the outputs that are wanted, and whether as bytes.
+        response: the scores.
+        outputs: the requested outputs, and whether each is to be sent as bytes.
     """
     tensors, rest = [], []
-    for name, as_bytes in binary.items():
-        tensor: dict[str, Any] = {"name": name, "shape": [len(answer.scores), 1], "datatype": datatype(answer, name)}
+    for name, as_bytes in outputs.items():
+        tensor: dict[str, Any] = {
+            "name": name,
+            "shape": [len(response.scores), 1],
+            "datatype": datatype(response, name),
+        }
         if as_bytes:
-            content = raw(answer, name)
+            content = raw(response, name)
             tensor["parameters"] = {"binary_data_size": len(content)}
             rest.append(content)
         else:
-            tensor["data"] = values(answer, name)
+            tensor["data"] = values(response, name)
         tensors.append(tensor)
     text = orjson.dumps(
-        {"model_name": answer.model, "model_version": answer.version, "id": answer.id, "outputs": tensors}
+        {"model_name": response.model, "model_version": response.version, "id": response.id, "outputs": tensors}
     )
     return b"".join([text, *rest]), len(text) if rest else None
 
 
-def datatype(answer: Answer, name: str) -> str:
+def datatype(response: InferenceResponse, name: str) -> str:
     """The datatype of an output."""
-    return outputs(answer.output)[name]
+    return output_datatypes(response.output)[name]
 
 
-def values(answer: Answer, name: str) -> list[Any]:
+def values(response: InferenceResponse, name: str) -> list[Any]:
     """An output as a list."""
-    if name == answer.output:
-        return list(answer.scores)
-    return [orjson.dumps(list(names)).decode() for names in (answer.missing if name == MISSING else answer.stale)]
+    if name == response.output:
+        return list(response.scores)
+    return [orjson.dumps(list(names)).decode() for names in (response.missing if name == MISSING else response.stale)]
 
 
-def raw(answer: Answer, name: str) -> bytes:
+def raw(response: InferenceResponse, name: str) -> bytes:
     """An output as bytes."""
-    if name == answer.output:
-        return np.asarray(answer.scores, "<f4").tobytes()
-    return to_bytes(values(answer, name))
+    if name == response.output:
+        return np.asarray(response.scores, "<f4").tobytes()
+    return to_bytes(values(response, name))
 
 
 def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
@@ -132,7 +143,7 @@ def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:
         return body, b""
     length = int(json_length) if json_length.isascii() and json_length.isdecimal() else len(body) + 1
     if length > len(body):
-        raise malformed(f"Inference-Header-Content-Length is {json_length[:40]}, and the body has {len(body)} bytes")
+        raise malformed(f"Inference-Header-Content-Length is {json_length[:40]}, but the body has {len(body)} bytes")
     return body[:length], body[length:]
 
 
@@ -144,7 +155,7 @@ def _tensors(inputs: Sequence[Any], rest: bytes) -> list[Tensor]:
         if tensor.values is None:
             size = _binary_size(given)
             if at + size > len(rest):
-                raise malformed(f"'{tensor.name}' has {size} bytes of binary data, and {len(rest) - at} are left")
+                raise malformed(f"'{tensor.name}' has {size} bytes of binary data, but {len(rest) - at} are left")
             tensor = Tensor(tensor.name, tensor.datatype, tensor.shape, raw=rest[at : at + size])
             at += size
         tensors.append(tensor)
@@ -174,24 +185,24 @@ def _binary_size(given: Mapping[str, Any]) -> int:
     return size
 
 
-def _wanted(asked: Any, parameters: Any, known: Mapping[str, str]) -> dict[str, bool]:
-    """The outputs that are wanted, and whether as bytes; all of them if none are named."""
+def _requested_outputs(requested: Any, parameters: Any, known: Mapping[str, str]) -> dict[str, bool]:
+    """The requested outputs, and whether each is to be sent as bytes; all of them if none are named."""
     default = _flag(parameters, "binary_data_output")
-    if asked is None:
+    if requested is None:
         return dict.fromkeys(known, default)
-    if not isinstance(asked, list) or not all(isinstance(output, dict) for output in asked):
+    if not isinstance(requested, list) or not all(isinstance(output, dict) for output in requested):
         raise invalid("outputs has to be a list of objects with a name")
-    wanted = {}
-    for output in asked:
+    chosen = {}
+    for output in requested:
         name = output.get("name")
         if not isinstance(name, str) or name not in known:
             raise _unknown_output(name, known)
-        wanted[name] = _flag(output.get("parameters"), "binary_data", default=default)
-    return wanted or dict.fromkeys(known, default)
+        chosen[name] = _flag(output.get("parameters"), "binary_data", default=default)
+    return chosen or dict.fromkeys(known, default)
 
 
-def _unknown_output(name: Any, known: Mapping[str, str]) -> RefusedError:
-    return invalid(f"there is no output {str(name)[:60]!r}; there are {', '.join(known)}")
+def _unknown_output(name: Any, known: Mapping[str, str]) -> InferenceError:
+    return invalid(f"there is no output {str(name)[:60]!r}; the outputs are {', '.join(known)}")
 
 
 def _flag(parameters: Any, name: str, *, default: bool = False) -> bool:

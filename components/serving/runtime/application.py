@@ -1,7 +1,4 @@
-"""The HTTP side: paths, methods, media types, sizes and status codes.
-
-A plain ASGI application: KServe's own answers bad input with 500 and costs as much per request as all the rest here.
-"""
+"""The HTTP server's ASGI application: paths, methods, media types, sizes and status codes."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -15,13 +12,13 @@ from loopline.components.serving.protocol.body import (
     BINARY,
     JSON,
     JSON_LENGTH,
-    Disconnected,
+    ClientDisconnected,
     Receive,
-    expect_media_type,
+    check_media_type,
     read_body,
 )
-from loopline.components.serving.protocol.errors import AGAIN, RefusedError, unknown
-from loopline.components.serving.protocol.request import Question
+from loopline.components.serving.protocol.errors import InferenceError, draining, not_found, not_ready
+from loopline.components.serving.protocol.request import InferenceRequest
 from loopline.components.serving.runtime.handler import Handler
 from loopline.components.serving.telemetry.metrics import Metrics
 
@@ -35,85 +32,86 @@ Post = Callable[[bytes, Mapping[str, str], float], Awaitable[Content]]
 
 
 class Application:
-    """Answers HTTP requests.
+    """Responds to HTTP requests.
 
     Args:
-        handler: what answers questions.
+        handler: handles inference requests.
         metrics: shown under /metrics.
-        most_bytes: of a body.
+        max_body_bytes: size limit of a body.
 
     Attributes:
-        draining: set when the process is about to end: no longer ready, and connections are given up one by one.
+        draining: set when the process is about to shut down: no longer ready, and each response closes its connection.
     """
 
-    def __init__(self, handler: Handler, metrics: Metrics, most_bytes: int) -> None:
+    def __init__(self, handler: Handler, metrics: Metrics, max_body_bytes: int) -> None:
         self.draining = False
         self._handler = handler
-        self._model = handler.model
+        self._model = handler.model.metadata
         self._metrics = metrics
-        self._most_bytes = most_bytes
-        self._gets = self._get_paths()
-        self._posts = self._post_paths()
+        self._max_body_bytes = max_body_bytes
+        self._get_routes = self._gets()
+        self._post_routes = self._posts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, as ASGI wants it."""
+        """Respond to a request, as in the ASGI specification."""
         if scope["type"] != "http":
             return
         started = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            body, more = await self._respond(scope["method"], scope["path"], headers, receive, started)
+            body, more_headers = await self._respond(scope["method"], scope["path"], headers, receive, started)
             status: int = HTTPStatus.OK
-        except RefusedError as refusal:
-            status, (body, more) = refusal.status, _refused(refusal)
-        except Disconnected:
+        except InferenceError as error:
+            status, (body, more_headers) = error.status, _error(error)
+        except ClientDisconnected:
             return
         if self.draining:
-            more["connection"] = "close"
-        more["content-length"] = str(len(body))
-        encoded = [(name.encode(), value.encode("latin-1")) for name, value in more.items()]
+            more_headers["connection"] = "close"
+        more_headers["content-length"] = str(len(body))
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in more_headers.items()]
         await send({"type": "http.response.start", "status": int(status), "headers": encoded})
         await send({"type": "http.response.body", "body": body})
 
     async def _respond(
         self, method: str, path: str, headers: Mapping[str, str], receive: Receive, started: float
     ) -> Content:
-        if path in self._posts:
-            protocol, post = self._posts[path]
+        if path in self._post_routes:
+            protocol, post = self._post_routes[path]
             try:
                 if method != "POST":
                     raise _not_allowed(method, "POST")
-                expect_media_type(headers)
-                body = await read_body(headers, receive, self._most_bytes)
-            except RefusedError as refusal:
-                self._handler.refused(protocol, refusal, started)
+                check_media_type(headers)
+                body = await read_body(headers, receive, self._max_body_bytes)
+            except InferenceError as error:
+                self._handler.record_error(protocol, error, started)
                 raise
             return await post(body, headers, started)
-        if path in self._gets:
+        if path in self._get_routes:
             if method != "GET":
                 raise _not_allowed(method, "GET")
-            return await self._gets[path]()
-        raise self._unknown(path)
+            return await self._get_routes[path]()
+        raise self._not_found(path)
 
-    def _get_paths(self) -> dict[str, Get]:
+    def _gets(self) -> dict[str, Get]:
         name, version = self._model.name, self._model.version
+        metadata = _always(self._model.to_v2())
         return {
             "/": _always({"status": "alive"}),
             "/openapi.json": _always(openapi.document(self._model)),
             "/metrics": self._show_metrics,
             "/v1/models": _always({"models": [name]}),
-            f"/v1/models/{name}": self._v1_ready,
+            f"/v1/models/{name}": self._model_ready,
             "/v2": _always({"name": "loopline", "version": version, "extensions": ["binary_tensor_data"]}),
             "/v2/health/live": _always({"live": True}),
-            "/v2/health/ready": self._ready,
+            "/v2/health/ready": self._server_ready,
             "/v2/models": _always({"models": [name]}),
-            f"/v2/models/{name}": _always(openapi.metadata(self._model)),
-            f"/v2/models/{name}/ready": self._v2_ready,
-            f"/v2/models/{name}/versions/{version}": _always(openapi.metadata(self._model)),
-            f"/v2/models/{name}/versions/{version}/ready": self._v2_ready,
+            f"/v2/models/{name}": metadata,
+            f"/v2/models/{name}/ready": self._model_ready,
+            f"/v2/models/{name}/versions/{version}": metadata,
+            f"/v2/models/{name}/versions/{version}/ready": self._model_ready,
         }
 
-    def _post_paths(self) -> dict[str, tuple[str, Post]]:
+    def _posts(self) -> dict[str, tuple[str, Post]]:
         name, version = self._model.name, self._model.version
         return {
             f"/v1/models/{name}:predict": ("v1", self._predict),
@@ -122,22 +120,22 @@ class Application:
         }
 
     async def _predict(self, body: bytes, headers: Mapping[str, str], started: float) -> Content:
-        fields, request = self._model.fields, headers.get("x-request-id")
-        answer = await self._handler.handle("v1", lambda: v1.read(body, fields, request), started)
-        return v1.write(answer), {"content-type": JSON}
+        fields, request_id = self._model.fields, headers.get("x-request-id")
+        response = await self._handler.handle("v1", lambda: v1.read(body, fields, request_id), started)
+        return v1.write(response), {"content-type": JSON}
 
     async def _infer(self, body: bytes, headers: Mapping[str, str], started: float) -> Content:
-        binary: Mapping[str, bool] = {}
+        outputs: Mapping[str, bool] = {}
 
-        def read() -> Question:
-            nonlocal binary
+        def read() -> InferenceRequest:
+            nonlocal outputs
             length, request_id = headers.get(JSON_LENGTH), headers.get("x-request-id")
-            request = v2.read(body, length, self._model.fields, self._model.output, request_id)
-            binary = request.binary
-            return request.question
+            parsed = v2.read(body, length, self._model.fields, self._model.output, request_id)
+            outputs = parsed.outputs
+            return parsed.request
 
-        answer = await self._handler.handle("v2", read, started)
-        content, json_length = v2.write(answer, binary)
+        response = await self._handler.handle("v2", read, started)
+        content, json_length = v2.write(response, outputs)
         if json_length is None:
             return content, {"content-type": JSON}
         return content, {"content-type": BINARY, JSON_LENGTH: str(json_length)}
@@ -145,36 +143,33 @@ class Application:
     async def _show_metrics(self) -> Content:
         return self._metrics.text(), {"content-type": TEXT}
 
-    async def _ready(self) -> Content:
-        return _json({"ready": await self._expect_ready()})
+    async def _server_ready(self) -> Content:
+        return _json({"ready": await self._check_ready()})
 
-    async def _v2_ready(self) -> Content:
-        return _json({"name": self._model.name, "ready": await self._expect_ready()})
+    async def _model_ready(self) -> Content:
+        return _json({"name": self._model.name, "ready": await self._check_ready()})
 
-    async def _v1_ready(self) -> Content:
-        return await self._v2_ready()
-
-    async def _expect_ready(self) -> bool:
+    async def _check_ready(self) -> bool:
         if self.draining:
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "draining", "the service is about to end", AGAIN)
-        if not await self._model.is_ready():
-            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", "the predictor is not ready", AGAIN)
+            raise draining()
+        if not await self._handler.model.is_ready():
+            raise not_ready("the predictor is not ready")
         return True
 
-    def _unknown(self, path: str) -> RefusedError:
+    def _not_found(self, path: str) -> InferenceError:
         name, version = self._model.name, self._model.version
         if path.startswith(("/v1/models/", "/v2/models/")):
-            return unknown(f"there is nothing at {path[:80]}: served is the model '{name}', version {version}")
-        return unknown(f"there is nothing at {path[:80]}; see /openapi.json")
+            return not_found(f"there is nothing at {path[:80]}: this endpoint serves '{name}', version {version}")
+        return not_found(f"there is nothing at {path[:80]}; see /openapi.json")
 
 
-def _not_allowed(method: str, allowed: str) -> RefusedError:
-    message = f"{method[:20]} is not possible here; use {allowed}"
-    return RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "method", message, {"allow": allowed})
+def _not_allowed(method: str, allowed: str) -> InferenceError:
+    message = f"{method[:20]} is not allowed here; use {allowed}"
+    return InferenceError(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", message, {"allow": allowed})
 
 
-def _refused(refusal: RefusedError) -> Content:
-    return orjson.dumps({"error": str(refusal), "kind": refusal.kind}), {"content-type": JSON, **refusal.headers}
+def _error(error: InferenceError) -> Content:
+    return orjson.dumps({"error": str(error), "kind": error.kind}), {"content-type": JSON, **error.headers}
 
 
 def _json(value: Any) -> Content:

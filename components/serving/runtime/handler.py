@@ -1,4 +1,4 @@
-"""What every request goes through, whichever protocol it comes by: admitted, read, answered, counted and logged."""
+"""The path of every inference request, whatever its protocol: admitted, parsed, answered, counted and logged."""
 
 import logging
 import time
@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from loopline.components.contract.examples import identity_columns
-from loopline.components.serving.protocol.errors import RefusedError, internal
-from loopline.components.serving.protocol.request import Question
-from loopline.components.serving.protocol.response import Answer
-from loopline.components.serving.runtime.limits import Admission
+from loopline.components.serving.protocol.errors import InferenceError, internal
+from loopline.components.serving.protocol.request import InferenceRequest
+from loopline.components.serving.protocol.response import InferenceResponse
+from loopline.components.serving.runtime.limits import ConcurrencyLimit
 from loopline.components.serving.runtime.served_model import ServedModel
 from loopline.components.serving.telemetry.metrics import Metrics
 from loopline.components.serving.telemetry.prediction_log import PredictionLog
@@ -19,89 +19,105 @@ logger = logging.getLogger(__name__)
 
 
 class Handler:
-    """Answers requests.
+    """Handles inference requests.
 
     Args:
-        model: what answers.
-        admission: how many at a time.
-        metrics: where they are counted.
-        log: where they are logged; None for nowhere.
-        trace: whether each request leaves a line in the service's own log.
+        model: the served model.
+        limit: how many requests are handled at once.
+        metrics: counts requests and errors.
+        log: the prediction log; None for none.
+        access_log: whether each request is a line in the service's own log.
     """
 
     def __init__(
-        self, model: ServedModel, admission: Admission, metrics: Metrics, log: PredictionLog | None, *, trace: bool
+        self,
+        model: ServedModel,
+        limit: ConcurrencyLimit,
+        metrics: Metrics,
+        log: PredictionLog | None,
+        *,
+        access_log: bool,
     ) -> None:
         self.model = model
-        self._admission = admission
+        self._limit = limit
         self._metrics = metrics
         self._log = log
-        self._trace = trace
+        self._access_log = access_log
         self._identity = identity_columns(model.spec)
 
-    async def handle(self, protocol: str, read: Callable[[], Question], started: float) -> Answer:
-        """Answer a request.
+    async def handle(self, protocol: str, read: Callable[[], InferenceRequest], started: float) -> InferenceResponse:
+        """Handle a request.
 
         Args:
-            protocol: v1, v2 or grpc, for the counters.
-            read: reads and checks the question; it runs once the request is admitted.
+            protocol: v1, v2 or grpc, a label of the metrics.
+            read: parses and validates the request; called once the request is admitted.
             started: when it arrived, by `time.perf_counter`.
 
         Raises:
-            RefusedError: it is not answered; this is counted and logged already.
+            InferenceError: it gets an error, which is counted and logged already.
         """
-        question: Question | None = None
+        request: InferenceRequest | None = None
         try:
-            async with self._admission.admitted():
-                question = read()
-                answer = await self.model.answer(question)
-        except RefusedError as refusal:
-            self.refused(protocol, refusal, started, question)
+            async with self._limit.slot():
+                request = read()
+                response = await self.model.infer(request)
+        except InferenceError as error:
+            self.record_error(protocol, error, started, request)
             raise
         except Exception as error:
-            logger.exception("a request failed for no known reason")
-            failure = internal(error)
-            self.refused(protocol, failure, started, question)
-            raise failure from error
+            logger.exception("unexpected error while handling a request")
+            internal_error = internal(error)
+            self.record_error(protocol, internal_error, started, request)
+            raise internal_error from error
         seconds = time.perf_counter() - started
-        self._metrics.answered(protocol, HTTPStatus.OK, seconds)
-        self._log_answer(question, answer, seconds)
-        if self._trace:
-            self._say(protocol, HTTPStatus.OK, seconds, question.id)
-        return answer
+        self._metrics.count_request(protocol, HTTPStatus.OK, seconds)
+        self._log_response(request, response, seconds)
+        if self._access_log:
+            self._write_access_log(protocol, HTTPStatus.OK, seconds, request.id)
+        return response
 
-    def refused(self, protocol: str, refusal: RefusedError, started: float, question: Question | None = None) -> None:
-        """Count a refusal; log it in the prediction log if it is a failure of ours, not a mistake of the asker."""
+    def record_error(
+        self, protocol: str, error: InferenceError, started: float, request: InferenceRequest | None = None
+    ) -> None:
+        """Count an error; write it to the prediction log if the endpoint failed, not if the client was wrong."""
         seconds = time.perf_counter() - started
-        self._metrics.answered(protocol, refusal.status, seconds)
-        self._metrics.refused(refusal.kind)
-        if refusal.is_failure:
-            self._log_failure(question, seconds)
-        if self._trace:
-            self._say(protocol, refusal.status, seconds, question.id if question else None, refusal.kind)
+        self._metrics.count_request(protocol, error.status, seconds)
+        self._metrics.count_error(error.kind)
+        if error.is_server_error:
+            self._log_failure(request, seconds)
+        if self._access_log:
+            self._write_access_log(protocol, error.status, seconds, request.id if request else None, error.kind)
 
-    def _log_answer(self, question: Question, answer: Answer, seconds: float) -> None:
+    def _log_response(self, request: InferenceRequest, response: InferenceResponse, seconds: float) -> None:
         if self._log is None:
             return
         now = datetime.now(UTC)
-        entity = [question.columns[name] for name in self._identity]
-        for row in range(question.rows):
-            names = (column[row] for column in entity)
-            score, digest = answer.scores[row], answer.digests[row]
-            self._log.add((now, answer.version, False, seconds, score, question.id, row, digest, *names))
+        identity = [request.columns[name] for name in self._identity]
+        for row in range(request.rows):
+            entity = (column[row] for column in identity)
+            score, digest = response.scores[row], response.digests[row]
+            self._log.add((now, response.version, False, seconds, score, request.id, row, digest, *entity))
 
-    def _log_failure(self, question: Question | None, seconds: float) -> None:
-        """A row for each that was asked for; one without an entity where it was not read what was asked."""
+    def _log_failure(self, request: InferenceRequest | None, seconds: float) -> None:
+        """One row for each row of the request; one without an entity if the request could not be parsed."""
         if self._log is None:
             return
         now = datetime.now(UTC)
-        for row in range(question.rows if question else 1):
-            names = (question.columns[name][row] if question else None for name in self._identity)
-            request = question.id if question else None
-            self._log.add((now, self.model.version, True, seconds, None, request, row, None, *names))
+        version, request_id = self.model.metadata.version, request.id if request else None
+        for row in range(request.rows if request else 1):
+            entity = (request.columns[name][row] if request else None for name in self._identity)
+            self._log.add((now, version, True, seconds, None, request_id, row, None, *entity))
 
-    def _say(self, protocol: str, status: int, seconds: float, request: str | None, kind: str = "") -> None:
+    def _write_access_log(
+        self, protocol: str, status: int, seconds: float, request_id: str | None, kind: str = ""
+    ) -> None:
         logger.info(
             "request",
-            extra={"protocol": protocol, "status": int(status), "seconds": seconds, "request": request, "kind": kind},
+            extra={
+                "protocol": protocol,
+                "status": int(status),
+                "seconds": seconds,
+                "request": request_id,
+                "kind": kind,
+            },
         )

@@ -1,25 +1,25 @@
-"""What libraries do when they are imported that nothing here has a use for, left out: it is most of a start's time."""
+"""Imports that Feast and KServe make and the service has no use for, skipped: they are most of its start-up time."""
 
 import sys
 from typing import Any
 
-# Feast would import torch for types of features, and KServe's client a grammar of URLs to check Kubernetes objects.
+# Feast imports torch for feature types; KServe's client imports kubernetes_validate, with a URL grammar, for objects.
 UNUSED = ("torch", "kubernetes_validate")
 
 
-def lighten() -> None:
-    """Do without them in this process; to be called before Feast or KServe is imported.
+def skip_unused() -> None:
+    """Skip the unused imports in this process; call it before Feast or KServe is imported.
 
-    Feast has typeguard rewrite its classes, so that they check the types of all arguments. Here they are made from a
-    registry, where they were written by Feast itself.
+    Also turns typeguard into a no-op. Feast lets it rewrite its classes to check the types of all arguments; here they
+    are only made from a registry, which Feast itself wrote.
     """
     for name in UNUSED:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     import typeguard  # noqa: PLC0415 - only Feast brings it
 
-    typeguard.typechecked = _as_it_is
+    typeguard.typechecked = _unchanged
 
 
-def _as_it_is(target: Any = None, **_: Any) -> Any:
-    """Stands for a decorator, with or without arguments, that changes nothing."""
-    return _as_it_is if target is None else target
+def _unchanged(target: Any = None, **_: Any) -> Any:
+    """A decorator, with or without arguments, that changes nothing."""
+    return _unchanged if target is None else target

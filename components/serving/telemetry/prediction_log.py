@@ -1,4 +1,4 @@
-"""The writer of the prediction log: takes rows at once, and writes whole Parquet files in a thread of its own."""
+"""The writer of the prediction log: queues rows, and writes them as Parquet files in a thread of its own."""
 
 import logging
 import tempfile
@@ -17,40 +17,45 @@ from loopline.components.contract import prediction_log
 from loopline.components.contract.prediction_log_files import file_of
 from loopline.components.io import storage
 
-# Rows that wait for the thread at most: some tens of megabytes.
-WAITING_ROWS = 100_000
+# Maximum rows in the queue: some tens of megabytes.
+MAX_QUEUED_ROWS = 100_000
 logger = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 
 
 class PredictionLog:
-    """Takes rows without ever waiting, and writes them soon after.
+    """Queues rows without blocking, and writes them at an interval.
 
-    A row is dropped and counted if too many wait already. A file that cannot be written is tried again, while more rows
-    wait. Killed without warning, the process loses the rows since the last file.
+    A row is dropped and counted if the queue is full. A file that cannot be written is retried while more rows queue
+    up. If the process is killed, the rows since the last file are lost.
 
     Args:
-        uri: where the log is.
+        uri: of the log.
         schema: of its rows.
-        writer: names whoever writes, in the names of the files; no two write under one name.
-        seconds: time from one file to the next.
-        most: rows that may wait.
+        writer: part of the file names; unique to this process.
+        interval_seconds: time between two files.
+        max_queued: rows that may be queued.
+
+    Attributes:
+        written: rows in files. ``dropped``: rows that were lost.
 
     Raises:
-        LooplineError: the address is none that can be written to.
+        LooplineError: the URI cannot be written to.
     """
 
-    def __init__(self, uri: str, schema: pa.Schema, writer: str, seconds: float, most: int = WAITING_ROWS) -> None:
+    def __init__(
+        self, uri: str, schema: pa.Schema, writer: str, interval_seconds: float, max_queued: int = MAX_QUEUED_ROWS
+    ) -> None:
         storage.check_uri(uri)
         self._uri = uri
         self._schema = schema
         self._time = schema.get_field_index(prediction_log.TIME)
         self._writer = writer
-        self._seconds = seconds
-        self._most = most
+        self._interval_seconds = interval_seconds
+        self._max_queued = max_queued
         self._rows: deque[Row] = deque()
-        self._taken: list[Row] = []  # by the thread, and not written yet
+        self._batch: list[Row] = []  # taken by the thread, and not written yet
         self._closing = threading.Event()
         self._files = 0
         self.written = 0
@@ -59,41 +64,41 @@ class PredictionLog:
         self._thread.start()
 
     @property
-    def waiting(self) -> int:
-        """Rows that wait for the thread."""
-        return len(self._rows) + len(self._taken)
+    def queued(self) -> int:
+        """Rows that are not written yet."""
+        return len(self._rows) + len(self._batch)
 
     def add(self, row: Row) -> None:
-        """Take a row: values in the order of the schema."""
-        if self.waiting >= self._most:
+        """Queue a row: values in the order of the schema."""
+        if self.queued >= self._max_queued:
             self.dropped += 1
         else:
             self._rows.append(row)
 
-    def close(self, seconds: float) -> None:
-        """Write what waits, and end; what cannot be written within so many seconds is dropped and counted."""
+    def close(self, timeout_seconds: float) -> None:
+        """Write the queued rows and stop; rows that cannot be written in time are dropped and counted."""
         self._closing.set()
-        self._thread.join(seconds)
-        if lost := self.waiting:
+        self._thread.join(timeout_seconds)
+        if lost := self.queued:
             self.dropped += lost
-            logger.error("rows of the prediction log were lost at the end", extra={"rows": lost})
+            logger.error("rows of the prediction log were lost at shutdown", extra={"rows": lost})
 
     def _run(self) -> None:
-        while not self._closing.wait(self._seconds):
-            self._write_waiting()
-        self._write_waiting()
+        while not self._closing.wait(self._interval_seconds):
+            self._write_queued()
+        self._write_queued()
 
-    def _write_waiting(self) -> None:
-        for _ in range(len(self._rows)):  # one by one, since others add meanwhile
-            self._taken.append(self._rows.popleft())
-        for day, of_day in groupby(list(self._taken), key=lambda row: row[self._time].date()):
-            part = list(of_day)
+    def _write_queued(self) -> None:
+        for _ in range(len(self._rows)):  # one by one, as others add rows meanwhile
+            self._batch.append(self._rows.popleft())
+        for day, rows in groupby(list(self._batch), key=lambda row: row[self._time].date()):
+            part = list(rows)
             try:
                 self._write(day, part)
-            except Exception:  # whatever it is, the rows wait on and the thread lives
-                logger.exception("the prediction log cannot be written", extra={"waiting": self.waiting})
+            except Exception:  # whatever it is, the rows stay queued and the thread goes on
+                logger.exception("the prediction log cannot be written", extra={"queued": self.queued})
                 return
-            del self._taken[: len(part)]
+            del self._batch[: len(part)]
             self.written += len(part)
 
     def _write(self, day: date, rows: Sequence[Row]) -> None:

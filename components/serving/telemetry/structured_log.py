@@ -4,12 +4,12 @@ import json
 import logging
 from datetime import UTC, datetime
 
-# What every record has; the rest was given as `extra`.
-_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+# Attributes of every record; any others were given as `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 class JsonLines(logging.Formatter):
-    """A record as a line of JSON: time, level, logger, message, whatever was given as ``extra``, and the traceback."""
+    """A record as a line of JSON: time, level, logger, message, the fields in ``extra``, and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See the class."""
@@ -18,7 +18,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in _USUAL},
+            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -26,7 +26,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure() -> None:
-    """Let everything in this process log in this form; what others say is kept from warnings on."""
+    """Log in this form everything from Loopline, and warnings of other libraries."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""The lookup that every peer shares, so that what differs is what surrounds it."""
+"""The feature lookup that every peer uses, so that they differ only in what surrounds it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +8,14 @@ import numpy as np
 from loopline.components.contract import usecase
 from loopline.components.contract.model import Model
 from loopline.components.contract.signature import MISSING_CATEGORY, TENSORS
-from loopline.components.serving.features import lookup as features
-from loopline.components.serving.features.online_store import Online
-from loopline.components.serving.protocol import request as question
+from loopline.components.serving.features.online_store import FeastOnlineStore
+from loopline.components.serving.features.values import entity_keys, usable_values
+from loopline.components.serving.protocol.fields import request_fields
+from loopline.components.serving.protocol.request import validate
 
 
 class Lookup:
-    """Raw features of a model for what is asked.
+    """Looks up the features of a model.
 
     Args:
         package: the use case.
@@ -24,32 +25,31 @@ class Lookup:
 
     def __init__(self, package: str, store: str, model: str) -> None:
         self.spec = usecase.load(package).spec
-        self._online = Online(self.spec.name, store)
+        self._store = FeastOnlineStore(self.spec.name, store)
         self.signature = Model.open(model, verify=False).signature
-        self._views = self._online.views(self.signature.inputs)
-        self._fields = question.fields(self.spec, [key for view in self._views for key in view.join_keys])
+        self._views = self._store.views(self.signature.inputs)
+        self._fields = request_fields(self.spec, [key for view in self._views for key in view.join_keys])
 
     async def columns(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-        """What the model takes, by name; None where there is no value."""
-        asked = question.check(
+        """The model's inputs by name; None where there is no value."""
+        request = validate(
             self._fields, {name: [row.get(name) for row in rows] for name in self._fields}, len(rows), None
         )
-        keys = [features.keys(view, asked) for view in self._views]
-        distinct = [list(dict.fromkeys(key for key in some if key is not None)) for some in keys]
-        held = await self._online.read(self._views, distinct)
-        stored = features.judge(
-            self._views, keys, held, asked.columns[self.spec.entity.timestamp], self.spec.entity.lead
-        )
-        known = {**asked.columns, **stored.columns}
-        return {feature.name: list(known[feature.name]) for feature in self.signature.inputs}
+        keys = [entity_keys(view, request) for view in self._views]
+        distinct = [list(dict.fromkeys(key for key in of_view if key is not None)) for of_view in keys]
+        found = await self._store.read(self._views, distinct)
+        entity = self.spec.entity
+        stored = usable_values(self._views, keys, found, request.columns[entity.timestamp], entity.lead)
+        values = {**request.columns, **stored.columns}
+        return {feature.name: list(values[feature.name]) for feature in self.signature.inputs}
 
     def tensors(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray[Any, Any]]:
-        """The same as the tensors of the model."""
+        """The inputs as the model's tensors."""
         tensors = {}
-        for name, held in self.signature.columns.items():
+        for name, features in self.signature.columns.items():
             if name == TENSORS["number"]:
-                tensors[name] = np.array([columns[feature] for feature in held], np.float32).T
+                tensors[name] = np.array([columns[feature] for feature in features], np.float32).T
             else:
-                texts = [[text or MISSING_CATEGORY for text in columns[feature]] for feature in held]
+                texts = [[text or MISSING_CATEGORY for text in columns[feature]] for feature in features]
                 tensors[name] = np.array(texts, object).T
         return tensors

@@ -13,18 +13,18 @@ from serving_case import NOON, Served
 from loopline.components.contract.examples import Feature
 from loopline.components.contract.feature_store import settings
 from loopline.components.errors import LooplineError
-from loopline.components.serving.features.lookup import Held, View, judge, keys, nothing
-from loopline.components.serving.features.online_store import Online
-from loopline.components.serving.protocol.request import Question
+from loopline.components.serving.features.online_store import FeastOnlineStore
+from loopline.components.serving.features.values import StoredRow, View, all_missing, entity_keys, usable_values
+from loopline.components.serving.protocol.request import InferenceRequest
 
 VIEW = View("line_delay", ("line",), timedelta(hours=1), ("delay", "mood"))
 EVENT = NOON + timedelta(minutes=10)
 LEAD = timedelta(minutes=10)
 
 
-def judged(since: datetime, event: datetime = EVENT, view: View = VIEW, **values: Any) -> tuple[Any, Any, Any]:
-    held = {("M1",): Held(since, {"delay": 4.0, "mood": "bad"} | values)}
-    stored = judge([view], [[("M1",)]], [held], [event], LEAD)
+def judged(known_at: datetime, event: datetime = EVENT, view: View = VIEW, **values: Any) -> tuple[Any, Any, Any]:
+    held = {("M1",): StoredRow(known_at, {"delay": 4.0, "mood": "bad"} | values)}
+    stored = usable_values([view], [[("M1",)]], [held], [event], LEAD)
     return {name: column[0] for name, column in stored.columns.items()}, stored.missing[0], stored.stale[0]
 
 
@@ -58,17 +58,17 @@ def test_a_feature_without_a_value_is_missing_and_the_others_are_not() -> None:
 
 
 def test_rows_keep_their_places_and_share_lookups() -> None:
-    question = Question("id", 4, {"line": ["M1", None, "M9", "M1"]})
-    assert keys(VIEW, question) == [("M1",), None, ("M9",), ("M1",)]
-    assert keys(View("all", (), timedelta(0), ("x",)), question) == [()] * 4
-    held = {("M1",): Held(NOON, {"delay": 4.0, "mood": "bad"})}
-    stored = judge([VIEW], [keys(VIEW, question)], [held], [EVENT] * 4, LEAD)
+    request = InferenceRequest("id", 4, {"line": ["M1", None, "M9", "M1"]})
+    assert entity_keys(VIEW, request) == [("M1",), None, ("M9",), ("M1",)]
+    assert entity_keys(View("all", (), timedelta(0), ("x",)), request) == [()] * 4
+    held = {("M1",): StoredRow(NOON, {"delay": 4.0, "mood": "bad"})}
+    stored = usable_values([VIEW], [entity_keys(VIEW, request)], [held], [EVENT] * 4, LEAD)
     assert stored.columns["delay"] == [4.0, None, None, 4.0]
     assert stored.missing == [[], ["delay", "mood"], ["delay", "mood"], []]
 
 
 def test_without_a_store_everything_is_missing() -> None:
-    stored = nothing([VIEW], 2)
+    stored = all_missing([VIEW], 2)
     assert stored.columns == {"delay": [None, None], "mood": [None, None]}
     assert [*stored.missing] == [["delay", "mood"]] * 2
 
@@ -80,7 +80,7 @@ LINES = ["M1", "M2", "M3", "M4", ""]
 def test_the_store_gives_what_feast_gives(served: Served) -> None:
     from feast import RepoConfig
 
-    online = Online("trams", str(served.store))
+    online = FeastOnlineStore("trams", str(served.store))
     views = online.views([*WANTED, Feature("years", "number", "driver")])
     assert [(view.name, view.join_keys, view.ttl, view.features) for view in views] == [
         ("line_delay", ("line",), timedelta(hours=1), ("delay", "mood")),
@@ -97,11 +97,11 @@ def test_the_store_gives_what_feast_gives(served: Served) -> None:
             ours = held.get((key,))
             for feature in views[0].features if view == "line_delay" else ("years",):
                 assert theirs[feature] == [ours.values[feature] if ours else None]
-                assert theirs[f"{feature}__ts"] == [int(ours.since.timestamp()) if ours else 0]
+                assert theirs[f"{feature}__ts"] == [int(ours.known_at.timestamp()) if ours else 0]
 
 
 def test_many_keys_are_read_at_once(served: Served) -> None:
-    online = Online("trams", str(served.store))
+    online = FeastOnlineStore("trams", str(served.store))
     views = online.views(WANTED)
     found = asyncio.run(online.read(views, [[(f"M{number}",) for number in range(2500)]]))
     assert set(found[0]) == {("M1",), ("M2",), ("M4",)}
@@ -109,8 +109,8 @@ def test_many_keys_are_read_at_once(served: Served) -> None:
 
 def test_a_store_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LooplineError, match=f"there is no feature store in {tmp_path}: materialise first"):
-        Online("trams", str(tmp_path))
+        FeastOnlineStore("trams", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with pytest.raises(LooplineError, match="set LOOPLINE_ONLINE_STORE"):
-        Online("trams", "s3://bucket/features/trams")
+        FeastOnlineStore("trams", "s3://bucket/features/trams")

@@ -14,15 +14,15 @@ from loopline.components.contract import usecase
 from loopline.components.contract.examples import Feature
 from loopline.components.contract.prediction_log_files import schema
 from loopline.components.contract.signature import Signature
-from loopline.components.serving.features.lookup import Held, Key, View
-from loopline.components.serving.predictor.score_cache import Cache
+from loopline.components.serving.features.values import Key, StoredRow, View
+from loopline.components.serving.predictor.score_cache import ScoreCache
 from loopline.components.serving.protocol import body
-from loopline.components.serving.protocol.errors import predictor_away
-from loopline.components.serving.protocol.request import fields
+from loopline.components.serving.protocol.errors import predictor_unavailable
+from loopline.components.serving.protocol.fields import request_fields
 from loopline.components.serving.runtime.application import Application
 from loopline.components.serving.runtime.handler import Handler
-from loopline.components.serving.runtime.limits import Admission
-from loopline.components.serving.runtime.served_model import WARM_UP, ServedModel
+from loopline.components.serving.runtime.limits import ConcurrencyLimit
+from loopline.components.serving.runtime.served_model import WARM_UP_ROWS, ServedModel
 from loopline.components.serving.telemetry.metrics import Metrics
 
 JSON = {"content-type": "application/json"}
@@ -46,13 +46,13 @@ class Store:
             View(name, keys[name], timedelta(0), tuple(f.name for f in features if f.view == name)) for name in names
         ]
 
-    async def read(self, views: Sequence[View], keys: Sequence[Sequence[Key]]) -> list[dict[Key, Held]]:
+    async def read(self, views: Sequence[View], keys: Sequence[Sequence[Key]]) -> list[dict[Key, StoredRow]]:
         if isinstance(self.error, TimeoutError):
             await asyncio.sleep(30)
         if self.error:
             raise self.error
         return [
-            {key: Held(NOON, dict.fromkeys(view.features, 1.0)) for key in of_view}
+            {key: StoredRow(NOON, dict.fromkeys(view.features, 1.0)) for key in of_view}
             for view, of_view in zip(views, keys, strict=True)
         ]
 
@@ -107,14 +107,16 @@ class Log:
 class Service:
     """The application over made-up neighbours."""
 
-    def __init__(self, served: Served, *, predictor: Any = None, store: Any = None, most_bytes: int = 1 << 16) -> None:
+    def __init__(
+        self, served: Served, *, predictor: Any = None, store: Any = None, max_body_bytes: int = 1 << 16
+    ) -> None:
         spec = usecase.load(served.package).spec
         self.metrics = Metrics("trams", "3", probabilities=spec.task == "binary_classification")
         self.predictor = predictor or Predictor()
         self.log: Any = Log()
-        self.model = ServedModel(spec, "3", self.predictor, store or Store(), Cache(0, 1), self.metrics)
-        self.handler = Handler(self.model, Admission(8, 8, 1), self.metrics, self.log, trace=False)
-        self.application = Application(self.handler, self.metrics, most_bytes)
+        self.model = ServedModel(spec, "3", self.predictor, store or Store(), ScoreCache(0, 1), self.metrics)
+        self.handler = Handler(self.model, ConcurrencyLimit(8, 8, 1), self.metrics, self.log, access_log=False)
+        self.application = Application(self.handler, self.metrics, max_body_bytes)
 
     def __call__(
         self, path: str, *parts: bytes, method: str | None = None, headers: dict[str, str] | None = None
@@ -178,9 +180,9 @@ def test_what_can_be_read(service: Service, path: str, wanted: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "method", "says"),
     [
-        ("/v1/models/other:predict", "POST", "served is the model 'trams', version 3"),
-        ("/v2/models/trams/versions/4/infer", "POST", "served is the model 'trams', version 3"),
-        ("/v2/models/other", "GET", "served is the model 'trams'"),
+        ("/v1/models/other:predict", "POST", "this endpoint serves 'trams', version 3"),
+        ("/v2/models/trams/versions/4/infer", "POST", "this endpoint serves 'trams', version 3"),
+        ("/v2/models/other", "GET", "this endpoint serves 'trams'"),
         ("/v2/repository/models/trams/unload", "POST", "there is nothing at"),
         ("/docs", "GET", "see /openapi.json"),
         ("/" + "x" * 500, "GET", "there is nothing at"),
@@ -188,13 +190,13 @@ def test_what_can_be_read(service: Service, path: str, wanted: Any) -> None:
 )
 def test_what_is_not_there_is_404(service: Service, path: str, method: str, says: str) -> None:
     status, _, body = service(path, BODY, method=method, headers=JSON)
-    assert (status, body["kind"]) == (404, "unknown")
+    assert (status, body["kind"]) == (404, "not_found")
     assert says in body["error"]
 
 
 def test_another_method_is_405_and_told_which(service: Service) -> None:
     status, headers, body = service("/v1/models/trams:predict", method="GET")
-    assert (status, headers["allow"], body["kind"]) == (405, "POST", "method")
+    assert (status, headers["allow"], body["kind"]) == (405, "POST", "method_not_allowed")
     status, headers, _ = service("/v2/health/ready", b"", method="POST")
     assert (status, headers["allow"]) == (405, "GET")
 
@@ -215,20 +217,20 @@ def test_another_method_is_405_and_told_which(service: Service) -> None:
 def test_media_types(service: Service, headers: dict[str, str], wanted: int) -> None:
     status, _, body = service("/v1/models/trams:predict", BODY, headers=headers)
     assert status == wanted
-    assert wanted == 200 or body["kind"] == "media_type"
+    assert wanted == 200 or body["kind"] == "unsupported_media_type"
 
 
 def test_a_body_in_pieces_is_put_together_and_bounded(served: Served) -> None:
-    service = Service(served, most_bytes=1000)
+    service = Service(served, max_body_bytes=1000)
     assert service("/v1/models/trams:predict", BODY[:20], BODY[20:], headers=JSON)[0] == 200
     assert service("/v1/models/trams:predict", b"x" * 600, b"x" * 600, headers=JSON)[0] == 413
     status, _, body = service("/v1/models/trams:predict", b"x", headers=JSON | {"content-length": "1001"})
-    assert (status, body["error"]) == (413, "the body has more than 1,000 bytes; send the rows in parts")
+    assert (status, body["error"]) == (413, "the body has more than 1,000 bytes; split the request")
     assert service("/v1/models/trams:predict", BODY, headers=JSON)[0] == 200
 
 
 def test_a_body_that_stops_coming_is_408(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "SECONDS", 0.05)
+    monkeypatch.setattr(body, "CHUNK_SECONDS", 0.05)
 
     async def run() -> int:
         async def receive() -> Any:
@@ -267,7 +269,7 @@ def test_draining_is_unready_yet_answers_and_ends_connections(service: Service) 
 def test_a_failure_is_logged_with_the_version_and_a_mistake_of_the_asker_is_not(service: Service) -> None:
     assert service.predict(instance(trip="x"))[0] == 400
     assert service.log.rows == []
-    service.predictor.error = predictor_away("gone")
+    service.predictor.error = predictor_unavailable("gone")
     status, headers, _ = service.predict(instance(trip=1), instance(trip=2))
     assert (status, headers["retry-after"]) == (503, "1")
     assert [(row[1], row[2], row[4], row[9]) for row in service.log.rows] == [
@@ -302,27 +304,26 @@ def test_without_its_store_it_answers_from_what_is_asked_with(served: Served, er
 
 def test_without_its_store_it_does_not_answer_where_every_answer_would_be_the_same(served: Served) -> None:
     service = Service(served, predictor=Predictor(INPUTS[2:]), store=Store(OSError("gone")))
-    service.model._request.clear()
     status, headers, body = service.predict(instance())
-    assert (status, body["kind"], headers["retry-after"]) == (503, "store_away", "1")
+    assert (status, body["kind"], headers["retry-after"]) == (503, "online_store_unavailable", "1")
 
 
 @pytest.mark.parametrize(
     ("predictor", "says"),
     [
-        (Predictor(output="score"), "gives no 'probability'"),
-        (Predictor((*INPUTS, Feature("age", "number"))), "takes 'age', which neither usecase.yaml nor"),
-        (_described("numbers", name="counts"), "takes 'counts' as FP32, and only numbers as FP32, categories as BYTES"),
-        (_described("categories", datatype="INT64"), "takes 'categories' as INT64, and only"),
-        (_described("numbers", shape=[-1, 2]), "takes 'numbers' of shape [-1, 2], and names 3 features for it"),
-        (Predictor((Feature("stop", "number"),)), "takes 'stop' as a number, and in usecase.yaml it is a category"),
+        (Predictor(output="score"), "has no output 'probability'"),
+        (Predictor((*INPUTS, Feature("age", "number"))), "takes 'age', which is neither in usecase.yaml nor"),
+        (_described("numbers", name="counts"), "takes 'counts' as FP32, but only numbers as FP32, categories as BYTES"),
+        (_described("categories", datatype="INT64"), "takes 'categories' as INT64, but only"),
+        (_described("numbers", shape=[-1, 2]), "takes 'numbers' of shape [-1, 2], but names 3 features for it"),
+        (Predictor((Feature("stop", "number"),)), "takes 'stop' as a number, but in usecase.yaml it is a category"),
     ],
 )
 def test_a_model_of_another_use_case_is_never_ready(served: Served, predictor: Predictor, says: str) -> None:
     service = Service(served, predictor=predictor)
     assert service("/v2/health/ready")[0] == 503
     status, _, body = service.predict(instance())
-    assert (status, body["kind"]) == (503, "unfit")
+    assert (status, body["kind"]) == (503, "incompatible_model")
     assert says in body["error"]
 
 
@@ -330,9 +331,9 @@ def test_before_it_is_ready_it_tries_made_up_rows_that_count_for_nothing(served:
     service = Service(served)
     before = service("/metrics")
     assert service("/v2/health/ready")[0] == 200
-    assert len(service.predictor.asked) == WARM_UP
+    assert len(service.predictor.asked) == WARM_UP_ROWS
     assert service("/v2/health/ready")[0] == 200
-    assert len(service.predictor.asked) == WARM_UP, "once"
+    assert len(service.predictor.asked) == WARM_UP_ROWS, "once"
     assert not service.log.rows
     assert service("/metrics") == before
     service.predict(instance())
@@ -342,11 +343,11 @@ def test_before_it_is_ready_it_tries_made_up_rows_that_count_for_nothing(served:
 def test_without_its_store_it_warms_up_and_without_its_predictor_it_does_not(served: Served) -> None:
     assert Service(served, store=Store(OSError("gone")))("/v2/health/ready")[0] == 200
     service = Service(served)
-    service.predictor.error = predictor_away("gone")
+    service.predictor.error = predictor_unavailable("gone")
     assert service("/v2/health/ready")[0] == 503
     service.predictor.error = None
     assert service("/v2/health/ready")[0] == 200
-    assert len(service.predictor.asked) == 1 + WARM_UP
+    assert len(service.predictor.asked) == 1 + WARM_UP_ROWS
 
 
 def test_a_model_that_takes_less_is_served(served: Served) -> None:
@@ -364,7 +365,7 @@ def test_lines_of_access_are_written_where_they_are_wanted(served: Served, caplo
     with caplog.at_level("INFO", "loopline.components.serving"):
         service.predict(instance())
         assert not caplog.records
-        service.handler._trace = True
+        service.handler._access_log = True
         service.predict(instance())
         service.predict(instance(trip="x"))
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
@@ -388,5 +389,5 @@ def test_a_regression_answers_predictions(served: Served, tmp_path: Path, monkey
 
 def test_the_use_case_temperature_is_asked_with_its_station_and_hour() -> None:
     spec = usecase.load("tests.usecases.temperature").spec
-    assert list(fields(spec, ["station"])) == ["station", "read_at", "hour_of_day"]
+    assert list(request_fields(spec, ["station"])) == ["station", "read_at", "hour_of_day"]
     assert schema(spec).names[-2:] == ["station", "read_at"]

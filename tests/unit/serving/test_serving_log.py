@@ -41,7 +41,7 @@ def row(number: int, at: datetime = NOON, **changes: Any) -> tuple[Any, ...]:
 
 
 def writer(uri: Path | str, spec: UseCaseSpec, **changes: Any) -> PredictionLog:
-    options = {"writer": "v3-here", "seconds": 0.05} | changes
+    options = {"writer": "v3-here", "interval_seconds": 0.05} | changes
     return PredictionLog(str(uri), prediction_log_files.schema(spec), **options)
 
 
@@ -54,13 +54,13 @@ def test_every_row_is_in_the_log_after_the_end(tmp_path: Path, spec: UseCaseSpec
     log.close(10)
     table = prediction_log_files.read(str(tmp_path / "log"))
     assert sorted(table["trip"].to_pylist()) == list(range(500))
-    assert (log.written, log.dropped, log.waiting) == (500, 0, 0)
+    assert (log.written, log.dropped, log.queued) == (500, 0, 0)
     assert len(storage.names(str(tmp_path / "log"))) > 1, "it grew while rows came"
     assert prediction_log.expect(table)["label"].null_count == 500
 
 
 def test_files_lie_by_day_and_none_is_half_there(tmp_path: Path, spec: UseCaseSpec) -> None:
-    log = writer(tmp_path, spec, seconds=60)
+    log = writer(tmp_path, spec, interval_seconds=60)
     log.add(row(1))
     log.add(row(2, NOON + timedelta(days=1)))
     log.close(10)
@@ -75,12 +75,12 @@ def test_files_lie_by_day_and_none_is_half_there(tmp_path: Path, spec: UseCaseSp
 
 
 def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path, spec: UseCaseSpec) -> None:
-    log = writer(tmp_path, spec, seconds=60, most=10)
+    log = writer(tmp_path, spec, interval_seconds=60, max_queued=10)
     started = time.perf_counter()
     for number in range(1000):
         log.add(row(number))
     assert time.perf_counter() - started < 1
-    assert (log.waiting, log.dropped) == (10, 990)
+    assert (log.queued, log.dropped) == (10, 990)
     log.close(10)
     assert (log.written, log.dropped) == (10, 990)
     assert len(prediction_log_files.read(str(tmp_path))) == 10
@@ -91,15 +91,15 @@ def test_a_place_that_cannot_be_written_is_tried_again(tmp_path: Path, spec: Use
     log = writer(tmp_path / "log", spec)
     log.add(row(1))
     time.sleep(0.3)
-    assert (log.written, log.waiting, log.dropped) == (0, 1, 0)
+    assert (log.written, log.queued, log.dropped) == (0, 1, 0)
     (tmp_path / "log").unlink()
     log.close(10)
-    assert (log.written, log.waiting) == (1, 0)
+    assert (log.written, log.queued) == (1, 0)
 
 
 def test_what_cannot_be_written_at_the_end_is_counted_as_dropped(tmp_path: Path, spec: UseCaseSpec) -> None:
     (tmp_path / "log").write_text("a file where the folder should be")
-    log = writer(tmp_path / "log", spec, seconds=60)
+    log = writer(tmp_path / "log", spec, interval_seconds=60)
     log.add(row(1))
     log.close(10)
     assert (log.written, log.dropped) == (0, 1)

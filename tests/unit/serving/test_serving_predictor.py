@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from loopline.components.serving.predictor.client import Predictor
-from loopline.components.serving.protocol.errors import RefusedError
+from loopline.components.serving.protocol.errors import InferenceError
 from loopline.components.serving.protocol.tensor import from_bytes
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -70,7 +70,7 @@ def ask(scripted: Scripted, times: int = 1, seconds: float = 5) -> list[Any]:
         for _ in range(times):
             try:
                 outcomes.append(await predictor.scores(TENSORS, 2, "probability"))
-            except RefusedError as refused:
+            except InferenceError as refused:
                 outcomes.append((int(refused.status), refused.kind, str(refused)))
             await asyncio.sleep(0.02)
         predictor.close()
@@ -123,24 +123,24 @@ def test_a_response_in_pieces_is_put_together() -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "kind", "says"),
     [
-        ("hang", 504, "predictor_slow", "did not answer within 0.2 s"),
-        ("close", 503, "predictor_away", "the connection was lost"),
-        (b"SSH-2.0\r\n", 503, "predictor_away", "is no HTTP"),
-        (response(b"no such model", 404), 503, "predictor_away", "answered 404: no such model"),
-        (response(b"busy", 503), 503, "predictor_away", "answered 503: busy"),
-        (response(b"bad shape", 400), 502, "predictor_wrong", "answered 400: bad shape"),
-        (response(b"boom", 500), 502, "predictor_wrong", "answered 500: boom"),
-        (response(b"{"), 502, "predictor_wrong", "for each of 2 rows"),
-        (response(b"[]"), 502, "predictor_wrong", "for each of 2 rows"),
-        (response(b'{"outputs": 5}'), 502, "predictor_wrong", "for each of 2 rows"),
-        (response(b'{"outputs": [5]}'), 502, "predictor_wrong", "for each of 2 rows"),
-        (response(b'{"outputs": [{"name": "probability"}]}'), 502, "predictor_wrong", "for each of 2 rows"),
-        (response(b"{}", headers="Inference-Header-Content-Length: x\r\n"), 502, "predictor_wrong", "each of 2 rows"),
-        (scores(0.1), 502, "predictor_wrong", "for each of 2 rows"),
-        (scores(0.1, 0.2, name="other"), 502, "predictor_wrong", "gave no 'probability'"),
-        (scores(0.1, None), 502, "predictor_wrong", "each of 2 rows"),
-        (scores(0.1, "x"), 502, "predictor_wrong", "each of 2 rows"),
-        (response(b'{"outputs":[{"name":"probability","data":[1e999,1]}]}'), 502, "predictor_wrong", "2 rows"),
+        ("hang", 504, "predictor_timeout", "did not respond within 0.2 s"),
+        ("close", 503, "predictor_unavailable", "the connection was lost"),
+        (b"SSH-2.0\r\n", 503, "predictor_unavailable", "is not valid HTTP"),
+        (response(b"no such model", 404), 503, "predictor_unavailable", "responded 404: no such model"),
+        (response(b"busy", 503), 503, "predictor_unavailable", "responded 503: busy"),
+        (response(b"bad shape", 400), 502, "predictor_error", "responded 400: bad shape"),
+        (response(b"boom", 500), 502, "predictor_error", "responded 500: boom"),
+        (response(b"{"), 502, "predictor_error", "for each of 2 rows"),
+        (response(b"[]"), 502, "predictor_error", "for each of 2 rows"),
+        (response(b'{"outputs": 5}'), 502, "predictor_error", "for each of 2 rows"),
+        (response(b'{"outputs": [5]}'), 502, "predictor_error", "for each of 2 rows"),
+        (response(b'{"outputs": [{"name": "probability"}]}'), 502, "predictor_error", "for each of 2 rows"),
+        (response(b"{}", headers="Inference-Header-Content-Length: x\r\n"), 502, "predictor_error", "each of 2 rows"),
+        (scores(0.1), 502, "predictor_error", "for each of 2 rows"),
+        (scores(0.1, 0.2, name="other"), 502, "predictor_error", "returned no 'probability'"),
+        (scores(0.1, None), 502, "predictor_error", "each of 2 rows"),
+        (scores(0.1, "x"), 502, "predictor_error", "each of 2 rows"),
+        (response(b'{"outputs":[{"name":"probability","data":[1e999,1]}]}'), 502, "predictor_error", "2 rows"),
     ],
 )
 def test_what_a_predictor_may_do_wrong(answer: Any, status: int, kind: str, says: str) -> None:
@@ -160,7 +160,7 @@ def test_after_a_deadline_the_late_answer_is_nobodys() -> None:
 def test_nobody_there_is_said() -> None:
     async def run() -> bool:
         predictor = Predictor("127.0.0.1:1", "trams", 1)
-        with pytest.raises(RefusedError, match=r"127\.0\.0\.1:1 cannot be reached") as refused:
+        with pytest.raises(InferenceError, match=r"127\.0\.0\.1:1 cannot be reached") as refused:
             await predictor.scores(TENSORS, 2, "probability")
         assert refused.value.headers == {"retry-after": "1"}
         return await predictor.is_ready()
@@ -190,7 +190,7 @@ def test_a_model_that_does_not_say_what_its_tensors_hold_is_refused(told: dict[s
     async def run() -> None:
         server = await asyncio.start_server(Scripted(response(orjson.dumps(told))), "127.0.0.1", 0)
         predictor = Predictor(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "trams", 5)
-        with pytest.raises(RefusedError, match="which features its tensors hold: package the model again"):
+        with pytest.raises(InferenceError, match="does not name the features of its tensors: package the model again"):
             await predictor.columns()
         predictor.close()
         server.close()

@@ -220,7 +220,7 @@ def test_a_hung_predictor_is_504_within_the_deadline(served: Served, onnx_predic
             hanging.process.send_signal(signal.SIGSTOP)
             started = time.monotonic()
             response = service.ask(instance())
-            assert (response.status_code, response.json()["kind"]) == (504, "predictor_slow")
+            assert (response.status_code, response.json()["kind"]) == (504, "predictor_timeout")
             assert 0.4 < time.monotonic() - started < 2
             assert service.get("/v2/health/ready").status_code == 503
             hanging.process.send_signal(signal.SIGCONT)
@@ -322,11 +322,11 @@ def test_what_cannot_be_served_is_said_in_one_sentence(served: Served, tmp_path:
         taken.listen()
         port = taken.getsockname()[1]
         cases = {
-            f"cannot listen at 127.0.0.1:{port}: Address already in use": ["--store", str(served.store)],
-            "give --store": [],
+            f"cannot listen on 127.0.0.1:{port}: Address already in use": ["--store", str(served.store)],
+            "add --store": [],
             "materialise first": ["--store", str(tmp_path)],
             "--model_name is other": ["--model_name", "other"],
-            "is no version": ["--model_version", "../3"],
+            "is not a version number": ["--model_version", "../3"],
             "cannot be read or written": ["--store", str(served.store), "--log", "ftp://somewhere"],
         }
         for says, arguments in cases.items():

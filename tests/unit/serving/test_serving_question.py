@@ -12,18 +12,19 @@ from serving_case import Served, instance
 from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.components.serving.protocol import v1
-from loopline.components.serving.protocol.errors import RefusedError
-from loopline.components.serving.protocol.request import MAX_ROWS, Field, Question, check, fields
+from loopline.components.serving.protocol.errors import InferenceError
+from loopline.components.serving.protocol.fields import Field, request_fields
+from loopline.components.serving.protocol.request import MAX_ROWS, InferenceRequest, validate
 
 MISSING = ...
 
 
 @pytest.fixture(scope="module")
 def known(served: Served) -> dict[str, Field]:
-    return fields(usecase.load(served.package).spec, ["line", "driver"])
+    return request_fields(usecase.load(served.package).spec, ["line", "driver"])
 
 
-def ask(known: dict[str, Field], *instances: Any) -> Question:
+def ask(known: dict[str, Field], *instances: Any) -> InferenceRequest:
     return v1.read(orjson.dumps({"instances": instances}), known, None)
 
 
@@ -33,17 +34,17 @@ def test_keys_time_request_features_and_join_keys_are_asked_with(known: dict[str
 
 
 def test_values_come_as_their_types_say(known: dict[str, Field]) -> None:
-    question = ask(known, instance(trip=7.0, signal=3), instance(signal=None, driver=MISSING))
-    assert question.rows == 2
-    assert question.columns["trip"] == [7, 7]
-    assert question.columns["signal"] == [3.0, None]
-    assert question.columns["driver"] == ["Kim", None]
-    assert question.columns["departs_at"][0] == datetime(2024, 3, 20, 12, 10, tzinfo=UTC)
+    request = ask(known, instance(trip=7.0, signal=3), instance(signal=None, driver=MISSING))
+    assert request.rows == 2
+    assert request.columns["trip"] == [7, 7]
+    assert request.columns["signal"] == [3.0, None]
+    assert request.columns["driver"] == ["Kim", None]
+    assert request.columns["departs_at"][0] == datetime(2024, 3, 20, 12, 10, tzinfo=UTC)
 
 
 def test_a_time_without_a_zone_is_in_the_use_cases(known: dict[str, Field]) -> None:
-    question = ask(known, instance(departs_at="2024-03-20T13:10:00"))
-    assert question.columns["departs_at"] == [datetime(2024, 3, 20, 12, 10, tzinfo=UTC)]
+    request = ask(known, instance(departs_at="2024-03-20T13:10:00"))
+    assert request.columns["departs_at"] == [datetime(2024, 3, 20, 12, 10, tzinfo=UTC)]
 
 
 def test_a_category_that_was_never_seen_is_taken(known: dict[str, Field]) -> None:
@@ -56,14 +57,14 @@ def test_a_category_that_was_never_seen_is_taken(known: dict[str, Field]) -> Non
         ({"line": MISSING}, "row 0: 'line' is missing"),
         ({"trip": None}, "row 0: 'trip' is missing"),
         ({"stop": MISSING}, "row 0: 'stop' is missing"),
-        ({"trip": "seven"}, "'trip' is 'seven', but has to be an integer"),
-        ({"trip": 7.5}, "'trip' is 7.5, but has to be an integer"),
-        ({"trip": True}, "'trip' is True, but has to be an integer"),
-        ({"trip": 2**63}, "has to be an integer of 64 bits"),
-        ({"trip": -1}, "below the least that usecase.yaml allows, 0"),
-        ({"signal": 101}, "above the most that usecase.yaml allows, 100"),
+        ({"trip": "seven"}, "'trip' is 'seven', but has to be a 64-bit integer"),
+        ({"trip": 7.5}, "'trip' is 7.5, but has to be a 64-bit integer"),
+        ({"trip": True}, "'trip' is True, but has to be a 64-bit integer"),
+        ({"trip": 2**63}, "has to be a 64-bit integer"),
+        ({"trip": -1}, "below the minimum in usecase.yaml, 0"),
+        ({"signal": 101}, "above the maximum in usecase.yaml, 100"),
         ({"signal": "strong"}, "'signal' is 'strong', but has to be a number"),
-        ({"signal": 1e300}, "has to be a finite number of 32 bits"),
+        ({"signal": 1e300}, "has to be a finite 32-bit number"),
         ({"signal": [1.0]}, "'signal' is [1.0], but has to be a number"),
         ({"stop": 5}, "'stop' is 5, but has to be a string"),
         ({"stop": {"a": "x" * 100}}, "..., but has to be a string"),
@@ -71,11 +72,11 @@ def test_a_category_that_was_never_seen_is_taken(known: dict[str, Field]) -> Non
         ({"departs_at": 1710936600}, "has to be a time such as"),
         ({"departs_at": "0001-01-01T00:00:00+14:00"}, "1900 to 2199"),
         ({"departs_at": "9999-12-31T23:59:59-14:00"}, "1900 to 2199"),
-        ({"linie": "M1"}, "'linie' is nothing that can be asked with; did you mean 'line'?"),
+        ({"linie": "M1"}, "there is no field 'linie'; did you mean 'line'?"),
     ],
 )
 def test_a_wrong_value_is_named(known: dict[str, Field], changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(InferenceError) as refused:
         ask(known, instance(**changes))
     assert says in str(refused.value)
     assert refused.value.status == 400
@@ -84,13 +85,13 @@ def test_a_wrong_value_is_named(known: dict[str, Field], changes: dict[str, Any]
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "is no JSON"),
-        (b'{"instances": [', "is no JSON"),
-        (b'{"instances": [{"signal": NaN}]}', "is no JSON"),
-        (b'{"instances": [{"signal": Infinity}]}', "is no JSON"),
-        (b"\xff\xfe", "is no JSON"),
-        (b'{"instances": [{"line": "\\ud800"}]}', "is no JSON"),
-        (b"[" * 5000, "is no JSON"),
+        (b"", "is not valid JSON"),
+        (b'{"instances": [', "is not valid JSON"),
+        (b'{"instances": [{"signal": NaN}]}', "is not valid JSON"),
+        (b'{"instances": [{"signal": Infinity}]}', "is not valid JSON"),
+        (b"\xff\xfe", "is not valid JSON"),
+        (b'{"instances": [{"line": "\\ud800"}]}', "is not valid JSON"),
+        (b"[" * 5000, "is not valid JSON"),
         (b"[]", "has to be"),
         (b"null", "has to be"),
         (b'{"instances": {}}', "has to be"),
@@ -101,37 +102,37 @@ def test_a_wrong_value_is_named(known: dict[str, Field], changes: dict[str, Any]
     ],
 )
 def test_a_body_that_is_no_question_is_refused(known: dict[str, Field], body: bytes, says: str) -> None:
-    with pytest.raises(RefusedError, match=says) as refused:
+    with pytest.raises(InferenceError, match=says) as refused:
         v1.read(body, known, None)
     assert refused.value.status == 400
 
 
 def test_more_rows_than_a_batch_are_refused(known: dict[str, Field]) -> None:
     assert ask(known, *[instance()] * MAX_ROWS).rows == MAX_ROWS
-    with pytest.raises(RefusedError, match="10,000 rows were asked, and at most 1,024") as refused:
+    with pytest.raises(InferenceError, match="the request has 10,000 rows, and the limit is 1,024") as refused:
         ask(known, *[instance()] * 10_000)
     assert refused.value.status == 413
 
 
 def test_nan_is_a_missing_value_and_infinity_is_none(known: dict[str, Field]) -> None:
     raw = {name: [value] for name, value in instance().items()}
-    assert check(known, raw | {"signal": [float("nan")]}, 1, None).columns["signal"] == [None]
+    assert validate(known, raw | {"signal": [float("nan")]}, 1, None).columns["signal"] == [None]
     for infinite in (float("inf"), float("-inf")):
-        with pytest.raises(RefusedError, match="has to be a finite number"):
-            check(known, raw | {"signal": [infinite]}, 1, None)
+        with pytest.raises(InferenceError, match="has to be a finite 32-bit number"):
+            validate(known, raw | {"signal": [infinite]}, 1, None)
 
 
 def test_a_request_keeps_its_id_or_gets_one(known: dict[str, Field]) -> None:
     body = orjson.dumps({"instances": [instance()]})
     assert v1.read(body, known, "mine").id == "mine"
     assert len({v1.read(body, known, None).id for _ in range(10)}) == 10
-    with pytest.raises(RefusedError, match="has 129 characters"):
+    with pytest.raises(InferenceError, match="has 129 characters"):
         v1.read(body, known, "x" * 129)
 
 
 def test_a_view_joined_on_nothing_that_is_asked_is_refused(served: Served) -> None:
     with pytest.raises(LooplineError, match="joined on 'tailnum', which is not a column of table trips"):
-        fields(usecase.load(served.package).spec, ["tailnum"])
+        request_fields(usecase.load(served.package).spec, ["tailnum"])
 
 
 JSON = st.recursive(
@@ -145,6 +146,6 @@ JSON = st.recursive(
 def test_whatever_is_asked_is_answered_or_refused(known: dict[str, Field], changes: dict[str, Any]) -> None:
     try:
         rows, status = ask(known, instance(**changes)).rows, 200
-    except RefusedError as refused:
+    except InferenceError as refused:
         rows, status = 0, int(refused.status)
     assert (rows, status) in {(1, 200), (0, 400)}

@@ -17,7 +17,7 @@ from loopline.components.contract.examples import Feature
 from loopline.components.contract.feature_store import REGISTRY, settings
 from loopline.components.errors import LooplineError
 from loopline.components.io import storage
-from loopline.components.serving.features.online_store import Online
+from loopline.components.serving.features.online_store import FeastOnlineStore
 from tests.object_store import free_port
 
 PROGRAM = shutil.which("redis-server")
@@ -64,7 +64,7 @@ def test_redis_holds_what_sqlite_holds_and_no_file_the_password(
     keys = [[(line,) for line in ("M1", "M2", "M3", "M4")], [("Kim",), ("Lee",)]]
 
     def held(folder: Path) -> object:
-        online = Online("trams", str(folder))
+        online = FeastOnlineStore("trams", str(folder))
         return asyncio.run(online.read(online.views(WANTED), keys))
 
     from_redis = held(store)
@@ -78,11 +78,11 @@ def test_a_store_in_an_object_store_is_read(
 ) -> None:
     store = write_store(served.package, tmp_path)
     storage.put(store / REGISTRY, f"{bucket}/features/trams/{REGISTRY}")
-    online = Online("trams", f"{bucket}/features/trams")
+    online = FeastOnlineStore("trams", f"{bucket}/features/trams")
     found = asyncio.run(online.read(online.views(WANTED[:1]), [[("M1",)]]))
     assert found[0]["M1",].values == {"delay": 4.0}
     with pytest.raises(LooplineError, match="there is nothing at"):
-        Online("trams", f"{bucket}/features/others")
+        FeastOnlineStore("trams", f"{bucket}/features/others")
 
 
 def test_a_correction_of_the_same_moment_reaches_redis(
@@ -98,7 +98,7 @@ def test_a_correction_of_the_same_moment_reaches_redis(
     (tmp_path / "second").mkdir()
     shutil.copytree(tmp_path / "first" / "store", tmp_path / "second" / "store", symlinks=True)
     store = write_store(served.package, tmp_path / "second")
-    online = Online("trams", str(store))
+    online = FeastOnlineStore("trams", str(store))
     found = asyncio.run(online.read(online.views(WANTED[:1]), [[("M1",)]]))
     assert found[0]["M1",].values == {"delay": 8.0}
 

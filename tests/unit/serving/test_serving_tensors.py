@@ -12,18 +12,18 @@ from serving_case import Served, instance, tensors
 
 from loopline.components.contract import usecase
 from loopline.components.serving.protocol import v2
-from loopline.components.serving.protocol.errors import RefusedError
-from loopline.components.serving.protocol.request import Field, fields
-from loopline.components.serving.protocol.response import Answer
-from loopline.components.serving.protocol.tensor import DATATYPES, from_bytes, to_bytes
+from loopline.components.serving.protocol.errors import InferenceError
+from loopline.components.serving.protocol.fields import Field, request_fields
+from loopline.components.serving.protocol.response import InferenceResponse
+from loopline.components.serving.protocol.tensor import FIELD_DATATYPES, from_bytes, to_bytes
 
 
 @pytest.fixture(scope="module")
 def known(served: Served) -> dict[str, Field]:
-    return fields(usecase.load(served.package).spec, ["line", "driver"])
+    return request_fields(usecase.load(served.package).spec, ["line", "driver"])
 
 
-def read(known: dict[str, Field], body: Any, rest: bytes = b"", length: str | None = None) -> v2.Request:
+def read(known: dict[str, Field], body: Any, rest: bytes = b"", length: str | None = None) -> v2.V2Request:
     text = body if isinstance(body, bytes) else orjson.dumps(body)
     if rest and length is None:
         length = str(len(text))
@@ -45,9 +45,9 @@ def as_bytes(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
 
 def test_json_and_bytes_ask_the_same(known: dict[str, Field]) -> None:
     rows = [instance(), instance("Straße", trip=2**60)]
-    plain = read(known, {"inputs": tensors(rows)}).question
+    plain = read(known, {"inputs": tensors(rows)}).request
     described, rest = as_bytes(rows)
-    binary = read(known, {"inputs": described}, rest).question
+    binary = read(known, {"inputs": described}, rest).request
     assert plain.columns == binary.columns
     assert plain.rows == 2
     assert plain.columns["line"] == ["M1", "Straße"]
@@ -57,20 +57,20 @@ def test_json_and_bytes_ask_the_same(known: dict[str, Field]) -> None:
 def test_flat_and_nested_data_are_the_same(known: dict[str, Field]) -> None:
     nested = [tensor | {"data": [[value] for value in tensor["data"]]} for tensor in tensors([instance()])]
     flat = [tensor | {"shape": [1]} for tensor in tensors([instance()])]
-    assert read(known, {"inputs": nested}).question.columns == read(known, {"inputs": flat}).question.columns
+    assert read(known, {"inputs": nested}).request.columns == read(known, {"inputs": flat}).request.columns
 
 
 def test_nan_comes_as_bytes_and_is_missing(known: dict[str, Field]) -> None:
     described, rest = as_bytes([instance(signal=float("nan"))])
-    assert read(known, {"inputs": described}, rest).question.columns["signal"] == [None]
+    assert read(known, {"inputs": described}, rest).request.columns["signal"] == [None]
     described, rest = as_bytes([instance(signal=float("inf"))])
-    with pytest.raises(RefusedError, match="row 0: 'signal' is inf"):
+    with pytest.raises(InferenceError, match="row 0: 'signal' is inf"):
         read(known, {"inputs": described}, rest)
 
 
 def test_the_id_is_the_bodys_or_the_headers(known: dict[str, Field]) -> None:
-    assert read(known, {"id": "own", "inputs": tensors([instance()])}).question.id == "own"
-    assert read(known, {"inputs": tensors([instance()])}).question.id == "from the header"
+    assert read(known, {"id": "own", "inputs": tensors([instance()])}).request.id == "own"
+    assert read(known, {"inputs": tensors([instance()])}).request.id == "from the header"
 
 
 def changed(name: str, /, **changes: Any) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def changed(name: str, /, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"{", "is no JSON"),
+        (b"{", "is not valid JSON"),
         (b"[]", "has to be"),
-        ({"inputs": []}, "there are no inputs"),
+        ({"inputs": []}, "the request has no inputs"),
         ({"inputs": [1]}, "each input has to be an object"),
         ({"inputs": [{"name": 1}]}, "each input has to be an object"),
         ({"id": 5, **changed("trip")}, "the id of the request has to be a string"),
@@ -101,41 +101,41 @@ def changed(name: str, /, **changes: Any) -> dict[str, Any]:
         (changed("trip", shape=[1, 2]), "has to be [rows] or [rows, 1]"),
         (changed("trip", shape=[]), "has to be [rows] or [rows, 1]"),
         (changed("trip", shape=[-1]), "has to be [rows] or [rows, 1]"),
-        (changed("trip", shape=[2]), "'trip' has 2 rows, and 'line' has 1"),
-        (changed("trip", data=[1, 2]), "'trip' has 2 values, and its shape says 1"),
+        (changed("trip", shape=[2]), "'trip' has 2 rows, but 'line' has 1"),
+        (changed("trip", data=[1, 2]), "'trip' has 2 values, but its shape says 1"),
         (changed("trip", data="7"), "its data has to be a list"),
-        (changed("trip", data=["7"]), "row 0: 'trip' is '7', but has to be an integer"),
+        (changed("trip", data=["7"]), "row 0: 'trip' is '7', but has to be a 64-bit integer"),
         (changed("trip", datatype="FP32"), "'trip' has datatype FP32, but has to be INT8 or"),
         (changed("trip", datatype=["INT64"]), "its datatype has to be a string"),
         (changed("trip", datatype="STRING"), "has datatype STRING"),
         (changed("trip", data=...), "has neither data nor a binary_data_size"),
         (changed("trip", data=..., parameters={"binary_data_size": -1}), "has neither data nor"),
-        (changed("trip", data=..., parameters={"binary_data_size": 8}), "has 8 bytes of binary data, and 0 are left"),
+        (changed("trip", data=..., parameters={"binary_data_size": 8}), "has 8 bytes of binary data, but 0 are left"),
         ({**changed("trip"), "outputs": [{"name": "score"}]}, "there is no output 'score'"),
         ({**changed("trip"), "outputs": ["probability"]}, "outputs has to be a list of objects"),
     ],
 )
 def test_a_wrong_body_is_refused_by_name(known: dict[str, Field], body: Any, says: str) -> None:
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(InferenceError) as refused:
         read(known, body)
     assert says in str(refused.value)
     assert refused.value.status == 400
 
 
 def test_too_many_rows_are_refused_before_they_are_read(known: dict[str, Field]) -> None:
-    with pytest.raises(RefusedError, match="has 10,000 rows") as refused:
+    with pytest.raises(InferenceError, match="has 10,000 rows") as refused:
         read(known, {"inputs": [tensor | {"shape": [10_000, 1]} for tensor in tensors([instance()])]})
     assert refused.value.status == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "99999", "²", "1e3"])
 def test_a_wrong_length_of_the_json_is_refused(known: dict[str, Field], length: str) -> None:
-    with pytest.raises(RefusedError, match="Inference-Header-Content-Length"):
+    with pytest.raises(InferenceError, match="Inference-Header-Content-Length"):
         read(known, {"inputs": tensors([instance()])}, b"rest", length)
 
 
 def test_bytes_that_belong_to_nothing_are_refused(known: dict[str, Field]) -> None:
-    with pytest.raises(RefusedError, match="4 bytes after the JSON belong to no input"):
+    with pytest.raises(InferenceError, match="4 bytes after the JSON belong to no input"):
         read(known, {"inputs": tensors([instance()])}, b"rest")
 
 
@@ -145,13 +145,13 @@ def test_bytes_that_belong_to_nothing_are_refused(known: dict[str, Field]) -> No
         ("BYTES", b"\x05\x00\x00\x00abc", 1, "ends in the middle of a string"),
         ("BYTES", b"\x05\x00", 1, "ends in the middle of a string"),
         ("BYTES", b"\xff\xff\xff\xff", 1, "ends in the middle of a string"),
-        ("BYTES", struct.pack("<I", 1) + b"\xff", 1, "no UTF-8"),
-        ("FP32", b"\x00\x00", 1, "has 2 bytes, and its datatype and shape take 4"),
-        ("BF16", b"\x00\x00", 1, "not known"),
+        ("BYTES", struct.pack("<I", 1) + b"\xff", 1, "not valid UTF-8"),
+        ("FP32", b"\x00\x00", 1, "has 2 bytes, but its datatype and shape need 4"),
+        ("BF16", b"\x00\x00", 1, "not supported"),
     ],
 )
 def test_wrong_bytes_are_refused(datatype: str, raw: bytes, rows: int, says: str) -> None:
-    with pytest.raises(RefusedError, match=says):
+    with pytest.raises(InferenceError, match=says):
         from_bytes("x", datatype, raw, rows)
 
 
@@ -160,7 +160,7 @@ def test_strings_survive_the_binary_form(texts: list[str]) -> None:
     assert from_bytes("x", "BYTES", to_bytes(texts), len(texts)) == texts
 
 
-ANSWER = Answer("id", "trams", "3", "probability", [0.25, 0.5], [["delay"], []], [[], ["mood"]], ["a", "b"])
+ANSWER = InferenceResponse("id", "trams", "3", "probability", [0.25, 0.5], [["delay"], []], [[], ["mood"]], ["a", "b"])
 
 
 def test_an_answer_is_written_in_json_and_as_bytes() -> None:
@@ -180,9 +180,9 @@ def test_an_answer_is_written_in_json_and_as_bytes() -> None:
 
 def test_the_outputs_that_are_wanted_are_given(known: dict[str, Field]) -> None:
     body = {"inputs": tensors([instance()]), "parameters": {"binary_data_output": True}}
-    assert read(known, body).binary == {"probability": True, "missing": True, "stale": True}
+    assert read(known, body).outputs == {"probability": True, "missing": True, "stale": True}
     body["outputs"] = [{"name": "probability", "parameters": {"binary_data": False}}]
-    assert read(known, body).binary == {"probability": False}
+    assert read(known, body).outputs == {"probability": False}
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
@@ -191,7 +191,7 @@ TENSOR = st.fixed_dictionaries(
     {},
     optional={
         "name": st.sampled_from(["line", "trip", "departs_at", "signal", "stop", "driver", "x"]) | JSON,
-        "datatype": st.sampled_from([name for names in DATATYPES.values() for name in names]) | JSON,
+        "datatype": st.sampled_from([name for names in FIELD_DATATYPES.values() for name in names]) | JSON,
         "shape": st.lists(st.integers(-2, 2000), max_size=3) | JSON,
         "data": st.lists(SCALARS, max_size=3) | JSON,
         "parameters": st.fixed_dictionaries({}, optional={"binary_data_size": st.integers(-5, 50) | JSON}) | JSON,
@@ -230,6 +230,6 @@ def refusable(known: dict[str, Field], body: bytes, length: str | None) -> None:
     status = 200
     try:
         v2.read(body, length, known, "probability", None)
-    except RefusedError as refused:
+    except InferenceError as refused:
         status = refused.status
     assert status in {200, 400, 413}
