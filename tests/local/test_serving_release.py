@@ -10,7 +10,7 @@ from loopline.components.contract import usecase
 from loopline.components.deployment.release.record_file import RecordFile
 from loopline.components.registry.fetch import fetch_model, resolve
 from loopline.local.endpoint import background
-from loopline.local.endpoint.replay import inputs, questions
+from loopline.local.endpoint.replay import instances, request_fields
 from loopline.local.workspace import Workspace
 from tests.local import altered_models
 from tests.local.longer_replay import PACKAGE
@@ -34,7 +34,7 @@ def endpoint(longer):
 @pytest.fixture(scope="module")
 def asked(endpoint):
     case = usecase.load(PACKAGE)
-    return list(questions(case, *case.spec.replay.compare, inputs(url(endpoint), NAME)))
+    return list(instances(case, *case.spec.replay.compare, request_fields(url(endpoint), NAME)))
 
 
 class Released:
@@ -80,7 +80,7 @@ def test_a_good_version_is_promoted_and_no_request_fails(longer, endpoint, asked
         released.said
     )
     assert released.traffic.failed == {}
-    assert released.traffic.answered[str(version)] > 100
+    assert released.traffic.succeeded[str(version)] > 100
     assert set(endpoint.status().versions) == {str(version)}
     assert champion_of(longer) == str(version)
 

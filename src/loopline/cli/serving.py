@@ -14,7 +14,7 @@ from loopline.components.deployment.targets.state_dir import Status
 from loopline.components.errors import LooplineError
 from loopline.local.endpoint.background import expect_none
 from loopline.local.endpoint.endpoint import Endpoint
-from loopline.local.endpoint.replay import inputs, questions
+from loopline.local.endpoint.replay import instances, request_fields
 from loopline.local.endpoint.supervisor import Supervisor
 from loopline.local.endpoint.triton_server import Triton
 from loopline.local.workspace import Workspace
@@ -23,14 +23,14 @@ STOP_SECONDS = 60.0
 
 
 def serve(package: str, version: str, port: int, console: Console, *, use_triton: bool) -> None:
-    """Serve a version until Ctrl-C, saying how to call it once it is ready.
+    """Serve a version until Ctrl-C; print how to call it once it is ready.
 
     Args:
         package: the use case.
         version: number or alias of the model.
-        port: where it answers; 0 for a free one.
-        console: where to say it.
-        use_triton: whether Triton serves the model, if it is installed.
+        port: where the endpoint listens; 0 for a free one.
+        console: for messages.
+        use_triton: whether to serve the model with Triton, if it is installed.
 
     Raises:
         LooplineError: there is no such version, or the endpoint cannot be started.
@@ -40,44 +40,44 @@ def serve(package: str, version: str, port: int, console: Console, *, use_triton
     expect_none(endpoint)
     endpoint.prepare(_number(case, workspace, version))
     triton = Triton()
-    missing = triton.missing() if use_triton else "asked to do without Triton"
+    missing = triton.missing() if use_triton else "--no-triton is set"
     if missing:
-        console.print(f"{missing}: KServe's ONNX server takes its place", highlight=False)
-    announcer = _Announcer(case, console)
-    Supervisor(workspace, case, port, None if missing else triton).run(announcer.changed)
+        console.print(f"{missing}: the model is served with KServe's ONNX server", highlight=False)
+    printer = _StatusPrinter(case, console)
+    Supervisor(workspace, case, port, None if missing else triton).run(printer.print_changes)
 
 
 def stop(package: str, console: Console) -> None:
-    """End the endpoint and every process of it.
+    """Stop the endpoint and all of its processes.
 
     Raises:
-        LooplineError: it does not end.
+        LooplineError: it does not stop in time.
     """
     case = usecase.load(package)
     state_dir = Endpoint(Workspace.find(), case).state_dir
     status = state_dir.status()
     if status is None:
-        console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
+        console.print(f"no endpoint of {case.spec.name} is running", highlight=False)
         return
     os.kill(status.supervisor, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while state_dir.running():
         if time.monotonic() > deadline:
-            raise LooplineError(f"process {status.supervisor} does not end; its logs are in {state_dir.logs}")
+            raise LooplineError(f"process {status.supervisor} does not stop; its logs are in {state_dir.logs}")
         time.sleep(0.05)
-    console.print(f"the endpoint of {case.spec.name} has ended", highlight=False)
+    console.print(f"the endpoint of {case.spec.name} has stopped", highlight=False)
 
 
 def show(package: str, console: Console) -> None:
-    """Say what runs.
+    """Print the status of the endpoint.
 
     Raises:
-        LooplineError: something is wrong with it.
+        LooplineError: it has a problem, or is not ready.
     """
     case = usecase.load(package)
     status = Endpoint(Workspace.find(), case).status()
     if status is None:
-        console.print(f"no endpoint of {case.spec.name} runs", highlight=False)
+        console.print(f"no endpoint of {case.spec.name} is running", highlight=False)
         return
     for line in _lines(status):
         console.print(line, highlight=False)
@@ -86,50 +86,50 @@ def show(package: str, console: Console) -> None:
         raise LooplineError("; ".join(filter(None, problems)) or "it is not ready yet")
 
 
-class _Announcer:
-    """Says what changes."""
+class _StatusPrinter:
+    """Prints what changes."""
 
     def __init__(self, case: UseCase, console: Console) -> None:
         self._case, self._console = case, console
-        self._welcomed, self._said = False, ""
+        self._was_ready, self._printed = False, ""
 
-    def changed(self, status: Status) -> None:
-        """Say what is new; how to call the endpoint, the first time that it is ready.
+    def print_changes(self, status: Status) -> None:
+        """Print new problems and, the first time that the endpoint is ready, how to call it.
 
         Raises:
-            LooplineError: it failed before it was ever ready.
+            LooplineError: it has a problem before it was ever ready.
         """
         problems = "; ".join(filter(None, [status.problem, *(v.problem for v in status.versions.values())]))
-        if problems and not self._welcomed:
+        if problems and not self._was_ready:
             raise LooplineError(problems)
-        if problems != self._said:
-            self._said = problems
+        if problems != self._printed:
+            self._printed = problems
             if problems:
                 self._console.print(f"[red]{escape(problems)}[/]", highlight=False, soft_wrap=True)
-        if status.ready and not self._welcomed:
-            self._welcomed = True
-            for line in [*_lines(status), *_calls(self._case, status.port)]:
+        if status.ready and not self._was_ready:
+            self._was_ready = True
+            for line in [*_lines(status), *_examples(self._case, status.port)]:
                 self._console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _lines(status: Status) -> list[str]:
     server = "Triton" if status.predictor == "triton" else "KServe's ONNX server"
-    return [f"http://127.0.0.1:{status.port} answers over HTTP and gRPC, with {server}"] + [
+    return [f"http://127.0.0.1:{status.port} serves HTTP and gRPC, with {server}"] + [
         f"  version {number}: {version.percent} % of the requests, {'ready' if version.ready else 'not ready'}"
         for number, version in sorted(status.versions.items(), key=lambda item: int(item[0]))
     ]
 
 
-def _calls(case: UseCase, port: int) -> list[str]:
-    """How to ask: with the first event of the last window that is replayed."""
+def _examples(case: UseCase, port: int) -> list[str]:
+    """How to call it: with the first event of the last window that is replayed."""
     name, url = case.spec.name, f"http://127.0.0.1:{port}"
-    row = next(questions(case, *case.spec.replay.compare, inputs(url, name)))
+    row = next(instances(case, *case.spec.replay.compare, request_fields(url, name)))
     body = json.dumps({"instances": [row]})
     return [
-        "ask it:",
+        "try it:",
         f"  curl -H 'Content-Type: application/json' {url}/v1/models/{name}:predict -d '{body}'",
         f"  curl {url}/v2/models/{name}",
-        "Ctrl-C ends it, and so does `loopline serve --stop`",
+        "stop it with Ctrl-C or `loopline serve --stop`",
     ]
 
 
@@ -141,6 +141,6 @@ def _number(case: UseCase, workspace: Workspace, version: str) -> int:
     found = resolve(case.spec.name, workspace.registry, version)
     if found is None:
         raise LooplineError(
-            f"no version of {case.spec.name} is {version}; `loopline models` lists them, and `loopline loop` makes some"
+            f"{case.spec.name} has no version '{version}'; `loopline models` lists them, `loopline loop` trains some"
         )
     return found

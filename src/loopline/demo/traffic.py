@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from loopline.components.contract.usecase import UseCase
-from loopline.local.endpoint.replay import Question, inputs, questions, replay
+from loopline.local.endpoint.replay import Instance, instances, replay, request_fields
 
 CONNECTIONS = 4
 # Requests a second at most: a month of flights lasts a minute, even if a version takes long to start.
@@ -34,7 +34,8 @@ class DemoTraffic:
         self._case = case
         self._url = f"http://127.0.0.1:{port}"
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._send, args=(inputs(self._url, case.spec.name),), name="traffic")
+        fields = request_fields(self._url, case.spec.name)
+        self._thread = threading.Thread(target=self._send, args=(fields,), name="traffic")
 
     @property
     def running(self) -> bool:
@@ -50,7 +51,7 @@ class DemoTraffic:
         self._thread.join()
 
     def _send(self, columns: list[str]) -> None:
-        requests = self._until_stopped(questions(self._case, *self._case.spec.replay.compare, columns))
+        requests = self._until_stopped(instances(self._case, *self._case.spec.replay.compare, columns))
         asyncio.run(
             replay(
                 self._url,
@@ -58,17 +59,17 @@ class DemoTraffic:
                 requests,
                 connections=CONNECTIONS,
                 rate=RATE,
-                on_answer=self._count,
+                on_response=self._count,
             )
         )
 
-    def _until_stopped(self, requests: Iterator[Question]) -> Iterator[Question]:
+    def _until_stopped(self, requests: Iterator[Instance]) -> Iterator[Instance]:
         for request in requests:
             if self._stopped.is_set():
                 return
             yield request
 
-    def _count(self, _: Question, status: int, __: Any) -> None:
+    def _count(self, _: Instance, status: int, __: Any) -> None:
         if status == 200:
             self.answered += 1
         else:

@@ -72,5 +72,5 @@ def test_it_ends_when_it_is_left(port):
 
 
 def test_an_endpoint_that_does_not_answer():
-    with pytest.raises(LooplineError, match="does not say what temperature is asked with"):
+    with pytest.raises(LooplineError, match="does not return the metadata of temperature"):
         DemoTraffic(CASE, 1)

@@ -93,8 +93,8 @@ def test_health_of_the_canary(target, endpoint, record, monkeypatch):
     assert target.failure(record) == "it does not run"
     target.apply(transitions.next_action(record), record)
     assert target.failure(record) is None
-    endpoint.versions["8"].problem = "its transformer was ended by SIGKILL"
-    assert target.failure(record) == "its transformer was ended by SIGKILL"
+    endpoint.versions["8"].problem = "its transformer was killed by SIGKILL"
+    assert target.failure(record) == "its transformer was killed by SIGKILL"
     endpoint.runs = False
     with pytest.raises(LooplineError, match="start it with `loopline serve`, and release again to go on"):
         target.failure(record)

@@ -47,7 +47,7 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     ("program", "said"),
     [
         ("raise SystemExit('out of apples')", "the shop ended with code 1: out of apples"),
-        ("import os; os.kill(os.getpid(), 9)", "the shop was ended by SIGKILL"),
+        ("import os; os.kill(os.getpid(), 9)", "the shop was killed by SIGKILL"),
     ],
 )
 def test_one_that_ended_says_how(tmp_path: Path, program: str, said: str) -> None:
@@ -62,7 +62,7 @@ def test_one_that_does_not_listen_is_ended_the_hard_way(tmp_path: Path) -> None:
     process = Process.start("deaf", [sys.executable, "-c", deaf], {}, tmp_path / "log")
     while not (tmp_path / "log").read_text():
         time.sleep(0.02)
-    process.end()
+    process.terminate()
     process.wait(0.2)
     assert "SIGKILL" in process.problem
 

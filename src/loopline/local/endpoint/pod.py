@@ -1,4 +1,4 @@
-"""A version of an endpoint as processes: what is one pod on a cluster, a transformer and the predictor behind it."""
+"""A version of a local endpoint as processes: the transformer and the predictor of one pod on a cluster."""
 
 import sys
 import urllib.request
@@ -13,12 +13,12 @@ from loopline.local.endpoint.process import LOOPBACK, Process, free_ports
 from loopline.local.endpoint.triton_server import Triton
 from loopline.local.workspace import Workspace
 
-GRACE = 20.0
+TERMINATION_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the parts of a version listen."""
+    """The ports of a version."""
 
     http: int
     grpc: int
@@ -29,7 +29,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Pod:
-    """The processes of a version, started."""
+    """The running processes of a version."""
 
     version: int
     ports: Ports
@@ -37,13 +37,13 @@ class Pod:
 
     @classmethod
     def start(cls, share: Share, case: UseCase, workspace: Workspace, triton: Triton | None) -> "Pod":
-        """Start transformer and predictor of a version.
+        """Start the transformer and the predictor of a version.
 
         Args:
             share: the version.
             case: the use case.
-            workspace: where features and state lie.
-            triton: the server to serve it with; KServe's ONNX server if None.
+            workspace: where features and state are kept.
+            triton: the installed Triton; None for KServe's ONNX server.
         """
         ports = Ports(*free_ports(5))
         state_dir = StateDir(workspace.serving(case.spec.name))
@@ -59,44 +59,47 @@ class Pod:
 
     @property
     def problem(self) -> str:
-        """What is wrong with its processes; empty if they run."""
+        """Why a process does not run; empty if all do."""
         return "; ".join(filter(None, (part.problem for part in self.parts)))
 
     def ready(self) -> bool:
-        """Whether the transformer says that it, and the predictor behind it, can answer."""
+        """Whether the transformer, and so its predictor, is ready."""
         if self.problem:
             return False
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.ports.http}/v2/health/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.ports.http}/v2/health/ready", timeout=1) as response:
+                return bool(response.status == 200)
         except OSError:
             return False
 
-    def leave(self) -> bool:
-        """Ask it to end, the transformer first, which finishes what it took; return whether all of it has ended."""
+    def terminate(self) -> bool:
+        """Terminate the transformer, which finishes its requests, then the predictor; return whether both have ended.
+
+        Does not wait: call it until it returns True.
+        """
         transformer, predictor = self.parts
         for part in (transformer, predictor):
             if not part.problem:
-                part.end()
+                part.terminate()
                 return False
         return True
 
-    def end(self) -> None:
-        """End it, and wait until it has."""
+    def stop(self) -> None:
+        """Terminate it and wait; kill what does not end in time."""
         for part in self.parts:
-            part.end()
-            part.wait(GRACE)
+            part.terminate()
+            part.wait(TERMINATION_SECONDS)
 
 
 def _commands(
     share: Share, case: UseCase, workspace: Workspace, triton: Triton | None, ports: Ports
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Command and environment by part, from the containers of the pod."""
+    """Command and environment of each part, from the containers of the pod."""
     transformer, predictor = service.containers("loopline-triton" if triton else "loopline-onnx")
     state_dir = StateDir(workspace.serving(case.spec.name))
     python = [sys.executable, *transformer["command"][1:]]
     path = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
-    asked = {
+    settings = {
         "--usecase": case.package,
         "--model_name": case.spec.name,
         "--model_version": str(share.version),
@@ -110,12 +113,15 @@ def _commands(
         "--drain_seconds": "0.5",
     }
     if triton:
-        served = _triton(predictor, triton, share.repository, state_dir.path / "backends", ports)
+        predictor_command = _triton(predictor, triton, share.repository, state_dir.path / "backends", ports)
     else:
         server = [sys.executable, *predictor["command"][1:]]
-        where = {"--model_dir": str(share.repository), "--host": LOOPBACK, "--http_port": str(ports.predictor)}
-        served = service.command(predictor, server, case.spec.name, where), path
-    return {"transformer": (service.command(transformer, python, case.spec.name, asked), path), "predictor": served}
+        model = {"--model_dir": str(share.repository), "--host": LOOPBACK, "--http_port": str(ports.predictor)}
+        predictor_command = service.command(predictor, server, case.spec.name, model), path
+    return {
+        "transformer": (service.command(transformer, python, case.spec.name, settings), path),
+        "predictor": predictor_command,
+    }
 
 
 def _triton(
@@ -131,6 +137,6 @@ def _triton(
         "--grpc-port": str(ports.predictor_grpc),
         "--metrics-port": str(ports.predictor_metrics),
         "--exit-timeout-secs": "5",
-        "--log-warning": "false",  # that there is no GPU
+        "--log-warning": "false",  # about the missing GPU
     }
     return service.command(container, [str(triton.program)], "", settings), triton.environment

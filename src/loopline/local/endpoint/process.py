@@ -1,4 +1,4 @@
-"""A process of the endpoint: started with its output in a file, and never left behind by whoever started it."""
+"""A process of the endpoint: its output goes to a file, and it does not outlive the process that started it."""
 
 import ctypes
 import os
@@ -17,23 +17,23 @@ _LINUX = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 @dataclass
 class Process:
-    """One that was started.
+    """A started process.
 
     Attributes:
-        name: for people.
-        log: file of what it says.
+        name: for messages.
+        log: file of its output.
         handle: of the operating system.
-        asked: whether it was asked to end.
+        terminated: whether it was sent SIGTERM.
     """
 
     name: str
     log: Path
     handle: subprocess.Popen[bytes]
-    asked: bool = False
+    terminated: bool = False
 
     @classmethod
     def start(cls, name: str, command: list[str], environment: Mapping[str, str], log: Path) -> "Process":
-        """Start a program. On Linux it is told to end when this process does, even by kill -9."""
+        """Start a program. On Linux it gets SIGTERM when this process ends, even by SIGKILL."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             handle = subprocess.Popen(
@@ -42,29 +42,29 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
-                preexec_fn=_tie if _LINUX else None,  # noqa: PLW1509 - this process has one thread when it starts others
-                start_new_session=True,  # Ctrl-C goes to us alone: we end the others in order
+                preexec_fn=_end_with_parent if _LINUX else None,  # noqa: PLW1509 - this process has a single thread when it starts others
+                start_new_session=True,  # Ctrl-C reaches this process only, which ends the others in order
             )
         return cls(name, log, handle)
 
     @property
     def problem(self) -> str:
-        """That it has ended, how, and what it said last; empty while it runs."""
+        """How it ended and the last line of its output; empty while it runs."""
         code = self.handle.poll()
         if code is None:
             return ""
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        said = f": {line}" if (line := _last_line(self.log)) else ""
-        return f"{self.name} {how}{said} (all of it in {self.log})"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        output = f": {line}" if (line := _last_line(self.log)) else ""
+        return f"{self.name} {how}{output} (log: {self.log})"
 
-    def end(self) -> None:
-        """Ask it to end, once: a second time would mean at once."""
-        if not self.asked and self.handle.poll() is None:
+    def terminate(self) -> None:
+        """Send SIGTERM, once: a second one would make it exit at once."""
+        if not self.terminated and self.handle.poll() is None:
             self.handle.terminate()
-        self.asked = True
+        self.terminated = True
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has ended; after so many seconds end it the hard way."""
+        """Wait until it has ended; kill it after so many seconds."""
         try:
             self.handle.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -73,7 +73,7 @@ class Process:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nothing listens at."""
+    """Ports on loopback that nothing listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for opened in sockets:
@@ -85,7 +85,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens at a port on loopback."""
+    """Whether nothing listens on a port on loopback."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -95,7 +95,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _tie() -> None:
+def _end_with_parent() -> None:
     if _LINUX:
         _LINUX.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

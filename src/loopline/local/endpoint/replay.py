@@ -1,4 +1,4 @@
-"""Past events asked again, in the order of their time: real traffic for an endpoint."""
+"""Replay of past events: each is sent to an endpoint as a request, in the order of time."""
 
 import asyncio
 import json
@@ -14,53 +14,54 @@ import pyarrow as pa
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 
-Question = dict[str, Any]
-Answered = Callable[[Question, int, Any], None]
+# A row of a V1 request: values by field.
+Instance = dict[str, Any]
+OnResponse = Callable[[Instance, int, Any], None]
 
 
 @dataclass
-class Traffic:
-    """What came of a replay.
+class ReplayCounts:
+    """Responses of a replay.
 
     Attributes:
-        answered: questions that got an answer, by model version.
-        failed: those that got none, by HTTP status; 0 where there was not even that.
+        succeeded: by model version.
+        failed: by HTTP status; 0 where there was no response.
     """
 
-    answered: dict[str, int] = field(default_factory=dict)
+    succeeded: dict[str, int] = field(default_factory=dict)
     failed: dict[int, int] = field(default_factory=dict)
 
     @property
-    def asked(self) -> int:
-        """All questions."""
-        return sum(self.answered.values()) + sum(self.failed.values())
+    def total(self) -> int:
+        """All requests."""
+        return sum(self.succeeded.values()) + sum(self.failed.values())
 
 
-def inputs(url: str, name: str) -> list[str]:
-    """The columns of a question, as an endpoint lists them.
+def request_fields(url: str, model: str) -> list[str]:
+    """The fields of a request, from the endpoint's model metadata.
 
     Raises:
-        LooplineError: it does not answer.
+        LooplineError: the endpoint does not respond.
     """
     try:
-        with urllib.request.urlopen(f"{url}/v2/models/{name}", timeout=5) as answer:  # noqa: S310 - http, loopback
-            return [column["name"] for column in json.load(answer)["inputs"]]
+        with urllib.request.urlopen(f"{url}/v2/models/{model}", timeout=5) as response:  # noqa: S310 - http, loopback
+            return [tensor["name"] for tensor in json.load(response)["inputs"]]
     except (OSError, ValueError, KeyError) as error:
-        raise LooplineError(f"{url} does not say what {name} is asked with: {error}") from error
+        raise LooplineError(f"{url} does not return the metadata of {model}: {error}") from error
 
 
-def questions(case: UseCase, start: str | date, end: str | date, columns: Sequence[str]) -> Iterator[Question]:
-    """The events of a window as they would have been asked about, in the order of their time.
+def instances(case: UseCase, start: str | date, end: str | date, fields: Sequence[str]) -> Iterator[Instance]:
+    """The events of a window as rows of V1 requests, in the order of time.
 
     Args:
         case: the use case.
         start: of the window.
         end: of the window.
-        columns: of a question, as `inputs` lists them.
+        fields: of a request, as returned by `request_fields`.
     """
     window, entity = case.spec.window(start, end), case.spec.entity
     table = pa.table(case.source.tables(window.start, window.end)[entity.table])
-    table = table.sort_by(entity.timestamp).select(columns)
+    table = table.sort_by(entity.timestamp).select(fields)
     for batch in table.to_batches(max_chunksize=1000):
         for row in batch.to_pylist():
             yield {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
@@ -68,47 +69,47 @@ def questions(case: UseCase, start: str | date, end: str | date, columns: Sequen
 
 async def replay(
     url: str,
-    name: str,
-    asked: Iterable[Question],
+    model: str,
+    rows: Iterable[Instance],
     *,
     connections: int = 8,
     rate: float | None = None,
-    on_answer: Answered = lambda *_: None,
-) -> Traffic:
-    """Ask questions one by one in their order, several at a time, each once.
+    on_response: OnResponse = lambda *_: None,
+) -> ReplayCounts:
+    """Send each row as a request of its own, in order, over several connections.
 
     Args:
         url: of the endpoint.
-        name: of the model.
-        asked: the questions.
-        connections: how many are under way at a time.
-        rate: questions a second; as many as are answered if None.
-        on_answer: called with each question, the HTTP status (0 if there was none) and the answer.
+        model: its name.
+        rows: to send.
+        connections: concurrent requests.
+        rate: requests per second; unlimited if None.
+        on_response: called with each row, the HTTP status (0 without a response) and the parsed body.
     """
     loop = asyncio.get_running_loop()
-    traffic, began, waiting = Traffic(), loop.time(), enumerate(asked)
+    counts, started, pending = ReplayCounts(), loop.time(), enumerate(rows)
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=connections)) as session:
 
-        async def ask() -> None:
-            for number, question in waiting:
-                if rate and (early := began + number / rate - loop.time()) > 0:
-                    await asyncio.sleep(early)
-                status, body = await _ask(session, f"{url}/v1/models/{name}:predict", question)
+        async def send_pending() -> None:
+            for number, row in pending:
+                if rate and (delay := started + number / rate - loop.time()) > 0:
+                    await asyncio.sleep(delay)
+                status, body = await _send(session, f"{url}/v1/models/{model}:predict", row)
                 if status == 200:
                     version = str(body.get("model_version", ""))
-                    traffic.answered[version] = traffic.answered.get(version, 0) + 1
+                    counts.succeeded[version] = counts.succeeded.get(version, 0) + 1
                 else:
-                    traffic.failed[status] = traffic.failed.get(status, 0) + 1
-                on_answer(question, status, body)
+                    counts.failed[status] = counts.failed.get(status, 0) + 1
+                on_response(row, status, body)
 
-        await asyncio.gather(*(ask() for _ in range(connections)))
-    return traffic
+        await asyncio.gather(*(send_pending() for _ in range(connections)))
+    return counts
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, question: Question) -> tuple[int, Any]:
+async def _send(session: aiohttp.ClientSession, url: str, row: Instance) -> tuple[int, Any]:
     try:
-        async with session.post(url, json={"instances": [question]}) as response:
+        async with session.post(url, json={"instances": [row]}) as response:
             return response.status, await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return 0, None

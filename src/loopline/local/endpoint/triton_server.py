@@ -1,4 +1,4 @@
-"""Triton's server on a laptop: NVIDIA's wheel of it, with our ONNX Runtime backend beside the Python one it has."""
+"""Triton on a laptop: NVIDIA's wheel of the server, with our ONNX Runtime backend beside its Python backend."""
 
 import os
 import shutil
@@ -20,33 +20,33 @@ class Triton:
     """An installed server.
 
     Attributes:
-        packages: the environment that `make setup-serving` makes.
+        packages: the environment that `make setup-serving` creates.
     """
 
     packages: Path = FOLDER
 
     @property
     def program(self) -> Path:
-        """The server."""
+        """The server's executable."""
         return self._server / "bin" / "tritonserver"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the server and its Python stub need to find their libraries and packages."""
+        """Environment in which the server and its Python stub find their libraries and packages."""
         libraries = [str(self.packages / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR") or ""]
         return {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PYTHONPATH": str(self.packages)}
 
     def missing(self) -> str:
-        """Why it cannot be used here; empty if it can."""
+        """Why it cannot be used on this machine; empty if it can."""
         if not self.program.is_file():
-            return "Triton is not installed (`make setup-serving` does that, on Linux on x86-64)"
+            return "Triton is not installed (run `make setup-serving`; Linux on x86-64 only)"
         library = Path(sysconfig.get_config_var("LIBDIR") or "/") / f"libpython{PYTHON}.so.1.0"
         if not library.is_file() and not find_library(f"python{PYTHON}"):
             return f"Triton needs the shared library of Python {PYTHON} (Debian's package libpython{PYTHON})"
         return ""
 
-    def lay_out(self, folder: Path) -> None:
-        """Write the folder of backends. Triton takes no links, and looks for the stub beside the Python backend."""
+    def install_backends(self, folder: Path) -> None:
+        """Copy the backends into a folder: Triton follows no links, and wants the stub beside the Python backend."""
         with atomic.new_folder(folder) as made:
             shutil.copytree(self._server / "backends" / "python", made / "python")
             stub = self._server / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
