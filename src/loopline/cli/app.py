@@ -252,6 +252,23 @@ def sbom(
     list_contents(names or [], console)
 
 
+@app.command("new-step")
+def new_step(
+    stage: Annotated[str, typer.Argument(help="A folder of components/, such as validation.")],
+    name: Annotated[str, typer.Argument(help="A Python name: lower case, digits, underscores.")],
+) -> None:
+    """Write a step, its KFP adapter and a test that passes, to change into yours; in a checkout only."""
+    from loopline import project
+    from loopline.cli.new_step import scaffold
+
+    for file in scaffold(stage, name, project.ROOT):
+        console.print(str(file), highlight=False)
+    console.print(
+        "Say in @StepFacts what it does besides its outputs, use it in a DAG in pipelines/, then `make compile test`.",
+        highlight=False,
+    )
+
+
 @app.command("new-usecase")
 def new_usecase(name: Annotated[str, typer.Argument(help="A Python name: lower case, digits, underscores.")]) -> None:
     """Make a working use case to change into yours, in usecases/NAME."""
