@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from loopline.components.contract import prediction_log, prediction_log_files
-from loopline.components.deployment.targets import local_service
+from loopline.components.deployment.targets.served_version import served_versions
 from loopline.components.deployment.targets.state_dir import Status, VersionStatus
 from loopline.components.io import digest
 
@@ -43,15 +43,17 @@ class SimulatedEndpoint(threading.Thread):
         state_dir = self.endpoint.state_dir
         with state_dir.locked():
             while not self.left.wait(TICK):
-                wanted = state_dir.desired()
-                shares = [share for share in local_service.shares(wanted) if share]
-                standing = {share.version: share.percent for share in shares}
-                if not self.seen or self.seen[-1] != standing:
-                    self.seen.append(standing)
-                versions = {str(share.version): VersionStatus(ready=True, percent=share.percent) for share in shares}
-                state_dir.write_status(Status(1, 2, 8080, 9901, digest.of_value(wanted), "onnx", "", versions))
+                desired = state_dir.desired()
+                served = [version for version in served_versions(desired) if version]
+                weights = {version.number: version.percent for version in served}
+                if not self.seen or self.seen[-1] != weights:
+                    self.seen.append(weights)
+                versions = {
+                    str(number): VersionStatus(ready=True, percent=weight) for number, weight in weights.items()
+                }
+                state_dir.write_status(Status(1, 2, 8080, 9901, digest.of_value(desired), "onnx", "", versions))
                 if not self.silent.is_set():
-                    self._answer([share.version for share in shares])
+                    self._answer(list(weights))
                 self.asked.set()
 
     def _events(self):

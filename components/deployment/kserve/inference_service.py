@@ -1,40 +1,33 @@
-"""What an InferenceService says of its versions, for both of KServe's modes, and what KServe makes nothing of.
+"""Read which versions an InferenceService serves, and refuse what KServe would refuse or silently ignore.
 
-The annotation ``deploymentMode`` tells the modes apart. KServe says nothing about a field that it does not heed, so
-what it would ignore is refused here.
+KServe has two deployment modes with different canary fields; the annotation ``deploymentMode`` says which one applies.
+KServe ignores the fields of the other mode without a word, so they are refused here.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.errors import LooplineError
 
 Mode = Literal["Standard", "Knative"]
 Object = Mapping[str, Any]
 
 MODE = "serving.kserve.io/deploymentMode"
-VERSION = "loopline.dev/model-version"  # label of the pods, from which the transformer knows its version
-STABLE = "loopline.dev/stable-version"  # in Knative mode, while the newest revision is not the stable one
-# Fields of a predictor that say how many pods it has. KServe refuses the first on a canary, which has minReplicas.
+VERSION = "loopline.dev/model-version"  # label of the pods; the transformer reads its version from it
+STABLE = "loopline.dev/stable-version"  # set in Knative mode while the newest revision is not the stable one
+# Fields of a predictor that say how many pods it has. KServe refuses them on a canary; minReplicas it takes.
 SCALING = ("maxReplicas", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling", "workerSpec")
 MIN_REPLICAS = "minReplicas"
 PERCENT = "canaryTrafficPercent"
 ALL = 100
 
 
-class TrafficSplit(NamedTuple):
-    """Who gets what: the stable version, and the canary with its percent of the traffic, if there is one."""
-
-    stable: str
-    canary: str | None = None
-    percent: int = 0
-
-
 def mode_of(service: Object) -> Mode:
-    """KServe's mode.
+    """KServe's deployment mode.
 
     Raises:
-        LooplineError: the annotation is missing, or names a mode without weights.
+        LooplineError: the annotation is missing, or names a mode that has no canaries.
     """
     found = service.get("metadata", {}).get("annotations", {}).get(MODE)
     if found == "Standard":
@@ -49,15 +42,16 @@ def mode_of(service: Object) -> Mode:
     )
 
 
-def check(service: Object, *, gateway_api: bool = True) -> None:
-    """Refuse what KServe would refuse, or ignore without a word.
+def check(service: Object, *, gateway_api: bool = True, least: int = 1) -> None:
+    """Refuse what KServe would refuse or silently ignore.
 
     Args:
-        service: an InferenceService, complete.
+        service: a complete InferenceService.
         gateway_api: whether the cluster's KServe has ``enableGatewayApi: true``.
+        least: percent that a canary has to have; 0 where one may start before it gets traffic.
 
     Raises:
-        LooplineError: see the message.
+        LooplineError: something is refused; the message says what to do.
     """
     mode = mode_of(service)
     canaries = service["spec"].get("canary", [])
@@ -74,17 +68,19 @@ def check(service: Object, *, gateway_api: bool = True) -> None:
             service,
             "KServe splits traffic over the Gateway API only: set enableGatewayApi to true in its configuration",
         )
+    for canary in canaries:
+        expect_percent(service, canary["trafficPercent"], least)
     for problem in _canary_problems(service):
         raise refused(service, problem)
 
 
 def traffic_split(service: Object) -> TrafficSplit:
-    """Which versions are served.
+    """Which versions are served, and the canary's share.
 
     Raises:
-        LooplineError: a predictor does not say its version, or the object is refused by `check`.
+        LooplineError: a predictor does not name its version, or the object is refused by `check`.
     """
-    check(service)
+    check(service, least=0)
     newest = version_of(service, service["spec"]["predictor"])
     if mode_of(service) == "Knative":
         percent = service["spec"]["predictor"].get(PERCENT, ALL)
@@ -105,7 +101,7 @@ def traffic_split(service: Object) -> TrafficSplit:
 
 
 def _canary_problems(service: Object) -> Iterator[str]:
-    """What is wrong with the canaries of a service in Standard mode."""
+    """What KServe would refuse of the canaries of a service in Standard mode."""
     stable, canaries = service["spec"]["predictor"], service["spec"].get("canary", [])
     names = [predictor.get("name") for predictor in (stable, *(canary["predictor"] for canary in canaries))]
     if canaries and None in names:
@@ -113,7 +109,6 @@ def _canary_problems(service: Object) -> Iterator[str]:
     if len(set(names)) < len(names):
         yield f"a canary is equal to the stable or another canary: both are named {max(names, key=names.count)}"
     for canary in canaries:
-        expect_percent(service, canary["trafficPercent"])
         forbidden = [field for field in SCALING if field in canary["predictor"]]
         if forbidden:
             yield f"a canary cannot scale by itself: remove {', '.join(forbidden)} from it"
@@ -128,20 +123,20 @@ def _canary_problems(service: Object) -> Iterator[str]:
 
 
 def expect_percent(service: Object, percent: Any, least: int = 1) -> None:
-    """Refuse what is no share of the traffic.
+    """Refuse a percentage that is not a whole number from ``least`` to 100.
 
     Raises:
-        LooplineError: it is no whole number from ``least`` to 100.
+        LooplineError: it is not.
     """
     if not isinstance(percent, int) or isinstance(percent, bool) or not least <= percent <= ALL:
         raise refused(service, f"{percent} is no share of the traffic: give per cent as a whole number up to {ALL}")
 
 
 def version_of(service: Object, predictor: Object) -> str:
-    """The version that a predictor of a service serves.
+    """The model version that a predictor of a service names.
 
     Raises:
-        LooplineError: it does not say.
+        LooplineError: it names none.
     """
     version = predictor.get("labels", {}).get(VERSION)
     if not version:
@@ -150,5 +145,5 @@ def version_of(service: Object, predictor: Object) -> str:
 
 
 def refused(service: Object, problem: str) -> LooplineError:
-    """What is wrong with a service, as an error."""
+    """An error about a service."""
     return LooplineError(f"InferenceService {service.get('metadata', {}).get('name', '')}: {problem}")

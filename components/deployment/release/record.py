@@ -8,6 +8,7 @@ from loopline.components.contract.release import RECORD_FORMAT, ReleasePolicy
 from loopline.components.contract.spec import Task
 from loopline.components.deployment.analysis.analyse import Decision, RolloutStep
 from loopline.components.deployment.analysis.baseline import Baseline
+from loopline.components.errors import LooplineError
 from loopline.components.io.strict import Strict
 
 
@@ -86,3 +87,17 @@ class Record(Strict):
             if isinstance(event, Stopped):
                 return event.reason
         return ""
+
+
+def expect_next(record: Record, stored: Record | None) -> None:
+    """Refuse to store a record that was not made from the one that is stored (compare and swap).
+
+    Raises:
+        LooplineError: the stored record has another generation.
+    """
+    generation = stored.generation if stored else 0
+    if record.generation != generation + 1:
+        raise LooplineError(
+            f"the release of {record.endpoint} was changed by another process (it is at generation {generation}): read "
+            "it again"
+        )

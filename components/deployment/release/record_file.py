@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loopline.components.deployment.release.record import Record
+from loopline.components.deployment.release.record import Record, expect_next
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
 
@@ -64,11 +64,7 @@ class RecordFile:
         """
         with self._locked():
             stored = self.read()
-            if record.generation != (stored.generation if stored else 0) + 1:
-                raise LooplineError(
-                    f"{self.path} was changed by another process (it is at generation "
-                    f"{stored.generation if stored else 0}): read it again"
-                )
+            expect_next(record, stored)
             if stored and not _continues(record, stored):
                 if stored.outcome is None:
                     raise LooplineError(f"{self.path} holds a release that is not over: what happened cannot be unsaid")

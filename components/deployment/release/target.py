@@ -4,8 +4,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from loopline.components.contract.model import Model
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
 from loopline.components.deployment.release.record import Record
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.release.transitions import Action
 from loopline.components.errors import LooplineError
 
@@ -106,18 +106,4 @@ def expect_current(action: Action, endpoint: str, seen: int) -> None:
         raise StaleActionError(
             f"'{action.kind}' is of generation {action.generation} of the release of {endpoint}, and {seen} was "
             "carried out: another process went on with it"
-        )
-
-
-def expect_next(record: Record, stored: Record | None) -> None:
-    """Refuse to store a record over another than the one that it was made from.
-
-    Raises:
-        LooplineError: the stored one is of another generation.
-    """
-    generation = stored.generation if stored else 0
-    if record.generation != generation + 1:
-        raise LooplineError(
-            f"the release of {record.endpoint} was changed by another process (it is at generation {generation}): read "
-            "it again"
         )

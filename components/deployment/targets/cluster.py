@@ -12,14 +12,13 @@ from typing import Any
 
 from loopline.components.contract.model import Model
 from loopline.components.deployment.kserve import endpoint_file, inference_service, model_store, pod_health, render
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
-from loopline.components.deployment.release.record import Record
+from loopline.components.deployment.release.record import Record, expect_next
 from loopline.components.deployment.release.target import (
     CanaryFailedError,
     StaleActionError,
     expect_current,
-    expect_next,
 )
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.release.transitions import LEASE, Action
 from loopline.components.deployment.targets.cluster_api import RECORD, ChangedError, ClusterApi
 from loopline.components.errors import LooplineError

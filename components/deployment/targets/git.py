@@ -15,9 +15,9 @@ import yaml
 
 from loopline.components.contract.model import Model
 from loopline.components.deployment.kserve import endpoint_file, inference_service, model_store, render
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
-from loopline.components.deployment.release.record import Record
-from loopline.components.deployment.release.target import expect_current, expect_next
+from loopline.components.deployment.release.record import Record, expect_next
+from loopline.components.deployment.release.target import expect_current
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.release.transitions import Action
 from loopline.components.deployment.targets.git_clone import Clone
 from loopline.components.deployment.targets.git_command import run

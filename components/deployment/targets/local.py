@@ -1,9 +1,9 @@
-"""The endpoint on this machine as the target of a release: weights live in Envoy, the record in a file beside it.
+"""The endpoint on this machine as the target of a release: weights in Envoy, the record in a file beside it.
 
-Layout, in the endpoint's place::
+Layout, in the endpoint's state dir::
 
     release/release.json   the record
-    release/generation     the highest generation that was carried out
+    release/generation     the highest generation that was applied
 """
 
 import fcntl
@@ -11,17 +11,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from loopline.components.contract.model import Model
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.kserve import inference_service, render
 from loopline.components.deployment.release.record import Record
 from loopline.components.deployment.release.record_file import RecordFile
 from loopline.components.deployment.release.target import CanaryFailedError, expect_current
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.release.transitions import Action
-from loopline.components.deployment.targets import local_service
 from loopline.components.deployment.targets.local_endpoint import LocalEndpoint
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
@@ -44,10 +43,10 @@ class LocalTarget:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Release as the only process of this machine that does; the lock goes with the process, however that ends.
+        """Keep other processes of this machine from releasing; the lock ends with the process, even if it is killed.
 
         Raises:
-            LooplineError: another one does.
+            LooplineError: another process releases.
         """
         with _opened(self._folder / ".releasing") as lock:
             try:
@@ -59,27 +58,20 @@ class LocalTarget:
             yield
 
     def traffic_split(self) -> TrafficSplit:
-        """Which versions are wanted."""
-        stable, canary = local_service.shares(self._endpoint.state_dir.desired())
-        return TrafficSplit(
-            str(stable.version), str(canary.version) if canary else None, canary.percent if canary else 0
-        )
+        """The desired versions and their shares."""
+        return inference_service.traffic_split(self.service())
 
     def service(self) -> dict[str, Any]:
-        """The InferenceService that is wanted."""
+        """The desired InferenceService."""
         return self._endpoint.state_dir.desired()
 
     def rendered(self, action: Action, record: Record) -> dict[str, Any]:
         """The InferenceService after an action."""
-        stable, canary = local_service.shares(self.service())
-        repository = self._endpoint.state_dir.model(int(record.canary)) / "repository"
-        tried = canary or local_service.Share(int(record.canary), repository, 0)
-        if action.kind == "shift":
-            return local_service.with_shares(self.service(), stable, replace(tried, percent=action.percent))
-        return local_service.with_shares(self.service(), tried if action.kind == "promote" else stable)
+        uri = self._endpoint.state_dir.storage_uri(int(record.canary))
+        return render.apply_action(self.service(), action, record, uri)
 
     def upload_model(self, version: str, model: Model) -> None:
-        """Put the package where the endpoint looks for it, unless it lies there."""
+        """Copy the package to where the endpoint looks for it, unless it is there already."""
         folder = self._endpoint.state_dir.model(int(version))
         if not folder.is_dir():
             with atomic.new_folder(folder) as copy:
@@ -88,7 +80,7 @@ class LocalTarget:
             raise LooplineError(f"{folder} holds another model than the one that is registered: delete that folder")
 
     def record(self) -> Record | None:
-        """The release under way, or the last one."""
+        """The current or last release."""
         return self._file.read()
 
     def store(self, record: Record) -> None:
@@ -96,8 +88,8 @@ class LocalTarget:
         self._file.store(record)
 
     def apply(self, action: Action, record: Record) -> None:
-        """Set the weight in Envoy, promote, or remove the canary; requests under way are answered."""
-        with _opened(self._folder / ".carrying-out") as lock:
+        """Set the weight in Envoy, promote, or remove the canary; open requests are answered."""
+        with _opened(self._folder / ".applying") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             expect_current(action, record.endpoint, self._generation())
             atomic.write_text(self._folder / "generation", f"{action.generation}\n")
@@ -109,7 +101,7 @@ class LocalTarget:
                 self._endpoint.remove_canary()
 
     def failure(self, record: Record) -> str | None:
-        """What is wrong with the canary's processes, if that lasts: under load one may miss a look at its readiness."""
+        """A problem of the canary's processes that lasts; under load a single readiness probe may time out."""
         end = time.monotonic() + UNREADY_SECONDS
         while (problem := self._problem(record)) and time.monotonic() < end:
             time.sleep(UNREADY_SECONDS / 10)

@@ -1,7 +1,7 @@
-"""The endpoint of a use case on this machine, as whoever releases a version sees it.
+"""Change which versions an endpoint on this machine serves.
 
-What is wanted is written to one file, and the process that runs the endpoint brings it about. So it makes no difference
-who asks, and one that asked and was killed has left either the old or the new.
+A change writes the desired InferenceService to one file, and the process that runs the endpoint reconciles it. So it
+does not matter which process makes the change, and one that is killed leaves either the old state or the new.
 """
 
 import fcntl
@@ -9,10 +9,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from loopline.components.contract.model import Model
-from loopline.components.deployment.targets import local_service
-from loopline.components.deployment.targets.local_service import Share
+from loopline.components.deployment.kserve import render
+from loopline.components.deployment.kserve.inference_service import traffic_split
 from loopline.components.deployment.targets.state_dir import StateDir, Status
 from loopline.components.errors import LooplineError
 
@@ -21,10 +22,10 @@ POLL = 0.01
 
 
 class LocalEndpoint:
-    """An endpoint on this machine. Changes return once they are in force.
+    """An endpoint on this machine. Each change returns once it is in force.
 
     Args:
-        state_dir: holds its state.
+        state_dir: of the endpoint.
         name: of the use case.
     """
 
@@ -33,60 +34,62 @@ class LocalEndpoint:
         self.name = name
 
     def set_canary(self, version: int, percent: int) -> None:
-        """Give a version a share of the requests, starting it if it does not run.
+        """Give a version a share of the requests, and start it if it does not run.
 
         Args:
             version: of the model, in the registry.
             percent: of the requests, 0 to 100; the stable version gets the rest.
 
         Raises:
-            LooplineError: the share is none, the version is the stable one or there is none, another canary runs, or
-                the version does not become ready. Then everything is as before.
+            LooplineError: the percentage is out of range, the version is the stable one or does not exist, there is
+                another canary, or the version does not become ready. Then nothing has changed.
         """
         if not 0 <= percent <= 100:
             raise LooplineError(f"a canary gets 0 to 100 percent of the requests, not {percent}")
-        with self._changing() as (stable, canary):
-            if version == stable.version:
+        with self._changing() as service:
+            split, canary = traffic_split(service), str(version)
+            if canary == split.stable:
                 raise LooplineError(f"version {version} is the stable one of {self.name} already: nothing to try")
-            if canary and canary.version != version:
-                raise LooplineError(f"version {canary.version} of {self.name} is on trial; promote or remove it first")
-            share = Share(version, canary.repository, percent) if canary else self._share(version, percent)
-            self._bring_about(stable, share)
+            if split.canary not in {None, canary}:
+                raise LooplineError(f"version {split.canary} of {self.name} is on trial; promote or remove it first")
+            uri = "" if split.canary else self._storage_uri(version)
+            self._apply(service, render.with_canary(service, canary, percent, uri, least=0))
 
     def promote(self, version: int) -> None:
-        """Make the canary the stable version; the former stable one ends once it has answered what it has taken.
+        """Make the canary the stable version; the former one exits once it has answered its open requests.
 
         Raises:
             LooplineError: that version is not the canary.
         """
-        with self._changing() as (stable, canary):
-            if version == stable.version:
+        with self._changing() as service:
+            split = traffic_split(service)
+            if str(version) == split.stable:
                 return
-            if not canary or canary.version != version:
+            if str(version) != split.canary:
                 raise LooplineError(f"version {version} of {self.name} is not on trial, so it cannot be promoted")
-            self._bring_about(Share(version, canary.repository, 100), None)
+            self._apply(service, render.promoted(service))
 
     def remove_canary(self) -> None:
-        """Give all requests to the stable version; the canary ends once it has answered what it has taken."""
-        with self._changing() as (stable, canary):
-            if canary:
-                self._bring_about(Share(stable.version, stable.repository, 100), None)
+        """Send all requests to the stable version; the canary exits once it has answered its open requests."""
+        with self._changing() as service:
+            if traffic_split(service).canary:
+                self._apply(service, render.without_canary(service))
 
     def status(self) -> Status | None:
-        """What runs; None if nothing does."""
+        """The observed state; None if the endpoint does not run."""
         return self.state_dir.status()
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> Status:
-        """Wait until it answers.
+        """Wait until the endpoint answers.
 
         Raises:
-            LooplineError: it does not run, something is wrong with it, or it took too long.
+            LooplineError: it does not run, has a problem, or took too long.
         """
         return self._wait(None, time.monotonic() + seconds)
 
-    def _bring_about(self, stable: Share, canary: Share | None) -> None:
-        before = self.state_dir.desired()
-        state = self.state_dir.write_desired(local_service.with_shares(before, stable, canary))
+    def _apply(self, before: dict[str, Any], service: dict[str, Any]) -> None:
+        """Write the desired service and wait until it is in force; restore the former one if that fails."""
+        state = self.state_dir.write_desired(service)
         try:
             self._wait(state, time.monotonic() + READY_SECONDS)
         except LooplineError:
@@ -112,31 +115,37 @@ class LocalEndpoint:
             raise LooplineError(f"no endpoint of {self.name} runs; start it with `loopline serve`")
         return status
 
-    def _share(self, version: int, percent: int) -> Share:
-        return Share(version, self._package(version).path / "repository", percent)
+    def _storage_uri(self, version: int) -> str:
+        """URI of the model repository of a version.
+
+        Raises:
+            LooplineError: the package is missing or damaged.
+        """
+        self._package(version)
+        return self.state_dir.storage_uri(version)
 
     def _package(self, version: int) -> Model:
         """The package of a version, where the endpoint looks for it.
 
         Raises:
-            LooplineError: it is not there, or damaged.
+            LooplineError: it is missing or damaged.
         """
         return Model.open(self.state_dir.model(version))
 
     @contextmanager
-    def _changing(self) -> Iterator[tuple[Share, Share | None]]:
-        """Stable and canary as they are wanted now, for one who alone may change that."""
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        """The desired InferenceService, under a lock that no other change can take."""
         self._running()
         descriptor = os.open(self.state_dir.path / ".change", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield local_service.shares(self.state_dir.desired())
+            yield self.state_dir.desired()
         finally:
             os.close(descriptor)
 
 
 def _problem(status: Status, state: str | None) -> str:
-    """What stands in the way of a state; what was wrong before it was wanted does not."""
+    """What keeps a desired state from being reached; problems that a serving version had before do not count."""
     if status.problem:
         return status.problem
     waited_for = [v for v in status.versions.values() if state is None or not v.percent]

@@ -103,6 +103,10 @@ class StateDir:
         """Where a version's package lies."""
         return self.path / "models" / f"v{version}"
 
+    def storage_uri(self, version: int) -> str:
+        """URI of the model repository of a version's package."""
+        return (self.model(version) / "repository").as_uri()
+
     def write_desired(self, service: dict[str, Any]) -> str:
         """Write the InferenceService that is wanted, and return its identity."""
         atomic.write_text(self._desired_file, yaml.safe_dump(service, sort_keys=False))

@@ -6,7 +6,7 @@ import pytest
 from packaged import model
 
 from loopline.components.contract import usecase
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.errors import LooplineError
 from loopline.components.registry import rollback
 from loopline.demo import demo

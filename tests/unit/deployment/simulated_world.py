@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from loopline.components.contract import usecase
 from loopline.components.contract.release import ReleasePolicy
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
 from loopline.components.deployment.release.controller import ReleaseController
 from loopline.components.deployment.release.target import StaleActionError
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.errors import LooplineError
 from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, rows
 

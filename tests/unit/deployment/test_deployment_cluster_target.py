@@ -3,9 +3,9 @@
 import pytest
 from kubernetes import client
 
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
 from loopline.components.deployment.release import transitions
 from loopline.components.deployment.release.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.targets import cluster as cluster_target
 from loopline.components.deployment.targets.cluster import ClusterTarget
 from loopline.components.errors import LooplineError

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
 from loopline.components.deployment.release import transitions
 from loopline.components.deployment.release.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.release.transitions import LEASE
 from loopline.components.errors import LooplineError
 from tests.canary_traffic import BAD as SUBTLE

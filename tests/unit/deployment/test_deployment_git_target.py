@@ -7,9 +7,9 @@ import yaml
 
 from loopline.components.deployment.kserve import inference_service, render
 from loopline.components.deployment.kserve.endpoint_file import GENERATION
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
 from loopline.components.deployment.release import transitions
 from loopline.components.deployment.release.target import StaleActionError
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.targets import git_clone, git_command
 from loopline.components.deployment.targets.git import RECORDS, GitTarget
 from loopline.components.deployment.targets.git_clone import ATTEMPTS, Clone

@@ -9,20 +9,23 @@ from types import SimpleNamespace
 
 import pytest
 
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
+from loopline.components.deployment.kserve import render
 from loopline.components.deployment.release import transitions
 from loopline.components.deployment.release.target import CanaryFailedError, StaleActionError
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.targets import local as local_target
 from loopline.components.deployment.targets.local import LocalTarget
 from loopline.components.errors import LooplineError
 from tests.unit.deployment.simulated_world import World
+from tests.unit.deployment.test_deployment_render import service
 
 
 class FakeEndpoint:
     """An endpoint whose processes are a dict."""
 
     def __init__(self, root):
-        self.state_dir = SimpleNamespace(path=root, desired=lambda: {"spec": None})
+        self.state_dir = SimpleNamespace(path=root, desired=lambda: self.desired)
+        self.desired = service(version="7")
         self.name = "flights"
         self.calls = []
         self.versions = {"7": SimpleNamespace(problem="")}
@@ -108,11 +111,10 @@ def test_one_process_releases(target, endpoint):
         pass
 
 
-def test_standing(target, endpoint, monkeypatch):
-    share = SimpleNamespace(version=8, percent=20)
-    monkeypatch.setattr(local_target.local_service, "shares", lambda _: (SimpleNamespace(version=7), share))
+def test_standing(target, endpoint):
+    endpoint.desired = render.with_canary(endpoint.desired, "8", 20)
     assert target.traffic_split() == TrafficSplit("7", "8", 20)
-    monkeypatch.setattr(local_target.local_service, "shares", lambda _: (SimpleNamespace(version=7), None))
+    endpoint.desired = render.without_canary(endpoint.desired)
     assert target.traffic_split() == TrafficSplit("7")
 
 
@@ -122,6 +124,7 @@ class KeptEndpoint(FakeEndpoint):
     def __init__(self, root, dies_at=None):
         super().__init__(root)
         self.file, self.effects, self.dies_at = root / "weights.json", 0, dies_at
+        self.state_dir.desired = self.rendered
 
     def keep(self, stable, canary, percent):
         self.effects += 1
@@ -133,6 +136,11 @@ class KeptEndpoint(FakeEndpoint):
 
     def kept(self):
         return json.loads(self.file.read_text()) if self.file.exists() else ["7", None, 0]
+
+    def rendered(self):
+        stable, canary, percent = self.kept()
+        made = service(version=stable)
+        return render.with_canary(made, canary, percent) if canary else made
 
     def set_canary(self, version, percent):
         self.keep("7", str(version), percent)
@@ -150,7 +158,6 @@ class KeptEndpoint(FakeEndpoint):
 def release(root, dies_at):
     """One process of a release, against files."""
     endpoint = KeptEndpoint(root, dies_at)
-    local_target.local_service.shares = lambda _: _shares(endpoint)
     target, world = LocalTarget(endpoint), World()
     if last := target.record():
         world.time = last.lease - transitions.LEASE + timedelta(minutes=1)
@@ -163,11 +170,6 @@ def release(root, dies_at):
         controller = world.controller(target=target, sleep=sleep)
         controller.begin("8")
         controller.reconcile()
-
-
-def _shares(endpoint):
-    stable, canary, percent = endpoint.kept()
-    return SimpleNamespace(version=stable), SimpleNamespace(version=canary, percent=percent) if canary else None
 
 
 @pytest.mark.parametrize("at", [0.5, 1, 1.5, 2, 2.5, 3])

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loopline.components.deployment.kserve import inference_service, render
-from loopline.components.deployment.kserve.inference_service import (
-    MODE,
-    PERCENT,
-    SCALING,
-    STABLE,
-    VERSION,
-    TrafficSplit,
-)
+from loopline.components.deployment.kserve.inference_service import MODE, PERCENT, SCALING, STABLE, VERSION
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.errors import LooplineError
 
 MODES = ("Standard", "Knative")

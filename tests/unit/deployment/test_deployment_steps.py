@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loopline.components.deployment import step_context, steps
-from loopline.components.deployment.kserve.inference_service import TrafficSplit
 from loopline.components.deployment.release import plan
 from loopline.components.deployment.release.plan import Plan
 from loopline.components.deployment.release.record import Record
 from loopline.components.deployment.release.target import CanaryFailedError
+from loopline.components.deployment.release.traffic_split import TrafficSplit
 from loopline.components.deployment.release.transitions import next_action
 from loopline.components.deployment.targets.connect import connect
 from loopline.components.errors import LooplineError

@@ -3,34 +3,43 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from google.protobuf import text_encoding
 
 from loopline.components.contract.signature import Signature
+from loopline.components.deployment.kserve import render
 from loopline.components.deployment.kserve.inference_service import VERSION
-from loopline.components.deployment.targets.local_service import Share, shares
+from loopline.components.deployment.targets.served_version import ServedVersion, served_versions
 from loopline.components.errors import LooplineError
 from loopline.components.training import triton
 from loopline.local.endpoint import service
 from loopline.project import ROOT as PROJECT
 
-STABLE = Share(3, Path("/models/v3/repository"), 75)
-CANARY = Share(4, Path("/models/v4/repository"), 25)
+STABLE = ServedVersion(3, Path("/models/v3/repository"), 75)
+CANARY = ServedVersion(4, Path("/models/v4/repository"), 25)
+
+
+def made(canary: ServedVersion | None = None) -> dict[str, Any]:
+    """The InferenceService of an endpoint here, with these versions."""
+    found = service.inference_service("flights", str(STABLE.number), STABLE.repository.as_uri())
+    if canary is None:
+        return found
+    return render.with_canary(found, str(canary.number), canary.percent, canary.repository.as_uri())
 
 
 @pytest.mark.parametrize("canary", [None, CANARY])
-def test_what_is_wanted_is_read_back(canary: Share | None) -> None:
-    stable = STABLE if canary else Share(3, STABLE.repository, 100)
-    made = yaml.safe_load(yaml.safe_dump(service.inference_service("flights", stable, canary)))
-    assert shares(made) == (stable, canary)
+def test_what_is_wanted_is_read_back(canary: ServedVersion | None) -> None:
+    stable = STABLE if canary else ServedVersion(3, STABLE.repository, 100)
+    assert served_versions(yaml.safe_load(yaml.safe_dump(made(canary)))) == (stable, canary)
 
 
 def test_a_canary_is_the_stable_predictor_but_for_what_a_release_changes() -> None:
-    made = service.inference_service("flights", STABLE, CANARY)["spec"]
-    [canary] = made["canary"]
-    stable, tried = made["predictor"], canary["predictor"]
+    spec = made(CANARY)["spec"]
+    [canary] = spec["canary"]
+    stable, tried = spec["predictor"], canary["predictor"]
     assert canary["trafficPercent"] == 25
     assert (tried["name"], tried["labels"][VERSION]) == ("v4", "4")
     assert tried["model"]["storageUri"] == "file:///models/v4/repository"
@@ -43,7 +52,7 @@ def test_a_canary_is_the_stable_predictor_but_for_what_a_release_changes() -> No
 
 
 def test_another_use_case_is_another_name() -> None:
-    assert service.inference_service("deliveries", STABLE)["metadata"]["name"] == "deliveries"
+    assert service.inference_service("deliveries", "3", "file:///models")["metadata"]["name"] == "deliveries"
 
 
 @pytest.mark.parametrize("runtime", service.RUNTIMES)

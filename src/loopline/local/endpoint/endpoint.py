@@ -28,7 +28,7 @@ class Endpoint(LocalEndpoint):
         Raises:
             LooplineError: there is no such version, or its files are damaged.
         """
-        self.state_dir.write_desired(service.inference_service(self.name, self._share(version, 100)))
+        self.state_dir.write_desired(service.inference_service(self.name, str(version), self._storage_uri(version)))
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Requests, failed ones and active ones by version, as Envoy counted them.

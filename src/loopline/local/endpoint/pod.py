@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment.targets.local_service import Share
+from loopline.components.deployment.targets.served_version import ServedVersion
 from loopline.components.deployment.targets.state_dir import StateDir
 from loopline.local.endpoint import service
 from loopline.local.endpoint.process import LOOPBACK, Process, free_ports
@@ -36,26 +36,26 @@ class Pod:
     parts: tuple[Process, ...]
 
     @classmethod
-    def start(cls, share: Share, case: UseCase, workspace: Workspace, triton: Triton | None) -> "Pod":
+    def start(cls, served: ServedVersion, case: UseCase, workspace: Workspace, triton: Triton | None) -> "Pod":
         """Start the transformer and the predictor of a version.
 
         Args:
-            share: the version.
+            served: the version.
             case: the use case.
             workspace: where features and state are kept.
             triton: the installed Triton; None for KServe's ONNX server.
         """
         ports = Ports(*free_ports(5))
         state_dir = StateDir(workspace.serving(case.spec.name))
-        log = state_dir.logs / f"v{share.version}"
-        commands = _commands(share, case, workspace, triton, ports)
+        log = state_dir.logs / f"v{served.number}"
+        commands = _commands(served, case, workspace, triton, ports)
         started = [
             Process.start(
-                f"the {part} of version {share.version}", command, environment, log.with_name(f"{log.name}-{part}.log")
+                f"the {part} of version {served.number}", command, environment, log.with_name(f"{log.name}-{part}.log")
             )
             for part, (command, environment) in commands.items()
         ]
-        return cls(share.version, ports, tuple(started))
+        return cls(served.number, ports, tuple(started))
 
     @property
     def problem(self) -> str:
@@ -92,7 +92,7 @@ class Pod:
 
 
 def _commands(
-    share: Share, case: UseCase, workspace: Workspace, triton: Triton | None, ports: Ports
+    served: ServedVersion, case: UseCase, workspace: Workspace, triton: Triton | None, ports: Ports
 ) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Command and environment of each part, from the containers of the pod."""
     transformer, predictor = service.containers("loopline-triton" if triton else "loopline-onnx")
@@ -102,7 +102,7 @@ def _commands(
     settings = {
         "--usecase": case.package,
         "--model_name": case.spec.name,
-        "--model_version": str(share.version),
+        "--model_version": str(served.number),
         "--host": LOOPBACK,
         "--http_port": str(ports.http),
         "--grpc_port": str(ports.grpc),
@@ -113,10 +113,10 @@ def _commands(
         "--drain_seconds": "0.5",
     }
     if triton:
-        predictor_command = _triton(predictor, triton, share.repository, state_dir.path / "backends", ports)
+        predictor_command = _triton(predictor, triton, served.repository, state_dir.path / "backends", ports)
     else:
         server = [sys.executable, *predictor["command"][1:]]
-        model = {"--model_dir": str(share.repository), "--host": LOOPBACK, "--http_port": str(ports.predictor)}
+        model = {"--model_dir": str(served.repository), "--host": LOOPBACK, "--http_port": str(ports.predictor)}
         predictor_command = service.command(predictor, server, case.spec.name, model), path
     return {
         "transformer": (service.command(transformer, python, case.spec.name, settings), path),

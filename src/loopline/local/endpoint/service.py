@@ -1,4 +1,4 @@
-"""The endpoint's own files: the InferenceService and the ServingRuntimes that a cluster gets, read and filled in."""
+"""The manifests of an endpoint, those that a cluster gets: the InferenceService and the ServingRuntimes."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from loopline import project
-from loopline.components.deployment.targets.local_service import Share, with_shares
+from loopline.components.deployment.kserve import render
+from loopline.components.deployment.kserve.inference_service import MODE
 from loopline.components.errors import LooplineError
 
 SERVICE = project.path("manifests/usecase-template/inference-service.yaml")
@@ -19,24 +20,25 @@ RUNTIMES = {
 Manifest = dict[str, Any]
 
 
-def inference_service(name: str, stable: Share, canary: Share | None = None) -> Manifest:
-    """The InferenceService of an endpoint, as a cluster would get it but for where the models lie.
+def inference_service(name: str, version: str, storage_uri: str) -> Manifest:
+    """The InferenceService of an endpoint with one version, as on a cluster except for where the model is.
 
     Args:
         name: of the use case.
-        stable: what answers what the canary does not.
-        canary: if there is one.
+        version: to serve.
+        storage_uri: of its model repository.
     """
     service = read(SERVICE)
     service["metadata"]["name"] = name
-    return with_shares(service, stable, canary)
+    service["metadata"].setdefault("annotations", {})[MODE] = "Standard"
+    return render.with_stable(service, version, storage_uri)
 
 
 def containers(runtime: str) -> tuple[Manifest, Manifest]:
     """The containers of a pod of the endpoint: transformer and predictor.
 
     Raises:
-        LooplineError: the files do not have them.
+        LooplineError: a file does not have its container.
     """
     transformers = read(SERVICE)["spec"]["predictor"]["containers"]
     predictors = read(RUNTIMES[runtime])["spec"]["containers"]
@@ -45,19 +47,18 @@ def containers(runtime: str) -> tuple[Manifest, Manifest]:
         (RUNTIMES[runtime], predictors, "kserve-container"),
     ):
         if not any(container["name"] == name for container in found):
-            raise LooplineError(f"{file} has no container {name}, so nobody knows how to start it; put it back")
+            raise LooplineError(f"{file} has no container {name}, so it cannot be started; put it back")
     return transformers[0], predictors[0]
 
 
 def command(container: Manifest, program: list[str], name: str, settings: dict[str, str]) -> list[str]:
-    """How a container's program is started here.
+    """The command line that starts a container's program on this machine.
 
     Args:
-        container: says command and arguments; its program, and the arguments that only a pod's place explains, are
-            replaced.
-        program: what to start in place of the container's own.
-        name: of the endpoint, which KServe writes in place of ``{{.Name}}``.
-        settings: arguments with other values than a pod's, or none there; an empty value stands for a bare flag.
+        container: of the pod; its arguments are kept unless ``settings`` replaces them.
+        program: to start instead of the container's own.
+        name: of the endpoint, which KServe substitutes for ``{{.Name}}``.
+        settings: further arguments, and those that differ here; an empty value stands for a flag without one.
     """
     arguments = {}
     for argument in container.get("args", []):
@@ -68,10 +69,10 @@ def command(container: Manifest, program: list[str], name: str, settings: dict[s
 
 
 def read(file: Path) -> Manifest:
-    """A file of one object.
+    """Read a manifest of one object.
 
     Raises:
-        LooplineError: it is missing or no YAML.
+        LooplineError: it is missing or not YAML.
     """
     try:
         manifest: Manifest = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from loopline.components.contract.usecase import UseCase
-from loopline.components.deployment.targets import local_service
+from loopline.components.deployment.targets.served_version import served_versions
 from loopline.components.deployment.targets.state_dir import StateDir, Status, VersionStatus
 from loopline.components.io import digest
 from loopline.local.endpoint import service
@@ -96,20 +96,20 @@ class Supervisor:
     def _reconcile(self) -> None:
         if (modified := self._state_dir.last_change()) != self._modified:
             self._desired, self._modified = self._state_dir.desired(), modified
-        shares = {share.version: share for share in local_service.shares(self._desired) if share}
-        for version, share in shares.items():
-            if version not in self._pods and version not in self._terminating:
-                self._pods[version] = _ProbedPod(Pod.start(share, self.case, self.workspace, self.triton))
+        served = {version.number: version for version in served_versions(self._desired) if version}
+        for number, version in served.items():
+            if number not in self._pods and number not in self._terminating:
+                self._pods[number] = _ProbedPod(Pod.start(version, self.case, self.workspace, self.triton))
         state = digest.of_value(self._desired)
-        started = all(version in self._pods and self._pods[version].was_ready for version in shares)
+        started = all(number in self._pods and self._pods[number].was_ready for number in served)
         if state != self._state and started and not self._proxy.problem:
-            self._route({version: share.percent for version, share in shares.items()})
+            self._route({number: version.percent for number, version in served.items()})
             self._state = state
         now = time.monotonic()
         for pod in self._pods.values():
             pod.probe(now)
-        for version in self._pods.keys() - shares.keys() - self._weights.keys():
-            self._terminating[version] = self._pods.pop(version).pod
+        for number in self._pods.keys() - served.keys() - self._weights.keys():
+            self._terminating[number] = self._pods.pop(number).pod
         self._terminate_drained()
 
     def _route(self, weights: dict[int, int]) -> None:
