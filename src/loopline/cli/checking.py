@@ -20,18 +20,16 @@ def run_checks(path: Path | None, package: str, console: Console) -> None:
     """Check this machine, and the cluster if one is named, for the pipelines of a use case.
 
     Raises:
-        LooplineError: something is wrong; all was looked at.
+        LooplineError: a check failed; all were made.
     """
-    wrong = _show(machine.run_checks(), console) + _show(_cluster(path, package), console)
-    if wrong:
-        raise LooplineError(
-            f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong; the lines with ✗ say what to do"
-        )
+    failed = _show(machine.run_checks(), console) + _show(_cluster(path, package), console)
+    if failed:
+        raise LooplineError(f"{failed} {'check' if failed == 1 else 'checks'} failed; the lines with ✗ say what to do")
 
 
 def _cluster(path: Path | None, package: str) -> Iterable[CheckResult]:
     if path is None and not os.environ.get(settings.VARIABLE):
-        yield CheckResult("cluster", "skipped", f"none is named; --cluster FILE or {settings.VARIABLE} names one")
+        yield CheckResult("cluster", "skipped", f"none is given; name one with --cluster FILE or {settings.VARIABLE}")
         return
     try:
         cluster = settings.Cluster.read(path)
@@ -44,13 +42,13 @@ def _cluster(path: Path | None, package: str) -> Iterable[CheckResult]:
 
 
 def _show(results: Iterable[CheckResult], console: Console) -> int:
-    """Print results as they come; return how many are wrong."""
-    wrong = 0
+    """Print results as they come; return how many failed."""
+    failed = 0
     for result in results:
-        wrong += result.status == "failed"
+        failed += result.status == "failed"
         console.print(
             f"{_SIGNS[result.status]} {escape(result.name)}: {escape(result.message)}",
             highlight=False,
             soft_wrap=True,
         )
-    return wrong
+    return failed

@@ -1,4 +1,4 @@
-"""Checks of a cluster: what a run needs there, each answered with good, wrong and what to do, or not to be told."""
+"""Checks of a cluster: what a run needs there, and what to do about what is missing."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
     for pipeline in pipeline_ir.PIPELINES:
         name = names.pipeline_name(case, pipeline)
         if answer.status != "ok":
-            yield CheckResult(f"pipeline {name}", "skipped", "KFP has to answer first")
+            yield CheckResult(f"pipeline {name}", "skipped", "not checked: KFP does not answer")
             continue
         try:
             version = server.version(name)
@@ -39,36 +39,36 @@ def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
 
 
 def require_ready(cluster: Cluster, version: Version) -> None:
-    """Refuse a run that could only fail: before anything is started.
+    """Refuse a run that cannot succeed, before anything is started.
 
     Args:
         cluster: the settings.
-        version: what is to be run.
+        version: the pipeline version to run.
 
     Raises:
-        LooplineError: something is wrong; what cannot be seen from here is taken for good.
+        LooplineError: a check failed. Skipped checks, of what cannot be read from here, do not prevent a run.
     """
     kube = Kube(cluster.namespace)
     results = [*secrets(kube, {stage for image in version.images if (stage := catalogue.stage_of(image))})]
     if "gpus" in version.parameters:
         results.append(run_check("GPU pool", lambda: gpu_pool(cluster, kube)))
     results += images(kube, version)
-    wrong = [result.message for result in results if result.status == "failed"]
-    if wrong:
-        raise LooplineError("; ".join(wrong))
+    failed = [result.message for result in results if result.status == "failed"]
+    if failed:
+        raise LooplineError("; ".join(failed))
 
 
 def _token(cluster: Cluster) -> CheckResult:
     key, origin = token.read(cluster.kfp), token.origin(cluster.kfp)
     if not key:
-        return CheckResult("token", "skipped", "none is given; a KFP server without accounts asks for none")
+        return CheckResult("token", "skipped", "there is none; a single-user KFP server needs none")
     until = token.expires(key)
     return CheckResult("token", "ok", f"from {origin}" + (f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""))
 
 
 def _server(cluster: Cluster, server: Server) -> CheckResult:
     server.check()
-    return CheckResult("KFP", "ok", f"{cluster.kfp.endpoint} answers and shows runs of namespace {cluster.namespace}")
+    return CheckResult("KFP", "ok", f"{cluster.kfp.endpoint} answers and lists runs of namespace {cluster.namespace}")
 
 
 def _namespace(kube: Kube) -> CheckResult:
@@ -78,16 +78,16 @@ def _namespace(kube: Kube) -> CheckResult:
             "failed",
             f"there is no namespace {kube.namespace}; apply an overlay, or correct namespace in the settings",
         )
-    return CheckResult("namespace", "ok", f"{kube.namespace} is there")
+    return CheckResult("namespace", "ok", f"{kube.namespace} exists")
 
 
 def _pod_security(kube: Kube) -> CheckResult:
-    enforced = (kube.namespace_labels() or {}).get("pod-security.kubernetes.io/enforce", "nothing")
-    if enforced != "restricted":
+    level = (kube.namespace_labels() or {}).get("pod-security.kubernetes.io/enforce", "nothing")
+    if level != "restricted":
         return CheckResult(
             "pod security",
             "failed",
-            f"namespace {kube.namespace} enforces {enforced}, so any pod may run as root; apply manifests/platform, "
+            f"namespace {kube.namespace} enforces {level}, so any pod may run as root; apply manifests/platform, "
             "which labels it pod-security.kubernetes.io/enforce: restricted",
         )
     return CheckResult("pod security", "ok", "restricted is enforced")

@@ -1,4 +1,4 @@
-"""Whether a cluster has the GPUs that training asks for."""
+"""Check that a cluster has the GPUs that training requests."""
 
 from typing import Any
 
@@ -12,46 +12,46 @@ GPU = "nvidia.com/gpu"
 
 
 def gpu_pool(cluster: Cluster, kube: Kube) -> CheckResult:
-    """Whether a pool can give the GPUs that training asks for.
+    """Check that nodes have the GPUs that training requests, or that a Kueue queue may bring them up.
 
     Raises:
-        NotPermittedError: neither nodes nor queues can be seen.
+        NotPermittedError: this account may read neither nodes nor queues.
     """
-    subject = "GPU pool"
-    count, selector, tolerations = _demand(cluster, kube)
+    check = "GPU pool"
+    count, selector, tolerations = _request(cluster, kube)
     if not count:
-        return CheckResult(subject, "skipped", "training asks for no GPU here")
-    asked = f"training asks for {count} {GPU}" + (f" on nodes with {_pairs(selector)}" if selector else "")
+        return CheckResult(check, "skipped", "training requests no GPU")
+    request = f"training requests {count} {GPU}" + (f" on nodes with {_pairs(selector)}" if selector else "")
     try:
-        fitting = [node for node in kube.nodes() if _fits(node, count, selector, tolerations)]
+        nodes = [node for node in kube.nodes() if _fits(node, count, selector, tolerations)]
     except NotPermittedError:
-        fitting = []
+        nodes = []
         if not kube.cluster_queues():
             raise
-    if fitting:
-        return CheckResult(subject, "ok", f"{asked}; {len(fitting)} nodes have them")
+    if nodes:
+        return CheckResult(check, "ok", f"{request}; {len(nodes)} nodes have them")
     quota = max((_gpu_quota(queue) for queue in kube.cluster_queues()), default=0)
     if quota >= count:
-        return CheckResult(subject, "ok", f"{asked}; no node has them now, and a Kueue queue may bring up to {quota}")
+        return CheckResult(check, "ok", f"{request}; no node has them now, and a Kueue queue has a quota of {quota}")
     return CheckResult(
-        subject,
+        check,
         "failed",
-        f"{asked}, and there is no such node that it tolerates and no Kueue queue with that quota; add a GPU pool, "
+        f"{request}; no node has them whose taints it tolerates, and no Kueue queue has that quota; add a GPU pool, "
         "or leave the component gpu-training out of the overlay",
     )
 
 
-def _demand(cluster: Cluster, kube: Kube) -> tuple[int, dict[str, str], list[dict[str, Any]]]:
-    """How many GPUs training asks for, on which nodes, tolerating what."""
+def _request(cluster: Cluster, kube: Kube) -> tuple[int, dict[str, str], list[dict[str, Any]]]:
+    """How many GPUs training requests, with which node selector and tolerations."""
     if cluster.training == "pod":
         if cluster.gpu is None:
             return 0, {}, []
-        asked = cluster.gpu.parameters()
-        return cluster.gpu.gpus, asked["node_selector"], asked["tolerations"]
+        parameters = cluster.gpu.parameters()
+        return cluster.gpu.gpus, parameters["node_selector"], parameters["tolerations"]
     pod = kube.training_runtime_pod("loopline-torch")
     if pod is None:
         raise LooplineError(
-            "training is to be a TrainJob and there is no TrainingRuntime loopline-torch in namespace "
+            "training: trainjob needs TrainingRuntime loopline-torch, and there is none in namespace "
             f"{kube.namespace}; apply manifests/training, or set training: pod in the settings of the cluster"
         )
     limits = pod["containers"][0].get("resources", {}).get("limits", {})

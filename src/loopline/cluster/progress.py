@@ -1,4 +1,4 @@
-"""How far a run on a KFP server has come, step by step."""
+"""The progress of a run on a KFP server, by step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 SUCCEEDED = "SUCCEEDED"
 ENDED = frozenset({SUCCEEDED, "FAILED", "CANCELED", "SKIPPED"})
-# Nodes of Argo that KFP lists beside the steps: the root, what prepares a step, and the pod in which it runs.
+# KFP lists more Argo nodes than steps: the root, the driver of a step, and the pod that runs it.
 _ROOT, _DRIVER, _POD = "root", "-driver", "executor"
 
 
 @dataclass(frozen=True)
-class Step:
+class StepProgress:
     """One step of a run.
 
     Attributes:
-        name: its place in the DAG, for example ``training-examples/ingest``.
-        state: in KFP's words.
-        seconds: how long it has taken; None while it runs.
-        reason: why it failed, if it did. ``pod``: where its log is.
+        name: its path in the DAG, for example ``training-examples/ingest``.
+        state: of KFP, such as RUNNING.
+        seconds: how long it took; None while it runs.
+        reason: why it failed. ``pod``: its pod, which has its log.
     """
 
     name: str
@@ -31,37 +31,37 @@ class Step:
     pod: str = ""
 
 
-def steps_of(run: "V2beta1Run") -> list[Step]:
-    """The steps of a run that have begun, in the order of their beginning."""
+def steps_of(run: "V2beta1Run") -> list[StepProgress]:
+    """The steps of a run that have started, in the order in which they did."""
     details = list((run.run_details.task_details if run.run_details else None) or [])
     by_id = {detail.task_id: detail for detail in details}
     parent = _parents(details)
     steps = []
     for detail in sorted(details, key=lambda d: str(d.start_time or d.create_time or "")):
         if _is_step(detail.display_name or ""):
-            below = [detail, *_below(detail.task_id, by_id, parent)]
-            if any(_is_step(d.display_name or "") for d in below[1:]):
-                continue  # a nested pipeline; its steps speak for it
+            nodes = [detail, *_below(detail.task_id, by_id, parent)]
+            if any(_is_step(d.display_name or "") for d in nodes[1:]):
+                continue  # a nested pipeline, whose steps are listed
             steps.append(
-                Step(
+                StepProgress(
                     name=_path(detail.task_id, by_id, parent),
                     state=detail.state or "PENDING",
                     seconds=_seconds(detail),
-                    reason=next((d.error.message for d in reversed(below) if d.error and d.error.message), ""),
-                    pod=next((pod for d in reversed(below) if (pod := _pod(d))), ""),
+                    reason=next((d.error.message for d in reversed(nodes) if d.error and d.error.message), ""),
+                    pod=next((pod for d in reversed(nodes) if (pod := _pod(d))), ""),
                 )
             )
     return steps
 
 
 def failure(run: "V2beta1Run") -> str:
-    """Why a run failed, in one sentence: the first step that did, its reason, and where its log is."""
+    """Why a run failed, in one sentence: the first failed step, its reason, and how to read its log."""
     for step in steps_of(run):
         if step.state == "FAILED":
-            where = f"; its log: kubectl logs {step.pod} -c main" if step.pod else ""
-            return f"step {step.name} failed: {step.reason or 'no reason was given'}{where}"
-    said = run.error.message if run.error and run.error.message else ""
-    return said or f"it ended {str(run.state).lower()} and no step says why"
+            log = f"; its log: kubectl logs {step.pod} -c main" if step.pod else ""
+            return f"step {step.name} failed: {step.reason or 'no reason was given'}{log}"
+    message = run.error.message if run.error and run.error.message else ""
+    return message or f"it ended {str(run.state).lower()} and no step says why"
 
 
 def _is_step(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The token that a KFP server is asked with."""
+"""The bearer token of requests to a KFP server."""
 
 import base64
 import binascii
@@ -14,17 +14,17 @@ RENEW = "renew it, for example with `kubectl create token loopline-submit --audi
 
 
 def origin(server: KfpServer) -> str:
-    """Where the token comes from, in words; empty where none is given."""
+    """Where the token comes from, for messages; empty if there is none."""
     if os.environ.get(VARIABLE):
         return f"the variable {VARIABLE}"
     return str(server.token) if server.token else ""
 
 
 def read(server: KfpServer) -> str:
-    """The token as it is now: the kubelet replaces the file of a projected one before it expires.
+    """Read the token anew, since the kubelet replaces the file of a projected token before it expires.
 
     Returns:
-        the token; empty where none is given, which a KFP server without accounts is content with.
+        The token; empty if there is none, which a single-user KFP server accepts.
 
     Raises:
         LooplineError: its file cannot be read or is empty, or it has expired.
@@ -36,7 +36,7 @@ def read(server: KfpServer) -> str:
         except OSError as error:
             raise LooplineError(
                 f"the token for KFP cannot be read from {server.token} ({error.strerror}); "
-                f"give one in the variable {VARIABLE}, or correct kfp.token in the settings of the cluster"
+                f"set {VARIABLE}, or correct kfp.token in the settings of the cluster"
             ) from error
         if not token:
             raise LooplineError(f"the file of the token for KFP, {server.token}, is empty; {RENEW}")
@@ -47,7 +47,7 @@ def read(server: KfpServer) -> str:
 
 
 def expires(token: str) -> datetime | None:
-    """When a token expires; None where it does not say, because it is none of JSON."""
+    """When a token expires; None if it is not a JSON Web Token with an expiry."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -17,7 +17,7 @@ JAVA = 17
 
 
 def run_checks() -> Iterator[CheckResult]:
-    """Look at this machine. What only some commands need is no fault where it is missing."""
+    """Check this machine. A program that only some commands need may be missing: its check is skipped."""
     yield _python()
     yield _lock()
     yield _engine()
@@ -31,7 +31,7 @@ def _python() -> CheckResult:
         return CheckResult(
             "Python",
             "failed",
-            f"this is Python {platform.python_version()} and Loopline needs 3.11; `make setup` with it",
+            f"this is Python {platform.python_version()} and Loopline needs 3.11; run `make setup` with it",
         )
     return CheckResult("Python", "ok", platform.python_version())
 
@@ -46,10 +46,8 @@ def _lock() -> CheckResult:
     ]
     if other:
         more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-        return CheckResult(
-            "lock", "failed", f"installed are {', '.join(other[:3])}{more}; `make setup` installs the lock"
-        )
-    return CheckResult("lock", "ok", f"all installed packages are those of {path.name}")
+        return CheckResult("lock", "failed", f"installed are {', '.join(other[:3])}{more}; run `make setup`")
+    return CheckResult("lock", "ok", f"all installed packages have the versions of {path.name}")
 
 
 def _engine() -> CheckResult:
@@ -68,7 +66,7 @@ def _images() -> CheckResult:
     try:
         builder = Builder.find()
     except LooplineError:
-        return CheckResult("images", "skipped", "there is no container engine to ask for them")
+        return CheckResult("images", "skipped", "there is no container engine to look them up")
     wanted = [catalogue.reference(image) for image in catalogue.chosen([]) if image.published]
     missing = [reference for reference in wanted if not builder.has(reference)]
     if missing:
@@ -76,22 +74,22 @@ def _images() -> CheckResult:
             "images",
             "skipped",
             f"{len(missing)} of {len(wanted)} images of this code are not built ({missing[0]} ...), so its steps "
-            "cannot run in containers or on a cluster; `make images` builds them",
+            "cannot run in containers or on a cluster; run `make images`",
         )
-    return CheckResult("images", "ok", f"all {len(wanted)} of this code are built")
+    return CheckResult("images", "ok", f"all {len(wanted)} images of this code are built")
 
 
 def _java() -> CheckResult:
     use = "only Spark on this machine needs it"
     if not shutil.which("java"):
         return CheckResult("Java", "skipped", f"not installed; {use} (make test-spark): Java {JAVA} or newer")
-    said = _said("java", "-version")
-    found = re.search(r'version "(\d+)', said)
+    printed = _first_line("java", "-version")
+    found = re.search(r'version "(\d+)', printed)
     if not found or int(found[1]) < JAVA:
         return CheckResult(
-            "Java", "failed", f"{said or 'java says nothing'}: Spark needs Java {JAVA} or newer, and {use}"
+            "Java", "failed", f"{printed or 'java prints no version'}: Spark needs Java {JAVA} or newer, and {use}"
         )
-    return CheckResult("Java", "ok", said)
+    return CheckResult("Java", "ok", printed)
 
 
 def _kubectl() -> CheckResult:
@@ -99,7 +97,7 @@ def _kubectl() -> CheckResult:
     program = shutil.which("kubectl") or beside
     if not program:
         return CheckResult("kubectl", "skipped", "not installed, so overlays cannot be built or applied from here")
-    return CheckResult("kubectl", "ok", _said(program, "version", "--client") or program)
+    return CheckResult("kubectl", "ok", _first_line(program, "version", "--client") or program)
 
 
 def _installed(name: str) -> str:
@@ -109,7 +107,7 @@ def _installed(name: str) -> str:
         return ""
 
 
-def _said(*command: str) -> str:
+def _first_line(*command: str) -> str:
     """The first line that a program prints."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)

@@ -85,7 +85,7 @@ def version(kfp, registry, cluster):
     return Server(cluster).version("flights-training")
 
 
-def wrong(results):
+def failures(results):
     return [result.message for result in results if result.status == "failed"]
 
 
@@ -103,7 +103,9 @@ def test_all_is_well(kubernetes, registry, cluster, version):
 def test_a_missing_secret(kubernetes, cluster, version):
     del kubernetes.answers[f"{NAMESPACE}/secrets/loopline-mlflow"]
     said = refused(cluster, version)
-    assert "there is no Secret loopline-mlflow in namespace loopline; make it with keys MLFLOW_TRACKING_PASS" in said
+    assert (
+        "there is no Secret loopline-mlflow in namespace loopline; create it with the keys MLFLOW_TRACKING_PASS" in said
+    )
 
 
 def test_a_secret_without_a_key(kubernetes, cluster, version):
@@ -115,7 +117,7 @@ def test_an_image_that_was_not_pushed(kubernetes, registry, cluster, version):
     del registry.answers["/v2/acme/loopline-training/manifests/0.1.0"]
     said = refused(cluster, version)
     assert "loopline-training:0.1.0 of version flights-training-" in said
-    assert "is not in its registry; `make images` and `loopline push`" in said
+    assert "is not in its registry; run `make images` and `loopline push`" in said
 
 
 def test_an_image_of_another_code_revision(kubernetes, registry, cluster, version):
@@ -149,7 +151,10 @@ def test_a_registry_with_a_login_is_not_held_against_the_image(kubernetes, regis
 def test_a_gpu_request_without_a_pool(kubernetes, settings, version):
     pool = Cluster.read(settings(gpu={"gpus": 2, "node_selector": {"pool": "gpu"}}))
     said = refused(pool, version)
-    assert "training asks for 2 nvidia.com/gpu on nodes with pool=gpu, and there is no such node that it toler" in said
+    assert (
+        "training requests 2 nvidia.com/gpu on nodes with pool=gpu; no node has them whose taints it tolerates, and"
+        in said
+    )
 
 
 def node(gpus, taints=(), **labels):
@@ -205,12 +210,14 @@ def test_a_pool_that_may_not_be_seen(kubernetes, settings):
 def test_a_trainjob_asks_for_what_its_runtime_says(kubernetes, settings):
     path = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/loopline/trainingruntimes/loopline-torch"
     cluster = Cluster.read(settings(training="trainjob"))
-    with pytest.raises(LooplineError, match="there is no TrainingRuntime loopline-torch in namespace loopline"):
+    with pytest.raises(
+        LooplineError, match="needs TrainingRuntime loopline-torch, and there is none in namespace loopline"
+    ):
         gpu_pool(cluster, Kube("loopline"))
     pod = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "4"}}}]}
     job = {"template": {"spec": {"template": {"spec": pod}}}}
     kubernetes.answers[path] = {"spec": {"template": {"spec": {"replicatedJobs": [job]}}}}
-    assert "asks for 4 nvidia.com/gpu" in gpu_pool(cluster, Kube("loopline")).message
+    assert "requests 4 nvidia.com/gpu" in gpu_pool(cluster, Kube("loopline")).message
     del pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"]
     assert gpu_pool(cluster, Kube("loopline")).status == "skipped"
 
@@ -222,23 +229,24 @@ def test_examination_of_a_cluster(kubernetes, kfp, cluster, version, case):
     assert subjects["Secret loopline-redis"] == subjects["ConfigMap loopline-object-store"] == "ok"
     assert subjects["token"] == subjects["GPU pool"] == "skipped"
     assert subjects[f"pipeline {version.name}"] == "ok"
-    assert any("no pipeline 'flights-materialisation' in namespace" in sentence for sentence in wrong(results))
+    assert any("no pipeline 'flights-materialisation' in namespace" in sentence for sentence in failures(results))
 
 
 def test_pod_security_and_namespace(kubernetes, cluster, case):
     kubernetes.answers[NAMESPACE]["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "baseline"}
     assert any(
-        "namespace loopline enforces baseline, so" in sentence for sentence in wrong(doctor.run_checks(cluster, case))
+        "namespace loopline enforces baseline, so" in sentence
+        for sentence in failures(doctor.run_checks(cluster, case))
     )
     del kubernetes.answers[NAMESPACE]
-    said = wrong(doctor.run_checks(cluster, case))
+    said = failures(doctor.run_checks(cluster, case))
     assert any("there is no namespace loopline; apply an overlay" in sentence for sentence in said)
     assert any("enforces nothing" in sentence for sentence in said)
 
 
 def test_credentials_that_kubernetes_does_not_accept(kubernetes, cluster, case):
     kubernetes.refuse = lambda headers: 0 if headers["Authorization"] == "Bearer other" else 401
-    found = wrong(doctor.run_checks(cluster, case))
+    found = failures(doctor.run_checks(cluster, case))
     assert any("does not accept our token (401): renew it, or log in again" in sentence for sentence in found)
 
 
@@ -252,7 +260,7 @@ def test_what_cannot_be_seen_is_said_and_not_failed(kfp, cluster, version, case)
 
 def test_kfp_that_does_not_answer_is_said_once(kubernetes, settings, case):
     results = list(doctor.run_checks(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9")), case))
-    assert sum("cannot be reached" in sentence for sentence in wrong(results)) == 1
+    assert sum("cannot be reached" in sentence for sentence in failures(results)) == 1
 
 
 @pytest.fixture
@@ -273,14 +281,14 @@ def test_the_command_without_a_cluster(command, monkeypatch):
     result, output = command("doctor")
     assert result.exit_code == 0, output
     assert "✓ Python: 3.11" in output
-    assert "- cluster: none is named" in output
+    assert "- cluster: none is given" in output
 
 
-def test_the_command_fails_if_anything_is_wrong(command, settings):
+def test_the_command_fails_if_anything_is_failures(command, settings):
     result, output = command("doctor", "--cluster", str(settings(kfp__endpoint="http://127.0.0.1:9")))
     assert "✗ KFP: KFP at http://127.0.0.1:9 cannot be reached" in output
     assert isinstance(result.exception, LooplineError)
-    assert "wrong; the lines with ✗" in str(result.exception)
+    assert "failed; the lines with ✗" in str(result.exception)
 
 
 def test_submit_looks_before_it_changes_anything(command, kubernetes, kfp, settings, version):
@@ -328,7 +336,7 @@ def test_images_that_are_not_built(monkeypatch):
 )
 def test_java(monkeypatch, said, state):
     monkeypatch.setattr("shutil.which", lambda name, path=None: f"/usr/bin/{name}")
-    monkeypatch.setattr(machine, "_said", lambda *command: said)
+    monkeypatch.setattr(machine, "_first_line", lambda *command: said)
     assert machine._java().status == state
 
 

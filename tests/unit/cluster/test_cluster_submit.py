@@ -157,7 +157,9 @@ def test_no_champion_yet(kfp, mlflow, cluster, case):
     with pytest.raises(LooplineError, match=r"no model of flights is champion in .* yet; `loopline submit validation`"):
         start(cluster, "batch-inference", case, moment=MOMENT)
     mlflow.refuse = lambda headers: 401
-    with pytest.raises(LooplineError, match="does not let a caller without an account read; set MLFLOW_TRACKING_USER"):
+    with pytest.raises(
+        LooplineError, match="does not permit a request without a user to read models; set MLFLOW_TRACKING_USER"
+    ):
         start(cluster, "batch-inference", case, moment=MOMENT)
     assert not kfp.runs
 
@@ -173,7 +175,7 @@ def test_mlflow_is_asked_with_the_account(kfp, mlflow, cluster, case, monkeypatc
 
 def test_a_registry_that_is_away(kfp, settings, case):
     away = Cluster.read(settings(registry="http://127.0.0.1:9"))
-    with pytest.raises(LooplineError, match=r"MLflow at http://127.0.0.1:9 cannot be asked"):
+    with pytest.raises(LooplineError, match=r"MLflow at http://127.0.0.1:9 cannot be reached"):
         start(away, "batch-inference", case, moment=MOMENT)
 
 
