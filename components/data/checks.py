@@ -1,4 +1,4 @@
-"""What usecase.yaml says of a single row, checked by pandera; and the key, which is a matter between rows."""
+"""Checks of single rows against usecase.yaml, by pandera, and of the uniqueness of the key."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,26 +13,26 @@ from loopline.components.contract.tables import Column, Table
 from loopline.components.contract.window import Window, iso
 from loopline.components.data.coerce import ARROW_TYPES, coerce
 
-# Positions of the broken rows by reason, reasons in the order of the columns in usecase.yaml.
+# Positions of the failing rows by reason, in the order of the columns in usecase.yaml.
 Failures = Mapping[str, npt.NDArray[np.int64]]
 
 
 class Checked(NamedTuple):
-    """A table in its declared types, and the rows of it that break the spec."""
+    """A table in its declared types, and the rows that fail a check."""
 
     table: pa.Table
     failures: Failures
 
 
 def check_rows(raw: pa.Table, spec: Table, reach: Window) -> Checked:
-    """Find the rows that break the schema of their table, each with every reason.
+    """Find the rows that violate the schema of their table, each with every reason.
 
-    Rows are held one by one against type, nullability, range, allowed values and the stretch of time that was asked of
-    the source. Of the rows that pass, the first with a key keeps it; later ones are duplicates.
+    Each row is checked for type, nullability, range, allowed values and the time range that the source was asked for.
+    Of the rows that pass, the first with a key keeps it; later ones are duplicates.
 
     Args:
-        raw: a table as ingested: a column with values that could not be read as its declared type is text.
-        spec: what usecase.yaml says of it.
+        raw: the table as ingested: a column with values that cannot be read as the declared type is text.
+        spec: its section of usecase.yaml.
         reach: the window with its lookback.
     """
     coerced = {name: coerce(raw.column(name), column.type) for name, column in spec.columns.items()}
@@ -45,7 +45,7 @@ def check_rows(raw: pa.Table, spec: Table, reach: Window) -> Checked:
         if unread.size:
             failures[f"{name} cannot be read as {column.type}"] = unread
         for reason, rows in broken.get(name, {}).items():
-            # An unread value is null in the table, but not for being missing in the source.
+            # A value that could not be read is null in the table, but it was not missing in the source.
             left = np.setdiff1d(rows, unread, assume_unique=True) if reason == _missing(name) else rows
             if left.size:
                 failures[reason] = left
@@ -64,7 +64,7 @@ def any_failure(failures: Failures, rows: int) -> npt.NDArray[np.bool_]:
 
 
 def row_schema(spec: Table, reach: Window) -> pa_schema.DataFrameSchema:
-    """The pandera schema of a table's rows; the error text of a check is the reason a row is quarantined with."""
+    """The pandera schema of a table's rows; the error text of a check is the reason in the quarantine."""
     columns = {}
     for name, column in spec.columns.items():
         checks = _value_checks(name, column)

@@ -1,4 +1,4 @@
-"""Reading a column as the type that usecase.yaml declares, without losing a value on the way."""
+"""Reading a column as the type that usecase.yaml declares, without losing a value."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ ARROW_TYPES: Mapping[str, pa.DataType] = {
     "boolean": pa.bool_(),
     "timestamp": TIMESTAMP,
 }
-# What CSV readers take for missing. One bad value makes them hand out the whole column as text, these included.
+# Text that CSV readers read as missing. One bad value makes them return the whole column as text, these included.
 MISSING_TEXTS = ("", "na", "n/a", "nan", "null", "none")
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
@@ -36,30 +36,30 @@ class Coerced(NamedTuple):
 
 
 def coerce(column: pa.ChunkedArray, declared: str) -> Coerced:
-    """Read a column as a declared type: whole if Arrow can without loss, else value by value through its text.
+    """Read a column as a declared type: by Arrow's cast if that loses nothing, else value by value from its text.
 
-    A timestamp without a zone is UTC, one finer than a microsecond is cut, and NaN is a missing number. A number is
-    never taken for a timestamp: its unit would be a guess. Text is read as ISO 8601 or as a decimal number.
+    A timestamp without a zone is UTC, nanoseconds are cut off, and NaN is a missing number. A number is never read as
+    a timestamp: its unit would be a guess. Text is read as ISO 8601 or as a decimal number.
 
     Raises:
-        pyarrow.ArrowException: the column is of a kind that has no text, such as a list.
+        pyarrow.ArrowException: the column has a type without a text form, such as a list.
     """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if declared == "string":
         return _all_read(column.cast(pa.string()))
-    if _directly(column.type, declared):
+    if _casts_as_meant(column.type, declared):
         try:
             values = column.cast(ARROW_TYPES[declared], safe=not _is_nanoseconds(column.type))
             if declared != "timestamp" or _on_calendar(values):
                 return _all_read(values)
-        except pa.ArrowInvalid:  # at least one value would be lost: look at each
+        except pa.ArrowInvalid:  # at least one value would be lost: read each from its text
             pass
     return _from_text(column.cast(pa.string()), declared)
 
 
-def _directly(given: pa.DataType, declared: str) -> bool:
-    """Whether Arrow's own cast between these types means what we mean; for 1 -> true or 3 -> 1970 it does not."""
+def _casts_as_meant(given: pa.DataType, declared: str) -> bool:
+    """Whether Arrow's cast between these types keeps the meaning; 1 -> true or 3 -> 1970 does not."""
     if pa.types.is_null(given):
         return True
     if declared == "boolean":
@@ -75,7 +75,7 @@ def _is_nanoseconds(given: pa.DataType) -> bool:
 
 
 def _on_calendar(moments: pa.ChunkedArray) -> bool:
-    """Whether all lie in the years 1 to 9999, beyond which neither Python nor ISO 8601 has a date."""
+    """Whether all lie in the years 1 to 9999, the range of Python's dates and of ISO 8601."""
     inside = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
     return bool(pc.all(inside, min_count=0).as_py())
 

@@ -14,7 +14,7 @@ def ingest(usecase: str, start: str, end: str, raw: dsl.Output[dsl.Dataset]) -> 
         usecase: package of the use case, such as loopline.usecases.flights.
         start: first moment of the window; without a zone, in the use case's timezone.
         end: end of the window, excluded.
-        raw: the tables as the source gives them, in the types of usecase.yaml.
+        raw: the tables as the source returns them, in the types of usecase.yaml.
     """
     from loopline.components.data.ingest import ingest
 
@@ -32,20 +32,20 @@ def validate_data(
     profile: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Keep the rows that are as usecase.yaml says; refuse a batch that is too bad, stale, or of an unlikely size.
+    """Keep the rows that match usecase.yaml; fail if too many do not, or the batch is stale or of an unexpected size.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
         raw: the tables as ingested.
         data: the good rows.
-        quarantine: the bad rows, each with its reasons. Written also when the batch is refused.
-        profile: a page that describes every column. Written also when the batch is refused.
+        quarantine: the bad rows, each with its reasons. Written also if the step fails.
+        profile: a page that describes every column. Written also if the step fails.
         metrics: rows and share of quarantined rows of each table.
     """
-    from loopline.components.data.refusal import kept_on_refusal
+    from loopline.components.data.upload_on_failure import upload_on_failure
     from loopline.components.data.validate import validate_data
 
-    with kept_on_refusal(quarantine, profile):
+    with upload_on_failure(quarantine, profile):
         validated = validate_data(usecase, raw.path, data.path, quarantine.path, profile.path)
     for artifact, dataset in ((data, validated.data), (quarantine, validated.quarantine)):
         artifact.metadata.update(digest=dataset.digest, rows=dataset.facts["rows"])

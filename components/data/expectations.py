@@ -1,4 +1,4 @@
-"""What usecase.yaml expects of a batch as a whole: few bad rows, recent ones, and about as many as ever."""
+"""Expectations of a batch as a whole: its share of bad rows, its freshness and its volume."""
 
 from datetime import timedelta
 from typing import Any
@@ -13,15 +13,15 @@ from loopline.components.contract.window import Window, iso
 def broken_expectations(
     name: str, spec: Table, kept: pa.Table, quarantined: int, reasons: dict[str, int], window: Window
 ) -> list[str]:
-    """Say which expectations a batch of a table breaks, each with its number and its limit.
+    """The expectations that a batch of a table does not meet, each with its number and its limit.
 
     Args:
-        name: of the table.
-        spec: what usecase.yaml says of it.
+        name: its name.
+        spec: its section of usecase.yaml.
         kept: the rows that passed.
         quarantined: how many did not.
         reasons: rows by reason, the most frequent first.
-        window: the asked window, without lookback.
+        window: the window, without lookback.
     """
     broken = [_bad_share(name, spec, kept.num_rows, quarantined, reasons)]
     if spec.timestamp:

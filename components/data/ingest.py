@@ -1,4 +1,4 @@
-"""Loading a window of a use case's source as it is, into the types that usecase.yaml declares."""
+"""Loading a window of a use case's source, in the types that usecase.yaml declares."""
 
 import difflib
 import traceback
@@ -22,8 +22,8 @@ from loopline.components.errors import LooplineError
 def ingest(usecase: str, start: str, end: str, path: Path | str) -> dataset.Dataset:
     """Write the raw tables of a window, and of the lookback before it, as a dataset.
 
-    Every column gets its declared Arrow type where none of its values is lost by that. A column with a value that
-    cannot be read stays text, for validation to quarantine the rows. Rows keep the order of the source.
+    Every column gets its declared Arrow type if no value is lost by that. A column with a value that cannot be read
+    stays text, so that validation quarantines its rows. Rows keep the order of the source.
 
     Args:
         usecase: package of the use case.
@@ -33,17 +33,17 @@ def ingest(usecase: str, start: str, end: str, path: Path | str) -> dataset.Data
 
     Returns:
         The dataset. Its facts: ``usecase``, ``window`` [start, end], ``lookback_start``, ``rows`` by table, and
-        ``source`` (fingerprint of what lies behind the source, or None).
+        ``source`` (fingerprint of the source's data, or None).
 
     Raises:
-        LooplineError: the source fails, its tables are not those of usecase.yaml, or nothing happened in the window.
+        LooplineError: the source fails, its tables are not those of usecase.yaml, or the window has no rows.
     """
     case = load(usecase)
     window = case.spec.window(start, end)
     reach = window.extended(case.spec.features.lookback)
-    with _blaming_source(case):
+    with _source_errors(case):
         fingerprint = case.source_fingerprint()
-        given = _given_tables(case, reach)
+        given = _source_tables(case, reach)
     _expect_names("source.py", "a table", list(given), list(case.spec.tables))
     tables = {name: _conform(name, given[name], spec) for name, spec in case.spec.tables.items()}
     entity = case.spec.entity
@@ -59,8 +59,8 @@ def ingest(usecase: str, start: str, end: str, path: Path | str) -> dataset.Data
 
 
 @contextmanager
-def _blaming_source(case: UseCase) -> Iterator[None]:
-    """Turn whatever the user's source raises into one sentence that points at it."""
+def _source_errors(case: UseCase) -> Iterator[None]:
+    """Turn whatever the user's source raises into one sentence with file and line."""
     try:
         yield
     except LooplineError:
@@ -75,17 +75,17 @@ def _blaming_source(case: UseCase) -> Iterator[None]:
         ) from error
 
 
-def _given_tables(case: UseCase, reach: Window) -> dict[str, pa.Table]:
+def _source_tables(case: UseCase, reach: Window) -> dict[str, pa.Table]:
     read = getattr(case.source, "tables", None)
     if not callable(read):
         raise LooplineError(
-            f"{case.folder / 'source.py'} has no function tables(start, end); it has to give the raw tables"
+            f"{case.folder / 'source.py'} has no function tables(start, end); it has to return the raw tables"
         )
     given = read(reach.start, reach.end)
     if not isinstance(given, Mapping):
         raise LooplineError(
-            f"tables(start, end) in {case.folder / 'source.py'} gives a {type(given).__name__}; "
-            "it has to give a dict of tables by name"
+            f"tables(start, end) in {case.folder / 'source.py'} returns a {type(given).__name__}; "
+            "it has to return a dict of tables by name"
         )
     return {str(name): _as_arrow(str(name), table) for name, table in given.items()}
 
@@ -97,7 +97,8 @@ def _as_arrow(name: str, table: Any) -> pa.Table:
     if hasattr(table, "__arrow_c_stream__"):
         return pa.table(table)
     raise LooplineError(
-        f"source.py gives table {name} as a {type(table).__name__}; it has to be a pyarrow.Table or a pandas.DataFrame"
+        f"source.py returns table {name} as a {type(table).__name__}; "
+        "it has to be a pyarrow.Table or a pandas.DataFrame"
     )
 
 
@@ -110,21 +111,21 @@ def _array(series: "pd.Series[Any]") -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _expect_names(place: str, kind: str, given: list[str], listed: list[str]) -> None:
-    """Refuse a table or column too many, too few or twice."""
+def _expect_names(where: str, kind: str, given: list[str], listed: list[str]) -> None:
+    """Check that every listed table or column is there once, and no other."""
     for name in given:
         if given.count(name) > 1:
-            raise LooplineError(f"{place} has {kind} {name} twice; give each one once in source.py")
+            raise LooplineError(f"{where} has {kind} {name} twice; give each one once in source.py")
         if name not in listed:
             close = difflib.get_close_matches(name, [other for other in listed if other not in given], n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
             raise LooplineError(
-                f"{place} has {kind} {name} that usecase.yaml does not list{hint}; list it or leave it out in source.py"
+                f"{where} has {kind} {name} that usecase.yaml does not list{hint}; list it or leave it out in source.py"
             )
     lacking = [name for name in listed if name not in given]
     if lacking:
         raise LooplineError(
-            f"{place} lacks {kind} that usecase.yaml lists: {', '.join(lacking)}; "
+            f"{where} lacks {kind} that usecase.yaml lists: {', '.join(lacking)}; "
             "give it in source.py or take it off the list"
         )
 

@@ -1,4 +1,4 @@
-"""Numbers that describe a table, column by column, small enough to keep beside it."""
+"""Summary statistics of a table, column by column."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Keeping the rows that are as usecase.yaml says, quarantining the others, and refusing a batch that is too bad."""
+"""Data validation: keeps the rows that match usecase.yaml, quarantines the others, rejects a batch that is too bad."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class _Sorted:
-    """A table with its good rows apart from its bad ones, those with a reason and as they came."""
+class _Separated:
+    """The good and the bad rows of a table, the bad ones as they came, with their reasons."""
 
     kept: pa.Table
     bad: pa.Table
@@ -55,11 +55,11 @@ class _Sorted:
 def validate_data(
     usecase: str, raw_path: Path | str, data_path: Path | str, quarantine_path: Path | str, profile_path: Path | str
 ) -> Validated:
-    """Sort the rows of raw tables into good and bad, and hold the batch against what is expected of it.
+    """Separate good rows from bad ones, and check the batch against its expectations.
 
-    Good rows keep their order and have their declared types. Bad rows keep the columns they came with and get a column
+    Good rows keep their order and have their declared types. Bad rows keep their original columns and get a column
     ``reason``: every reason, joined by ``; ``. No row is lost: per table, rows in = rows out + quarantined. Quarantine
-    and profile are written before the batch is judged, so that they can be looked at when it is refused.
+    and profile are written before the batch is checked, so that they can be read when it is rejected.
 
     Args:
         usecase: package of the use case.
@@ -70,13 +70,13 @@ def validate_data(
         profile_path: the HTML page to write.
 
     Raises:
-        LooplineError: the batch is refused: too many bad rows, too old, or too small or large.
+        LooplineError: the batch is rejected: too many bad rows, too old, or too small or large.
     """
     spec = load(usecase).spec
     raw = Dataset.open(raw_path)
     window = Window.parse(*raw.facts["window"])
     reach = Window(parse_time(raw.facts["lookback_start"]), window.end)
-    tables = {name: _sort_rows(raw.read(name), table, reach) for name, table in spec.tables.items()}
+    tables = {name: _separate(raw.read(name), table, reach) for name, table in spec.tables.items()}
     facts = _facts(raw, tables)
 
     bad = {name: table.bad for name, table in tables.items()}
@@ -96,7 +96,7 @@ def validate_data(
     atomic.write_text(Path(profile_path), page)
     if broken:
         raise LooplineError(
-            f"the data of {usecase} from {window} (UTC) is refused: {'; '.join(broken)}; mend the source, or loosen "
+            f"the data of {usecase} from {window} (UTC) is rejected: {'; '.join(broken)}; fix the source, or relax "
             f"usecase.yaml if it is right (bad rows with reasons: {quarantine.path}, as a page: {profile_path})"
         )
     data = dataset.write(
@@ -108,14 +108,14 @@ def validate_data(
     return Validated(data, quarantine)
 
 
-def _sort_rows(raw: pa.Table, spec: Table, reach: Window) -> _Sorted:
+def _separate(raw: pa.Table, spec: Table, reach: Window) -> _Separated:
     table, failures = check_rows(raw, spec, reach)
     reasons = {reason: len(rows) for reason, rows in failures.items()}
     by_frequency = dict(sorted(reasons.items(), key=lambda item: -item[1]))
     bad = any_failure(failures, raw.num_rows)
     kept = table.filter(pa.array(~bad)) if failures else table
     texts = _joined_reasons(failures, raw.num_rows)[bad]
-    return _Sorted(
+    return _Separated(
         kept, raw.filter(pa.array(bad)).append_column(QUARANTINE_REASON, pa.array(texts, pa.string())), by_frequency
     )
 
@@ -128,7 +128,7 @@ def _joined_reasons(failures: Failures, rows: int) -> npt.NDArray[np.object_]:
     return texts
 
 
-def _facts(raw: Dataset, tables: Mapping[str, _Sorted]) -> dict[str, Any]:
+def _facts(raw: Dataset, tables: Mapping[str, _Separated]) -> dict[str, Any]:
     counts = {name: table.counts() for name, table in tables.items()}
     return {
         **raw.facts,

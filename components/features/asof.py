@@ -1,4 +1,4 @@
-"""The point-in-time join by DuckDB's ASOF JOIN: for each row that asks, the values that were known at its moment."""
+"""The point-in-time join by DuckDB's ASOF JOIN: for each entity row, the values that were known at its timestamp."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from loopline.components.features.connection import connect, name
 from loopline.components.features.history import History
 
-# More rows than a file can have: (event timestamp, place) packs into one 128-bit number, which sorts fastest.
-PLACES = 2**62
-# The type of a key's number, on both sides of the join: a cast there would cost a third of its time.
+# More rows than a file can have: (event timestamp, row number) packs into one 128-bit number, which sorts fastest.
+MAX_ROWS = 2**62
+# The type of a key's number on both sides of the join: a cast would cost a third of the join's time.
 NUMBER = np.int32
 
 
@@ -22,10 +22,10 @@ class Lookup:
     """What to look up in a history.
 
     Attributes:
-        history: where.
-        keys: column of the asking rows -> column of the history; none, if there is one entity only.
-        features: name in the answer -> column of the history.
-        ttl: an older value counts as none; None or zero: values live for ever.
+        history: the history.
+        keys: column of the entity rows -> column of the history; empty if there is only one entity.
+        features: name in the result -> column of the history.
+        ttl: an older value is null; None or zero: values never expire.
         known_only: a value counts from its created timestamp on, if that is later than its event timestamp.
     """
 
@@ -42,15 +42,15 @@ class Lookup:
 
 
 def as_of(rows: pa.Table, moments: pa.ChunkedArray, lookups: Sequence[Lookup]) -> pa.Table:
-    """Look up what was known at the moment of each row: never a later value, and one answer per row, in order.
+    """Look up what was known at the timestamp of each row: never a later value, and one result per row, in order.
 
     Args:
-        rows: the asking rows, with the key columns.
-        moments: timestamp[us, UTC], one per row; where it is null, nothing was known.
+        rows: the entity rows, with the key columns.
+        moments: timestamp[us, UTC], one per row; a null one gets null features.
         lookups: what to look up.
 
     Returns:
-        The features of all lookups in order, as many rows as asked. Null where nothing was known.
+        The features of all lookups in order, a row for each entity row. Null where nothing was known.
 
     Raises:
         LooplineError: a history is missing, lacks a column, or has keys of another type.
@@ -65,19 +65,19 @@ def as_of(rows: pa.Table, moments: pa.ChunkedArray, lookups: Sequence[Lookup]) -
             if keys not in numbered:
                 numbered[keys] = _number(rows, keys)
             numbers, distinct = numbered[keys]
-            asking = {"__key": numbers, "moment": moments, "row": np.arange(rows.num_rows)}
-            connection.register("asking", pa.table(asking))
+            entities = {"__key": numbers, "moment": moments, "row": np.arange(rows.num_rows)}
+            connection.register("entities", pa.table(entities))
             connection.register("keys", distinct)
-            with lookup.history.blamed():
+            with lookup.history.explained():
                 found = connection.sql(_query(lookup, earliest, latest)).to_arrow_table()
             if found.num_rows != rows.num_rows:
-                raise AssertionError(f"{rows.num_rows} rows asked {lookup.history.path}, {found.num_rows} came back")
+                raise AssertionError(f"{rows.num_rows} rows joined with {lookup.history.path} became {found.num_rows}")
             columns.update(zip(lookup.features, found.columns, strict=True))
     return pa.table(columns)
 
 
 def _number(rows: pa.Table, keys: Sequence[str]) -> tuple[pa.Array, pa.Table]:
-    """Number the distinct keys: numbers compare faster than text, and history of keys nobody asks for drops out.
+    """Number the distinct keys: numbers compare faster than text, and history of other keys drops out early.
 
     Returns:
         The number of each row's key, null where a part of it is; and the distinct keys, ``__part_<n>`` by ``__key``.
@@ -95,7 +95,7 @@ def _number(rows: pa.Table, keys: Sequence[str]) -> tuple[pa.Array, pa.Table]:
         numbers = np.unique(numbers, return_inverse=True)[1]
         whole &= part.is_valid().to_numpy(zero_copy_only=False)
     first = pa.array(np.unique(numbers, return_index=True)[1])
-    distinct = {f"__part_{place}": rows.column(key).take(first) for place, key in enumerate(keys)}
+    distinct = {f"__part_{n}": rows.column(key).take(first) for n, key in enumerate(keys)}
     distinct["__key"] = np.arange(len(first), dtype=NUMBER)
     return pa.array(numbers.astype(NUMBER), mask=~whole), pa.table(distinct)
 
@@ -108,10 +108,10 @@ def _query(lookup: Lookup, earliest: datetime | None, latest: datetime | None) -
     if lookup.ttl:
         alive = f"epoch_us(moment) - epoch_us(since) <= {lookup.ttl // timedelta(microseconds=1)}"
     start = earliest - lookup.ttl if earliest and lookup.ttl else None
-    answer = ", ".join(f"case when {alive} then feature_{place} end" for place in range(len(lookup.features)))
-    features = [f"{name(column)} as feature_{place}" for place, column in enumerate(lookup.features.values())]
+    answer = ", ".join(f"case when {alive} then feature_{n} end" for n in range(len(lookup.features)))
+    features = [f"{name(column)} as feature_{n}" for n, column in enumerate(lookup.features.values())]
     return f"""
-        with asked as (select *, {seen} as seen from asking),
+        with asked as (select *, {seen} as seen from entities),
         known as (
             select __key, {history.since} as since, {order} as known_order, {", ".join(features)}
             from {history.rows} join keys on {same_key or "true"}
@@ -124,12 +124,12 @@ def _query(lookup: Lookup, earliest: datetime | None, latest: datetime | None) -
 
 
 def _orders(lookup: Lookup) -> tuple[str, str]:
-    """SQL for the last order that a moment sees, and for the order of a row of history."""
+    """SQL for the greatest order that is visible at a timestamp, and for the order of a row of history."""
     history = lookup.history
     if not history.created:
-        packed = f"epoch_us({{}})::hugeint * {PLACES} + {{}}"
-        return packed.format("moment", PLACES - 1), packed.format(history.since, "file_row_number")
-    last = f"'infinity'::timestamptz, {PLACES}::bigint"
+        packed = f"epoch_us({{}})::hugeint * {MAX_ROWS} + {{}}"
+        return packed.format("moment", MAX_ROWS - 1), packed.format(history.since, "file_row_number")
+    last = f"'infinity'::timestamptz, {MAX_ROWS}::bigint"
     if lookup.by_creation:
         seen, order = f"row(moment, 'infinity'::timestamptz, {last})", f"row({_visible(lookup)}, {_rank(lookup)})"
     else:

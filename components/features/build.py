@@ -14,7 +14,8 @@ from loopline.components.contract.examples import TIMESTAMP
 from loopline.components.contract.usecase import load
 from loopline.components.errors import LooplineError
 from loopline.components.features.connection import connect, first_line, name, text
-from loopline.components.features.definitions import StoredView, stored_views, view_versions
+from loopline.components.features.definitions import stored_views, view_versions
+from loopline.components.features.stored_view import StoredView
 
 WORKERS = 4
 
@@ -23,8 +24,8 @@ def build_features(usecase: str, data_path: Path | str, history_path: Path | str
     """Compute the history of every stored feature view.
 
     One table per view: join keys, event timestamp, created timestamp if the view has one, features; by event timestamp,
-    then by all columns. Rows without a join key or an event timestamp could never be found: they are left out, and
-    counted. Views are computed side by side, each in one thread, so the bytes do not depend on who was faster.
+    then by all columns. Rows without a join key or an event timestamp can never be joined: they are left out, and
+    counted. Views are computed in parallel, each in one thread, so the bytes do not depend on timing.
 
     Args:
         usecase: package of the use case.
@@ -32,8 +33,8 @@ def build_features(usecase: str, data_path: Path | str, history_path: Path | str
         history_path: the folder to make.
 
     Returns:
-        The history. Its facts: ``window``, ``data`` (digest of the tables it comes from), ``feature_views`` (version of
-        each), ``rows`` and ``unfindable`` rows by view.
+        The history. Its facts: ``window``, ``data`` (digest of the tables that it was computed from),
+        ``feature_views`` (version of each), ``rows`` and ``unfindable`` rows by view.
 
     Raises:
         LooplineError: the feature views and their SQL do not fit together, the SQL fails or does not give what the view
@@ -57,7 +58,7 @@ def build_features(usecase: str, data_path: Path | str, history_path: Path | str
 
 
 def _compute(connection: duckdb.DuckDBPyConnection, view: StoredView) -> int:
-    """Fill the table of a view; return how many rows of it can never be found."""
+    """Fill the table of a view; return how many of its rows can never be joined."""
     query = f"({view.sql.strip().rstrip(';')}\n)"
     try:
         given = connection.sql(f"from {query}").columns

@@ -1,11 +1,11 @@
-"""The catalogue: which feature views are in a store, what they hold, where they come from and how far they reach."""
+"""The catalogue: the feature views of a store, their features, lineage and how far each is materialised."""
 
 from pathlib import Path
 from typing import Any
 
 from loopline.components.contract.window import iso
-from loopline.components.features.place import for_reading
 from loopline.components.features.repository import open_repository
+from loopline.components.features.store_access import for_reading
 
 
 def views(project: str, store: Path | str) -> list[dict[str, Any]]:

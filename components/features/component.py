@@ -31,7 +31,7 @@ def join_features(
     history: dsl.Input[dsl.Dataset],
     examples: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Give every entity row of a window its features as they were known when it would have been asked about.
+    """Give every entity row of a window its features as they were known at the time of the prediction.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
@@ -39,7 +39,7 @@ def join_features(
         end: end of the window, excluded.
         data: the validated tables.
         history: the history of the feature views.
-        examples: one row per entity: its columns, the moment of the question, the label, the stored features.
+        examples: one row per entity: its columns, the time of the prediction, the label, the stored features.
     """
     from loopline.components.features.join import join_features
 
@@ -52,11 +52,11 @@ def join_features(
 def materialise(
     usecase: str, end: str, store: str, history: dsl.Input[dsl.Dataset], receipt: dsl.Output[dsl.Artifact]
 ) -> None:
-    """Bring the online store up to a moment: only what is new, never beyond it, never back.
+    """Update the online store to a point in time: only what is new, never beyond it, never back.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
-        end: the moment; what became known at it is included.
+        end: the point in time; what became known at it is included.
         store: folder of the Feast repository: definitions, registry, online store.
         history: the history of the feature views.
         receipt: what was written, by view.
@@ -82,13 +82,13 @@ def check_skew(
     report: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Fail unless the online store answers what the offline store says for the same moment.
+    """Fail unless the online and the offline store hold the same values for the same time.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
-        end: the moment that was materialised.
+        end: the point in time that was materialised.
         store: folder of the Feast repository.
-        data: the validated tables, whose keys are asked for.
+        data: the validated tables, whose keys are compared.
         history: the history that was materialised.
         receipt: what was written.
         report: counts by view.

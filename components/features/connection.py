@@ -1,4 +1,4 @@
-"""DuckDB as this stage uses it: in memory, in UTC, free to spill to disk, and gone when the block ends."""
+"""DuckDB as this stage uses it: in memory, in UTC, allowed to spill to disk, and closed when the block ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,5 +35,5 @@ def text(value: object) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What DuckDB says is wrong, without the excerpt of the query that it adds."""
+    """The message of DuckDB, without the excerpt of the query that follows it."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

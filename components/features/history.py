@@ -1,8 +1,8 @@
-"""Feature history in Parquet files: the latest row of each key, or all rows of a stretch of time.
+"""Feature history in Parquet files: the latest row of each key, or all rows of an interval.
 
-A row of history says which values could be known from its event timestamp on. Rows of one key supersede each other
-in the order of (event timestamp, created timestamp, place in the file), so what is found never depends on chance.
-Moments are compared in whole microseconds.
+A row of history holds the values that were known from its event timestamp on. Rows of one key supersede each other in
+the order of (event timestamp, created timestamp, row number in the file), so the result is deterministic.
+Timestamps are compared in whole microseconds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +19,12 @@ from loopline.components.features.connection import connect, first_line, name, t
 
 @dataclass(frozen=True)
 class History:
-    """Where the history of a feature view lies.
+    """The history of a feature view.
 
     Attributes:
         path: Parquet file or glob.
         timestamp: column of the event timestamp; one without a zone is in UTC.
-        created: column of the created timestamp, which breaks ties; a row without one loses.
+        created: column of the created timestamp, which breaks ties; a row without one is superseded.
     """
 
     path: str
@@ -33,7 +33,7 @@ class History:
 
     @property
     def rows(self) -> str:
-        """SQL for its rows, each with its place as ``file_row_number``."""
+        """SQL for its rows, each with its number as ``file_row_number``."""
         return f"read_parquet({text(self.path)}, file_row_number = true)"
 
     @property
@@ -42,14 +42,14 @@ class History:
         return f"{name(self.timestamp)}::timestamptz"
 
     def within(self, start: datetime | None, end: datetime | None) -> str:
-        """SQL for the condition that a row lies in ``[start, end]``; None is no bound."""
+        """SQL for the condition that a row is in ``[start, end]``; None is no bound."""
         bounds = [f"{self.since} >= timestamptz {text(start.isoformat())}"] if start else []
         bounds += [f"{self.since} <= timestamptz {text(end.isoformat())}"] if end else []
         return " and ".join([f"{self.since} is not null", *bounds])
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
-        """Turn what DuckDB raises in the block into one sentence about this history."""
+    def explained(self) -> Iterator[None]:
+        """Turn errors of DuckDB in the block into one sentence about this history."""
         try:
             yield
         except duckdb.Error as error:
@@ -95,5 +95,5 @@ def listed(columns: Iterable[str]) -> str:
 
 
 def _read(history: History, query: str) -> pa.Table:
-    with connect() as connection, history.blamed():
+    with connect() as connection, history.explained():
         return connection.sql(query).to_arrow_table()

@@ -1,4 +1,4 @@
-"""The examples of a window: entity rows with their features as they were known when the question would be asked."""
+"""The examples of a window: entity rows with their features as they were known at the time of the prediction."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +21,10 @@ from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.contract.usecase import load
 from loopline.components.contract.window import Window, iso
 from loopline.components.errors import LooplineError
-from loopline.components.features.definitions import StoredView, stored_views, view_versions
+from loopline.components.features.definitions import stored_views, view_versions
 from loopline.components.features.entity_frame import EVENT_TIMESTAMP
 from loopline.components.features.repository import point_in_time
+from loopline.components.features.stored_view import StoredView
 
 
 def join_features(
@@ -36,8 +37,8 @@ def join_features(
 ) -> Dataset:
     """Write the examples of the window ``[start, end)``, one per entity row, in the order of the entity table.
 
-    A feature is what was known ``entity.lead`` before the event. A label is null where it is not known by the end of
-    the window: what was not known yet is no label.
+    A feature has the value that was known ``entity.lead`` before the event. A label is null where it was not known by
+    the end of the window.
 
     Args:
         usecase: package of the use case.
@@ -105,11 +106,11 @@ def entity_rows(spec: UseCaseSpec, data: Dataset, window: Window) -> pa.Table:
     return rows
 
 
-def askable(spec: UseCaseSpec, views: Sequence[StoredView], entities: pa.Table) -> list[str]:
-    """The join keys of some views, in order; each is a column of the entity table.
+def join_columns(spec: UseCaseSpec, views: Sequence[StoredView], entities: pa.Table) -> list[str]:
+    """The join keys of some views, in order, each a column of the entity table.
 
     Raises:
-        LooplineError: one is not.
+        LooplineError: a join key is not a column of it.
     """
     for view in views:
         for key in view.join_keys:
@@ -126,12 +127,12 @@ def _stored_features(
 ) -> pa.Table:
     if not views:
         return entities.select([])
-    keys = askable(spec, views, entities)
-    asking = pa.table([*entities.select(keys).itercolumns(), moments], names=[*keys, EVENT_TIMESTAMP])
-    answer = point_in_time(spec.name, views, history, asking)
-    if not answer.select(asking.column_names).equals(asking):
+    keys = join_columns(spec, views, entities)
+    rows = pa.table([*entities.select(keys).itercolumns(), moments], names=[*keys, EVENT_TIMESTAMP])
+    joined = point_in_time(spec.name, views, history, rows)
+    if not joined.select(rows.column_names).equals(rows):
         raise AssertionError("the point-in-time join lost, added or moved a row")
-    return answer.select([feature for view in views for feature in view.wanted])
+    return joined.select([feature for view in views for feature in view.wanted])
 
 
 def _label(spec: UseCaseSpec, entities: pa.Table, window: Window) -> pa.ChunkedArray:

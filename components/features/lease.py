@@ -1,8 +1,8 @@
-"""Holding something in an object store alone, as a lock of the operating system does on a disk.
+"""A lease in an object store: what a lock of the operating system is on a disk.
 
-The lease is a small object that its holder renews. Whoever waits looks whether it is: one that stays as it is for so
-long belongs to a process that was killed, and is taken over. No clocks are compared, and it is taken by a conditional
-PUT, so of several only one gets it.
+The lease is a small object that its holder renews. A lease that nobody has renewed for `DEAD_SECONDS` belongs to a
+process that was killed, and is taken over. No clocks are compared, and it is taken by a conditional PUT, so only one of
+several waiting processes gets it.
 """
 
 import threading
@@ -21,9 +21,9 @@ FREE = b"free"
 
 @contextmanager
 def held(uri: str) -> Iterator[Callable[[], None]]:
-    """Hold the lease at ``s3://bucket/key``, waiting for whoever has it.
+    """Hold the lease at ``s3://bucket/key``, waiting for its current holder.
 
-    Gives a function that raises if the lease was lost: to be called before what was worked out is made to count.
+    Gives a function that raises if the lease was lost: call it before writing what the lease protects.
 
     Raises:
         LooplineError: the store cannot be used.
@@ -34,7 +34,7 @@ def held(uri: str) -> Iterator[Callable[[], None]]:
     def renew() -> None:
         nonlocal tag
         while not end.wait(RENEWED_SECONDS):
-            with suppress(LooplineError):  # the store is away for a moment; the next renewal finds out what became
+            with suppress(LooplineError):  # the store is away for a moment; the next renewal tells
                 renewed = conditional_put.replace(uri, uuid.uuid4().bytes, tag)
                 if renewed is None:
                     lost.set()
@@ -53,12 +53,12 @@ def held(uri: str) -> Iterator[Callable[[], None]]:
         end.set()
         keeper.join()
         if not lost.is_set():
-            with suppress(LooplineError):  # then it is found dead
+            with suppress(LooplineError):  # it expires
                 conditional_put.replace(uri, FREE, tag)
 
 
 def _taken(uri: str) -> str:
-    """Wait until the lease is free or its holder dead; its tag once it is ours."""
+    """Wait until the lease is free or expired, and take it; return its ETag."""
     seen, since = "", time.monotonic()
     while True:
         content, tag = conditional_put.read(uri) or (FREE, None)

@@ -1,4 +1,4 @@
-"""Materialising: bringing the online store up to a moment, never beyond it and never back."""
+"""Materialisation: updating the online store to a point in time, never beyond it and never back."""
 
 import json
 import shutil
@@ -16,10 +16,11 @@ from loopline.components.contract.usecase import load
 from loopline.components.contract.window import iso, parse_time
 from loopline.components.features import history as histories
 from loopline.components.features import online
-from loopline.components.features.definitions import StoredView, stored_views, view_versions
+from loopline.components.features.definitions import stored_views, view_versions
 from loopline.components.features.history import History
-from loopline.components.features.place import for_writing
 from loopline.components.features.repository import create, define, open_repository
+from loopline.components.features.store_access import for_writing
+from loopline.components.features.stored_view import StoredView
 from loopline.components.io import atomic
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,27 +29,28 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 def materialise(
     usecase: str, end: str, store: Path | str, history_path: Path | str, receipt_path: Path | str
 ) -> dict[str, Any]:
-    """Bring the online store up to what was known at ``end``.
+    """Update the online store to what was known at ``end``.
 
     For each key the latest row of history up to ``end`` is written, unless the store holds the same or a newer one. If
-    the history of a view is the one that was materialised last, only what came after is looked at, and nothing if
-    nothing did. Another history (a later window, a correction, late data) is compared key by key. A view that is
-    already beyond ``end`` is left as it is.
+    the history of a view is the one that was materialised last, only rows after that time are read. Another history
+    (a later window, a correction, late data) is compared key by key. A view that is already ahead of ``end`` is left
+    as it is.
 
-    The registry is replaced as a whole once everything is written. Killed before that, the store holds some newer
-    values than the registry knows of, and the next call completes it. A second call at the same time waits.
+    The registry is replaced as a whole once everything is written. If the step is killed before that, the store holds
+    some values newer than the registry says, and the next call completes it. A concurrent call waits.
 
     Args:
         usecase: package of the use case.
-        end: the moment, ISO; without a zone it is in the use case's timezone. What became known at it is included.
+        end: the point in time, ISO; without a zone it is in the use case's timezone. What became known at it is
+            included.
         store: the Feast repository (see `components.features.repository`), a folder or ``s3://bucket/prefix``; made if
             it is not there.
         history_path: the history to materialise.
         receipt_path: the JSON file to write.
 
     Returns:
-        What is in the receipt: ``usecase``, ``end``, ``store``, ``registry``, ``history`` and ``data`` (digests), and
-        for each view ``version``, ``rows`` written, and ``start`` and ``end`` of the interval that was looked at.
+        The content of the receipt: ``usecase``, ``end``, ``store``, ``registry``, ``history`` and ``data`` (digests),
+        and for each view ``version``, ``rows`` written, and ``start`` and ``end`` of the interval that was read.
 
     Raises:
         LooplineError: the definitions are wrong, the history lacks a view, or the disk is full.
@@ -58,8 +60,8 @@ def materialise(
     views = stored_views(case)
     moment = parse_time(end, ZoneInfo(spec.timezone))
     history = Dataset.open(history_path)
-    place = str(store).rstrip("/")
-    with for_writing(place) as folder:
+    store_uri = str(store).rstrip("/")
+    with for_writing(store_uri) as folder:
         atomic.remove_leftovers(folder)
         create(folder, spec.name)
         with atomic.new_file(folder / REGISTRY) as registry:
@@ -70,32 +72,30 @@ def materialise(
             done = {name: view.most_recent_end_time for name, view in before.items() if view.most_recent_end_time}
             behind = [view for view in views if view.name not in done or done[view.name] <= moment]
             define(repository, behind, history, _lineage(usecase, behind, history))
-            written = {
-                view.name: _bring_up(repository, view, history, moment, before.get(view.name)) for view in behind
-            }
-    beyond = {view.name: _nothing(done[view.name]) for view in views if view not in behind}
+            written = {view.name: _update(repository, view, history, moment, before.get(view.name)) for view in behind}
+    ahead = {view.name: _unchanged(done[view.name]) for view in views if view not in behind}
     receipt = {
         "usecase": usecase,
         "end": iso(moment),
-        "store": place,
-        "registry": f"{place}/{REGISTRY}",
+        "store": store_uri,
+        "registry": f"{store_uri}/{REGISTRY}",
         "history": history.digest,
         "data": history.facts.get("data"),
-        "views": {view.name: {"version": view.version, **(written | beyond)[view.name]} for view in views},
+        "views": {view.name: {"version": view.version, **(written | ahead)[view.name]} for view in views},
     }
     atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
     return receipt
 
 
-def _bring_up(
+def _update(
     repository: FeatureStore, view: StoredView, history: Dataset, end: datetime, before: FeatureView | None
 ) -> dict[str, Any]:
-    """Write what is new in a view; say how many rows and over which interval."""
+    """Write the new rows of a view; return how many, and the interval that was read."""
     registered = repository.get_feature_view(view.name)
     done = registered.most_recent_end_time
     same_history = before is not None and before.tags.get("history") == history.tables[view.name]["digest"]
     if same_history and done == end:
-        return _nothing(end)
+        return _unchanged(end)
     start = done if same_history else None
     source = History(str(history.file(view.name)), view.timestamp, view.created)
     keys = [view.column(key) for key in view.join_keys]
@@ -107,12 +107,12 @@ def _bring_up(
     return {"rows": fresh.num_rows, "start": iso(start or BEGINNING), "end": iso(end)}
 
 
-def _nothing(moment: datetime) -> dict[str, Any]:
+def _unchanged(moment: datetime) -> dict[str, Any]:
     return {"rows": 0, "start": iso(moment), "end": iso(moment)}
 
 
 def _newer_than_online(repository: FeatureStore, view: StoredView, rows: pa.Table) -> pa.Table:
-    """The rows whose values the online store does not have, and has no newer ones for."""
+    """The rows whose values the online store lacks, and has no newer ones for."""
     features = [field.name for field in view.view.features]
     known = rows.to_pylist()
     keys = [{key: row[view.column(key)] for key in view.join_keys} for row in known]

@@ -5,13 +5,13 @@ Named in a Feast configuration through Feast's own extension point::
     offline_store:
       type: loopline.components.features.offline_store.AsofOfflineStore
 
-What a row is given follows Feast: the value with the latest event timestamp that is not after the row's own, ties
-broken by the latest created timestamp, none if it is older than the view's ttl (an age equal to the ttl still
-counts; a ttl of zero, or none, is unlimited). Every row of the entity frame comes back once and in its place. A
-created timestamp after the row's timestamp is no obstacle unless ``filter_by_created_timestamp`` is asked for.
+The semantics are Feast's: a row gets the value with the latest event timestamp that is not after the row's own, ties
+broken by the latest created timestamp, and null if that is older than the view's ttl (an age equal to the ttl still
+counts; a ttl of zero, or none, is unlimited). Every row of the entity frame comes back once, in order. A created
+timestamp after the row's timestamp matters only with ``filter_by_created_timestamp``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,22 +19,18 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from feast import FeatureView, FileSource, OnDemandFeatureView, RepoConfig
-from feast.data_format import ParquetFormat
+from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
-from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
-from feast.saved_dataset import SavedDatasetStorage
 
 from loopline.components.errors import LooplineError
 from loopline.components.features import entity_frame, history
 from loopline.components.features.asof import Lookup, as_of
 from loopline.components.features.history import History
-from loopline.components.io import atomic
+from loopline.components.features.retrieval_job import AsofRetrievalJob, parquet_path
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -43,58 +39,6 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]
     type: Literal["loopline.components.features.offline_store.AsofOfflineStore"] = (
         "loopline.components.features.offline_store.AsofOfflineStore"
     )
-
-
-class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
-    """A retrieval that runs when its result is asked for."""
-
-    def __init__(
-        self,
-        evaluate: Callable[[], pa.Table],
-        repository: Path,
-        full_feature_names: bool = False,
-        on_demand: Sequence[OnDemandFeatureView] = (),
-        metadata: RetrievalMetadata | None = None,
-    ) -> None:
-        self._evaluate = evaluate
-        self._repository = repository
-        self._full_feature_names = full_feature_names
-        self._on_demand = list(on_demand)
-        self._metadata = metadata
-
-    @property
-    def full_feature_names(self) -> bool:
-        """Whether features are named ``view__feature``."""
-        return self._full_feature_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """Views that Feast computes on top of the result."""
-        return self._on_demand
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        """What was asked, and for which stretch of time."""
-        return self._metadata
-
-    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:  # noqa: ARG002
-        """Write the result as one Parquet file.
-
-        Raises:
-            SavedDatasetLocationAlreadyExists: something is there, and may not be replaced.
-        """
-        path = _path(storage.to_data_source(), self._repository)
-        if path.exists() and not allow_overwrite:
-            raise SavedDatasetLocationAlreadyExists(location=str(path))
-        with atomic.new_file(path) as partial:
-            pq.write_table(self.to_arrow(), partial)
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:  # noqa: ARG002
-        return self._evaluate()
-
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:  # noqa: ARG002
-        frame: pd.DataFrame = self._evaluate().to_pandas()
-        return frame
 
 
 class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
@@ -118,19 +62,19 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
 
         Args:
             config: the repository's configuration; relative paths of sources start at its ``repo_path``.
-            feature_views: the views that are referred to, with their projections.
-            feature_refs: ``view:feature`` in the order of the answer.
+            feature_views: the views of these features, with their projections.
+            feature_refs: ``view:feature`` in the order of the result.
             entity_df: a pandas frame or, without a copy, an Arrow table: join keys, a timestamp, and anything else.
                 The timestamp is the column ``event_timestamp`` or else the only one of a timestamp type; without a
                 zone it is in UTC.
-            registry: where on-demand views are found.
+            registry: where on-demand views are registered.
             project: the Feast project.
             full_feature_names: name features ``view__feature``.
             filter_by_created_timestamp: leave out values whose created timestamp is after the row's timestamp.
 
         Raises:
-            LooplineError: the frame is none, or lacks a join key or a timestamp, or a feature is named like one of its
-                columns. When the result is asked for: a source cannot be read.
+            LooplineError: the frame cannot be read, or lacks a join key or a timestamp, or a feature has the name of
+                one of its columns. When the result is computed: a source cannot be read.
         """
         rows, timestamp, moments = entity_frame.read(entity_df)
         lookups = [
@@ -141,9 +85,9 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         bounds = pc.min_max(moments)
 
         def evaluate() -> pa.Table:
-            answer = as_of(rows, moments, lookups)
-            columns = [*rows.itercolumns(), *answer.itercolumns()]
-            fields = [*rows.schema, *answer.schema]
+            features = as_of(rows, moments, lookups)
+            columns = [*rows.itercolumns(), *features.itercolumns()]
+            fields = [*rows.schema, *features.schema]
             return pa.table(columns, pa.schema(fields, metadata=rows.schema.metadata))
 
         return AsofRetrievalJob(
@@ -171,7 +115,9 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         end_date: datetime | None,
     ) -> RetrievalJob:
         """The latest row of each key within ``[start_date, end_date]``, in the columns of the source."""
-        source = History(str(_path(data_source, config.repo_path)), timestamp_field, created_timestamp_column or None)
+        source = History(
+            str(parquet_path(data_source, config.repo_path)), timestamp_field, created_timestamp_column or None
+        )
         columns = _columns(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
 
         def evaluate() -> pa.Table:
@@ -194,7 +140,9 @@ class AsofOfflineStore(OfflineStore):  # type: ignore[misc]
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """All rows within ``[start_date, end_date]``, in the columns of the source."""
-        source = History(str(_path(data_source, config.repo_path)), timestamp_field, created_timestamp_column or None)
+        source = History(
+            str(parquet_path(data_source, config.repo_path)), timestamp_field, created_timestamp_column or None
+        )
         columns = _columns(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
         return AsofRetrievalJob(
             lambda: history.between(source, columns, _utc(start_date), _utc(end_date)), config.repo_path
@@ -216,7 +164,7 @@ def _lookup(view: FeatureView, refs: Sequence[str], repository: Path, full_names
     shown = f"{view.projection.name_alias or view.name}__" if full_names else ""
     return Lookup(
         History(
-            str(_path(source, repository)),
+            str(parquet_path(source, repository)),
             columns.get(source.timestamp_field, source.timestamp_field),
             columns.get(source.created_timestamp_column, source.created_timestamp_column) or None,
         ),
@@ -238,19 +186,13 @@ def _check_columns(rows: pa.Table, views: Sequence[FeatureView], lookups: Sequen
         for feature in lookup.features:
             if feature in rows.column_names:
                 raise LooplineError(
-                    f"feature '{feature}' of view {view.name} is named like a column of the entity rows; "
+                    f"feature '{feature}' of view {view.name} has the name of a column of the entity rows; "
                     "ask for full feature names, or rename one of them"
                 )
 
 
-def _path(source: DataSource, repository: Path) -> Path:
-    if not isinstance(source, FileSource) or not isinstance(source.file_format, ParquetFormat | None):
-        raise LooplineError(f"data source {source.name} is no Parquet file, the only kind that this store reads")
-    return Path(repository, source.path)
-
-
 def _columns(*parts: Any) -> list[str]:
-    """The columns to read, each once, those that are not given left out."""
+    """The columns to read, each once, without those that are None."""
     flat = [column for part in parts for column in ([part] if isinstance(part, str) else part or [])]
     return list(dict.fromkeys(column for column in flat if column))
 

@@ -1,7 +1,7 @@
-"""Reading and writing the online store through Feast, with the event timestamp that an answer carries.
+"""Reading and writing the online store through Feast, with the event timestamp of the values.
 
-An online store keeps one value per key for ever and does not know of a ttl, and SQLite's keeps event timestamps in
-whole seconds: whoever reads has to judge the age.
+An online store keeps one value per key for ever and does not enforce a ttl, and SQLite's keeps event timestamps in
+whole seconds: the reader has to check the age.
 """
 
 import math
@@ -16,15 +16,15 @@ from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.type_map import python_values_to_proto_values
 
-from loopline.components.features.definitions import StoredView
+from loopline.components.features.stored_view import StoredView
 
 # Keys per request: below SQLite's limit on variables in a statement.
 BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the online store holds for a key: the values by feature, known since; None if there is nothing."""
+class OnlineRow:
+    """What the online store holds for a key: values by feature, and since when they are known; None if it has none."""
 
     values: dict[str, Any]
     since: datetime | None
@@ -32,8 +32,8 @@ class Answer:
 
 def read(
     repository: FeatureStore, view: StoredView, features: Sequence[str], keys: Sequence[dict[str, Any]]
-) -> Iterator[Answer]:
-    """What the online store holds for some keys, in their order.
+) -> Iterator[OnlineRow]:
+    """Read what the online store holds for some keys, in their order.
 
     Args:
         repository: an open Feast repository.
@@ -48,7 +48,7 @@ def read(
         for row in range(len(asked)):
             seconds = max(found[f"{feature}__ts"][row] for feature in features)
             since = datetime.fromtimestamp(seconds, UTC) if seconds else None
-            yield Answer({feature: found[feature][row] for feature in features}, since)
+            yield OnlineRow({feature: found[feature][row] for feature in features}, since)
 
 
 def write(repository: FeatureStore, view: StoredView, rows: pa.Table) -> None:
@@ -77,7 +77,7 @@ def write(repository: FeatureStore, view: StoredView, rows: pa.Table) -> None:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two values are one; no number and no value are the same to a model."""
+    """Whether two values are equal; NaN and null are the same to a model."""
     return (_missing(left) and _missing(right)) or bool(left == right)
 
 

@@ -20,7 +20,7 @@ from feast import FeatureStore, RepoConfig
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.feature_store import REGISTRY, SETTINGS, settings
 from loopline.components.errors import LooplineError
-from loopline.components.features.definitions import StoredView
+from loopline.components.features.stored_view import StoredView
 from loopline.components.io import atomic
 
 HISTORY = "history"
@@ -50,13 +50,13 @@ def open_repository(folder: Path, project: str, registry: str = REGISTRY, *, onl
 def define(
     repository: FeatureStore, views: Sequence[StoredView], history: Dataset, tags: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Put the definitions of some views into a repository, to read the given history.
+    """Register the definitions of some views in a repository, with the given history as their source.
 
     Args:
         repository: the repository.
         views: the views.
-        history: what they read from now on.
-        tags: more tags by view.
+        history: their source from now on.
+        tags: additional tags by view.
 
     Raises:
         LooplineError: the history lacks one of them.
@@ -70,25 +70,25 @@ def define(
     if not views:
         return
     link = Path(repository.config.repo_path) / HISTORY
-    coming = link.with_name(f".{HISTORY}")
-    coming.unlink(missing_ok=True)
-    coming.symlink_to(history.path.absolute(), target_is_directory=True)
-    coming.replace(link)
+    new = link.with_name(f".{HISTORY}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(history.path.absolute(), target_is_directory=True)
+    new.replace(link)
     entities = {entity.name: entity for view in views for entity in view.entities}
     repository.apply([*entities.values(), *(view.bound(HISTORY, tags.get(view.name, {})) for view in views)])
 
 
 def point_in_time(project: str, views: Sequence[StoredView], history: Dataset, rows: pa.Table) -> pa.Table:
-    """The wanted features of some views as they were known at the moment of each row, through Feast.
+    """The features of some views as they were known at the timestamp of each row, through Feast.
 
     Args:
         project: the Feast project: the name of the use case.
         views: the views.
-        history: where their history is.
+        history: their history.
         rows: join keys and ``event_timestamp``.
 
     Returns:
-        The columns of the rows, then the features; row by row as asked.
+        The columns of the rows, then the features, in the order of the rows.
 
     Raises:
         LooplineError: the history lacks a view or cannot be joined.

@@ -1,4 +1,4 @@
-"""Training-serving skew: does the online store answer what the offline store says for the same moment?"""
+"""Training-serving skew: whether the online and the offline store hold the same values for the same time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ from loopline.components.contract.usecase import load
 from loopline.components.contract.window import Window, iso, parse_time
 from loopline.components.errors import LooplineError
 from loopline.components.features import online
-from loopline.components.features.definitions import StoredView, stored_views
+from loopline.components.features.definitions import stored_views
 from loopline.components.features.entity_frame import EVENT_TIMESTAMP
-from loopline.components.features.join import askable, entity_rows
-from loopline.components.features.online import Answer
-from loopline.components.features.place import for_reading
+from loopline.components.features.join import entity_rows, join_columns
+from loopline.components.features.online import OnlineRow
 from loopline.components.features.repository import open_repository, point_in_time
+from loopline.components.features.store_access import for_reading
+from loopline.components.features.stored_view import StoredView
 from loopline.components.io import atomic
 
 # Keys that are compared per view, spread evenly over all keys of the window.
@@ -34,16 +35,16 @@ RESOLUTION = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class ViewSkew:
-    """How one view compared.
+    """The comparison of one view.
 
     Attributes:
         view: its name.
-        keys: keys that were compared.
-        values: values that both stores have, and have the same.
-        expired: keys whose online value is older than the ttl: no value, for both.
-        unknown: keys of which neither store has a value.
-        ahead: keys for which the online store has moved on past the moment, and that could not be compared.
-        oldest: age of the oldest value that still counts.
+        keys: number of keys compared.
+        values: values that are equal in both stores.
+        expired: keys whose online value is older than the ttl, so neither store has a value.
+        unknown: keys that neither store has a value for.
+        ahead: keys whose online value is newer than the point in time, so they could not be compared.
+        oldest: age of the oldest value that has not expired.
     """
 
     view: str
@@ -63,14 +64,14 @@ def check_skew(
     history_path: Path | str,
     report_path: Path | str,
 ) -> list[ViewSkew]:
-    """Compare the online store with the offline store at the moment ``end``, and write a Markdown report.
+    """Compare the online store with the offline store at ``end``, and write a Markdown report.
 
     Compared are the join keys that occur in the entity rows of the dataset's window, at most `SAMPLE` per view. An
-    online store does not know of a ttl, so the age of its answer is judged here, as whoever serves from it has to.
+    online store does not enforce a ttl, so the age of its values is checked here, as in serving.
 
     Args:
         usecase: package of the use case.
-        end: the moment, ISO; without a zone it is in the use case's timezone.
+        end: the point in time, ISO; without a zone it is in the use case's timezone.
         store: folder of the Feast repository, or ``s3://bucket/prefix``.
         data_path: the validated dataset whose keys are compared.
         history_path: the history that was materialised.
@@ -80,8 +81,8 @@ def check_skew(
         The counts of each view.
 
     Raises:
-        LooplineError: a value differs (it names view, feature, key and both values), the online store knows the future,
-            or nothing was materialised.
+        LooplineError: a value differs (it names view, feature, key and both values), the online store holds future
+            values, or nothing was materialised.
     """
     case = load(usecase)
     spec = case.spec
@@ -113,41 +114,41 @@ def _compare(
             f"not to {iso(moment)}: materialise first"
         )
     keys = _sample(spec, view, entities)
-    asking = keys.append_column(EVENT_TIMESTAMP, pa.array([moment] * keys.num_rows, TIMESTAMP))
-    offline = point_in_time(spec.name, [view], history, asking).select(view.wanted).to_pylist()
+    rows = keys.append_column(EVENT_TIMESTAMP, pa.array([moment] * keys.num_rows, TIMESTAMP))
+    offline = point_in_time(spec.name, [view], history, rows).select(view.wanted).to_pylist()
     count = dict.fromkeys(("values", "expired", "unknown", "ahead"), 0)
     oldest = timedelta(0)
-    asked = keys.to_pylist()
-    answers = online.read(repository, view, view.wanted, asked)
-    for key, expected, answer in zip(asked, offline, answers, strict=True):
-        state = _judge(view, _named(key), expected, answer, moment, done)
+    requested = keys.to_pylist()
+    stored = online.read(repository, view, view.wanted, requested)
+    for key, expected, row in zip(requested, offline, stored, strict=True):
+        state = _compare_key(view, _named(key), expected, row, moment, done)
         count[state] += len(view.wanted) if state == "values" else 1
-        if state == "values" and answer.since:
-            oldest = max(oldest, moment - answer.since)
+        if state == "values" and row.since:
+            oldest = max(oldest, moment - row.since)
     return ViewSkew(view.name, keys.num_rows, oldest=oldest, **count)
 
 
-def _judge(
-    view: StoredView, key: str, expected: dict[str, Any], answer: Answer, moment: datetime, done: datetime
+def _compare_key(
+    view: StoredView, key: str, expected: dict[str, Any], row: OnlineRow, moment: datetime, done: datetime
 ) -> str:
-    """What became of one key; raise if the stores contradict each other."""
+    """The outcome for one key; raise if the stores differ."""
     nothing = dict.fromkeys(view.wanted)
-    if answer.since is None:
+    if row.since is None:
         _check_equal(view, key, expected, nothing)
         return "unknown"
-    if answer.since > done:
+    if row.since > done:
         raise LooplineError(
-            f"the online store knows the future: feature view '{view.name}' has values since {iso(answer.since)} for "
+            f"the online store holds future values: feature view '{view.name}' has values since {iso(row.since)} for "
             f"{key}, but is materialised only to {iso(done)}"
         )
-    if answer.since > moment:
+    if row.since > moment:
         return "ahead"
-    age = moment - answer.since
+    age = moment - row.since
     if not view.view.ttl or age <= view.view.ttl:
-        _check_equal(view, key, expected, answer.values)
+        _check_equal(view, key, expected, row.values)
         return "values"
-    on_the_edge = age - view.view.ttl < RESOLUTION
-    if not (on_the_edge and _equal(expected, answer.values)):
+    just_expired = age - view.view.ttl < RESOLUTION
+    if not (just_expired and _equal(expected, row.values)):
         _check_equal(view, key, expected, nothing)
     return "expired"
 
@@ -157,7 +158,7 @@ def _check_equal(view: StoredView, key: str, offline: dict[str, Any], online_val
         if not online.same(offline[feature], online_values[feature]):
             raise LooplineError(
                 f"skew between the stores: feature '{feature}' of view '{view.name}' for {key} is {offline[feature]} "
-                f"offline and {online_values[feature]} online; materialise again, or find out who else writes there"
+                f"offline and {online_values[feature]} online; materialise again, or find out what else writes there"
             )
 
 
@@ -166,8 +167,8 @@ def _equal(offline: dict[str, Any], online_values: dict[str, Any]) -> bool:
 
 
 def _sample(spec: UseCaseSpec, view: StoredView, entities: pa.Table) -> pa.Table:
-    """The keys of a view that occur, each once; if there are many, some of them, evenly spread and always the same."""
-    keys = askable(spec, [view], entities)
+    """The distinct keys of a view; of many, a deterministic sample, evenly spread."""
+    keys = join_columns(spec, [view], entities)
     if not keys:
         return entities.slice(0, 1).select([])
     distinct = entities.select(keys).drop_null().group_by(keys).aggregate([])

@@ -55,9 +55,9 @@ def test_a_refused_batch_leaves_its_quarantine_where_the_pod_is_not(
     data, quarantine = (dsl.Dataset(name, f"{bucket}/run/{name}") for name in ("data", "quarantine"))
     profile, metrics = dsl.HTML("profile", f"{bucket}/run/profile"), dsl.Metrics("metrics", f"{bucket}/run/metrics")
     with pytest.raises(
-        LooplineError, match=f"is refused: .*; kept in {bucket}/run/quarantine and {bucket}/run/profile"
+        LooplineError, match=f"is rejected: .*; uploaded to {bucket}/run/quarantine and {bucket}/run/profile"
     ):
         component.validate_data.python_func(shop.package, raw, data, quarantine, profile, metrics)
     fetched = storage.fetch(f"{bucket}/run/quarantine", tmp_path / "elsewhere", manifest="dataset.json")
     assert Dataset.open(fetched).rows("orders") == 72
-    assert "is refused" in storage.fetch(f"{bucket}/run/profile", tmp_path / "elsewhere").read_text()
+    assert "is rejected" in storage.fetch(f"{bucket}/run/profile", tmp_path / "elsewhere").read_text()

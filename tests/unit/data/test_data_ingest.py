@@ -158,8 +158,8 @@ def test_a_truncated_parquet_file(shop: Shop, tmp_path: Path) -> None:
         ("{}['orders']", "line 2: KeyError: 'orders'"),
         ("raise_(ValueError())", "ValueError: no message"),
         ("raise_(LooplineError('the orders are on tape 7'))", "the orders are on tape 7"),
-        ("[1]", "gives a list; it has to give a dict of tables by name"),
-        ("{'orders': [1], 'shops': [2]}", "gives table orders as a list; it has to be a pyarrow.Table or"),
+        ("[1]", "returns a list; it has to return a dict of tables by name"),
+        ("{'orders': [1], 'shops': [2]}", "returns table orders as a list; it has to be a pyarrow.Table or"),
     ],
 )
 def test_whatever_the_source_does_wrong_is_one_sentence(shop: Shop, tmp_path: Path, body: str, message: str) -> None:

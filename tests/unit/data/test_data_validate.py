@@ -147,7 +147,7 @@ def test_too_many_bad_rows_stop_the_run_and_can_be_looked_at(shop: Shop, tmp_pat
     assert str(tmp_path / "quarantine") in message
     quarantine = Dataset.open(tmp_path / "quarantine")
     assert quarantine.read("orders").column("order_id").to_pylist() == list(range(11, 19))
-    assert "This batch is refused" in (tmp_path / "profile.html").read_text()
+    assert "This batch is rejected" in (tmp_path / "profile.html").read_text()
 
 
 def test_exactly_the_allowed_share_passes(shop: Shop, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_feast_itself_can_materialise_from_it(store: FeatureStore, capsys: pytes
         (frame(driver_id=[1]), "0 columns that could be their timestamp"),
         (frame(driver_id=[1], a=at(0), b=at(0)), "2 columns that could be their timestamp"),
         (frame(driver=[1], event_timestamp=at(0)), "joined on 'driver_id'"),
-        (frame(driver_id=[1], event_timestamp=at(0), count=[1]), "'count' of view trips is named like a column"),
+        (frame(driver_id=[1], event_timestamp=at(0), count=[1]), "'count' of view trips has the name of a column"),
         (frame(driver_id=[1], event_timestamp=["noon"]), "event_timestamp of the entity rows holds no timestamps"),
         (pd.DataFrame({"driver_id": [1, "x"], "event_timestamp": [NOON, NOON]}), "column of mixed types"),
     ],

@@ -85,7 +85,7 @@ def test_a_lost_value_is_named(case: Parcels) -> None:
 
 def test_a_value_of_the_future_is_named(case: Parcels) -> None:
     tamper(case, "update parcels_busy set event_ts = event_ts + 86400")
-    with pytest.raises(LooplineError, match="knows the future: feature view 'busy' has values since 2020-01-02T"):
+    with pytest.raises(LooplineError, match="holds future values: feature view 'busy' has values since 2020-01-02T"):
         check(case)
 
 

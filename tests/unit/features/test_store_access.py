@@ -23,9 +23,9 @@ from loopline.components.features.build import build_features
 from loopline.components.features.catalogue import views
 from loopline.components.features.definitions import stored_views
 from loopline.components.features.materialise import materialise
-from loopline.components.features.place import for_reading
 from loopline.components.features.repository import open_repository
 from loopline.components.features.skew import check_skew
+from loopline.components.features.store_access import for_reading
 from loopline.components.io import conditional_put, storage
 from tests.object_store import free_port
 

@@ -1,6 +1,6 @@
-"""Where a feature store lies: a folder, or a tree in an object store, of which the registry is worked on in a folder.
+"""Access to a feature store in a folder or in an object store, whose registry is copied to a folder to work on.
 
-In an object store there is no place for SQLite, so the online store has to be elsewhere (LOOPLINE_ONLINE_STORE).
+SQLite cannot live in an object store, so the online store then has to be a Redis (LOOPLINE_ONLINE_STORE).
 """
 
 import fcntl
@@ -29,34 +29,34 @@ def for_reading(store: Path | str) -> Iterator[Path]:
         folder = storage.local_path(store)
         if not (folder / REGISTRY).is_file():
             raise LooplineError(f"there is no feature store in {folder} yet: materialise first")
-        with _online_store_explained():
+        with _online_store_errors():
             yield folder
         return
     _expect_online_store(store)
     found = conditional_put.read(f"{store}/{REGISTRY}")
     if found is None:
         raise LooplineError(f"there is no feature store in {store} yet: materialise first")
-    with TemporaryDirectory(prefix="loopline-store-") as name, _online_store_explained():
+    with TemporaryDirectory(prefix="loopline-store-") as name, _online_store_errors():
         (Path(name) / REGISTRY).write_bytes(found[0])
         yield Path(name)
 
 
 @contextmanager
 def for_writing(store: Path | str) -> Iterator[Path]:
-    """Give a folder with the registry of a store, if there is one, to be changed by nobody else meanwhile.
+    """Give a folder with the registry of a store, if there is one, under an exclusive lock.
 
-    On a disk it is the store's own, and the lock ends with the process, however it ends. In an object store the
-    registry is put back when the block ends without an error.
+    On a disk it is the store's own folder, and the lock ends with the process, however it ends. In an object store the
+    registry is written back when the block ends without an error.
 
     Raises:
-        LooplineError: the store cannot be used, or somebody else has changed it all the same.
+        LooplineError: the store cannot be used, or another process changed it although it was locked.
     """
     if not storage.is_remote(store):
         folder = storage.local_path(store)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with _online_store_explained():
+            with _online_store_errors():
                 yield folder
         return
     _expect_online_store(store)
@@ -67,25 +67,25 @@ def for_writing(store: Path | str) -> Iterator[Path]:
         content, tag = conditional_put.read(registry) or (b"", None)
         if tag:
             (folder / REGISTRY).write_bytes(content)
-        with _online_store_explained():
+        with _online_store_errors():
             yield folder
         expect_held()
         storage.put(folder / SETTINGS, f"{store}/{SETTINGS}")
         if not conditional_put.replace(registry, (folder / REGISTRY).read_bytes(), tag):
-            raise LooplineError(f"somebody else has changed {registry} in the meantime; run again, which completes it")
+            raise LooplineError(f"another process changed {registry} in the meantime; run again to complete it")
 
 
 def _expect_online_store(store: Path | str) -> None:
     if not os.environ.get(ADDRESS):
         raise LooplineError(
-            f"the feature store {store} is in an object store, which has no place for online values: "
+            f"the feature store {store} is in an object store, which cannot hold online values: "
             f"set {ADDRESS} to redis://host:port"
         )
 
 
 @contextmanager
-def _online_store_explained() -> Iterator[None]:
-    """Turn what Redis, if it is the online store, says in the block into a sentence.
+def _online_store_errors() -> Iterator[None]:
+    """Turn errors of a Redis online store in the block into sentences.
 
     Raises:
         LooplineError: it does not answer, or refuses.
