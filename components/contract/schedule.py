@@ -59,7 +59,7 @@ class Schedule(Timetable):
 
     @model_validator(mode="after")
     def _window_is_one(self) -> Self:
-        if self.window[0] >= self.window[1]:
+        if self.window and self.window[0] >= self.window[1]:
             raise ValueError("window is [begin, end], and its begin does not come before its end")
         return self
 
@@ -80,21 +80,32 @@ class Schedule(Timetable):
         return _text(begin), _text(end)
 
 
+class CustomSchedule(Schedule):
+    """When a DAG of your own runs; without a window if it takes no ``start`` and ``end``."""
+
+    window: tuple[Offset, Offset] | None = None  # type: ignore[assignment] # what may be left out here only
+
+
 class Schedules(Strict):
     """What runs by the clock; a pipeline that is left out does not.
 
     Training and validation are not among them: they make the first champion, which people look at. From then on
     ``retrain`` does both. A release is of whichever version is champion when it runs.
+
+    Attributes:
+        custom: schedules of DAGs that were added to pipelines/, by the name of their module.
     """
 
     batch_inference: Schedule | None = None
     materialisation: Schedule | None = None
     retrain: Schedule | None = None
     release: Timetable | None = None
+    custom: dict[str, CustomSchedule] = Field(default_factory=dict)
 
     def given(self) -> dict[str, Timetable]:
         """Those that there are, by pipeline."""
-        return {name: schedule for name, schedule in dict(self).items() if schedule is not None}
+        named = {name: schedule for name, schedule in dict(self).items() if isinstance(schedule, Timetable)}
+        return {**named, **self.custom}
 
 
 def _text(moment: datetime) -> str:

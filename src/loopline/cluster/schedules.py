@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loopline.cluster import names, placement
+from loopline.compiler import parameters
 from loopline.components.contract.schedule import Timetable
 from loopline.components.contract.usecase import UseCase
 
@@ -28,11 +29,11 @@ def cron_workflows(case: UseCase, versions: Mapping[str, str], tag: str) -> list
         tag: tag of the image of the submitting pod.
 
     Raises:
-        LooplineError: a name would be too long for Argo.
+        LooplineError: a name would be too long for Argo, there is no pipeline of that name, or its window is wrong.
     """
     return [
-        _cron_workflow(case, pipeline, schedule, versions[pipeline], tag)
-        for pipeline, schedule in case.spec.schedule.given().items()
+        _cron_workflow(case, pipeline, parameters.schedule_of(pipeline, case), versions[pipeline], tag)
+        for pipeline in case.spec.schedule.given()
     ]
 
 

@@ -74,6 +74,30 @@ def test_a_release_has_a_time_and_no_window(case):
         Schedules.model_validate({"release": {"cron": "0 7 * * *", "window": ["-1d", "0d"]}})
 
 
+def custom(case, **schedule):
+    given = Schedules.model_validate({"custom": {"sharded_batch": {"cron": "0 6 * * mon", **schedule}}})
+    return UseCase(case.package, case.folder, case.spec.model_copy(update={"schedule": given}))
+
+
+def test_a_dag_of_ones_own_is_scheduled_by_name(case):
+    weekly = custom(case, window=["-7d", "0d"])
+    (workflow,) = schedules.cron_workflows(weekly, VERSIONS, "0.1.0")
+    assert workflow["metadata"]["name"] == "flights-sharded-batch"
+    at = datetime(2013, 6, 10, 12, tzinfo=UTC)
+    assert parameters.scheduled("sharded-batch", weekly, at) == {"start": "2013-06-03", "end": "2013-06-10"}
+
+
+def test_a_custom_schedule_that_does_not_fit_its_dag_is_refused(case):
+    with pytest.raises(LooplineError, match=r"schedule\.custom\.sharded_batch needs a window, because"):
+        schedules.cron_workflows(custom(case), VERSIONS, "0.1.0")
+    unknown = Schedules.model_validate({"custom": {"weekly": {"cron": "0 6 * * mon"}}})
+    other = UseCase(case.package, case.folder, case.spec.model_copy(update={"schedule": unknown}))
+    with pytest.raises(LooplineError, match="there is no pipeline 'weekly'"):
+        schedules.cron_workflows(other, VERSIONS, "0.1.0")
+    with pytest.raises(ValueError, match="its begin does not come before its end"):
+        custom(case, window=["0d", "-7d"])
+
+
 def test_a_name_that_argo_would_refuse(case):
     long = UseCase(case.package, case.folder, case.spec.model_copy(update={"name": "a" * 40}))
     with pytest.raises(
