@@ -58,7 +58,7 @@ class Slice(_Part):
 
 
 class ScenarioResult(_Part):
-    """Metrics of the same rows with disturbed inputs."""
+    """Metrics of the same rows with perturbed inputs."""
 
     name: str
     metrics: Metrics

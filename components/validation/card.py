@@ -41,7 +41,7 @@ def write_card(
         card_path: the file to write.
 
     Raises:
-        LooplineError: they are not all of one model, or card.md states an item that a card does not have.
+        LooplineError: they are not all of one model, or card.md states an unknown item.
     """
     case = contract_usecase.load(usecase)
     model = Model.open(model_path)

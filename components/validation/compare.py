@@ -1,4 +1,4 @@
-"""Decide whether a challenger is better than the champion, and not just luckier."""
+"""Decide whether a challenger is better than the champion beyond chance."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import atomic, digest
 from loopline.components.pages.formatting import short
 from loopline.components.pages.metric_names import metric_heading, metric_value
-from loopline.components.validation.metrics import STATISTICS, Floats, statistic
+from loopline.components.validation.weighted_metrics import WEIGHTED_METRICS, Floats, weighted_metric
 
 SEED = 2013
 
@@ -23,7 +23,7 @@ SEED = 2013
 def compare(
     usecase: str, champion_path: Path | str, challenger_path: Path | str, comparison_path: Path | str
 ) -> Comparison:
-    """Compare two evaluations on the same rows by the metric of the use case's retrain policy, and write the outcome.
+    """Compare two evaluations on the same rows by the metric of the use case's retrain policy, and write the result.
 
     The challenger is better if the lower end of the paired-bootstrap interval of its gain exceeds ``min_gain``. Gain is
     positive where the challenger is better, also for metrics of which less is better.
@@ -40,7 +40,7 @@ def compare(
     """
     spec = contract_usecase.load(usecase).spec
     policy = spec.retrain
-    known = [metric for metric in EVALUATION_METRICS[spec.task] if metric in STATISTICS]
+    known = [metric for metric in EVALUATION_METRICS[spec.task] if metric in WEIGHTED_METRICS]
     if policy.metric not in known:
         raise LooplineError(
             f"usecase.yaml: retrain.metric '{policy.metric}' cannot compare models of task {spec.task}; "
@@ -86,13 +86,13 @@ def gain(policy: Retrain, label: Floats, champion: Floats, challenger: Floats) -
     Raises:
         LooplineError: the rows do not define the metric.
     """
-    old, new = statistic(policy.metric, label, champion), statistic(policy.metric, label, challenger)
+    old, new = weighted_metric(policy.metric, label, champion), weighted_metric(policy.metric, label, challenger)
     rows = len(label)
     once = np.ones(rows)
     values = old(once), new(once)
     if np.isnan(values).any():
         raise LooplineError(
-            f"{policy.metric} is not defined on these {rows:,} rows, whose labels are all alike: "
+            f"{policy.metric} is not defined on these {rows:,} rows, whose labels are all the same: "
             "compare on a longer window"
         )
     random = np.random.default_rng(SEED)
@@ -104,7 +104,7 @@ def gain(policy: Retrain, label: Floats, champion: Floats, challenger: Floats) -
 
 
 def oriented(metric: str, champion: float, challenger: float) -> float:
-    """By how much the challenger is better; negative where it is worse."""
+    """By how much the challenger is better; negative if it is worse."""
     return champion - challenger if metric in LOWER_IS_BETTER else challenger - champion
 
 
@@ -125,9 +125,9 @@ def write_summary(comparison: Comparison, path: Path | str) -> None:
 def _scores(path: Path, evaluation: Evaluation) -> pa.Table:
     file = path / SCORES
     if not file.is_file():
-        raise LooplineError(f"the evaluation at {path} has lost its {SCORES}; evaluate the model again")
+        raise LooplineError(f"the evaluation at {path} has no {SCORES}; evaluate the model again")
     if digest.of_file(file) != evaluation.scores:
-        raise CorruptArtifactError(f"{file} is not the file its evaluation was written with; evaluate the model again")
+        raise CorruptArtifactError(f"{file} changed after its evaluation was written; evaluate the model again")
     return ParquetFile(file).read()
 
 
@@ -136,7 +136,7 @@ def _refuse_different_rows(champion: pa.Table, challenger: pa.Table) -> None:
     if len(champion) != len(challenger):
         raise LooplineError(f"champion has {len(champion):,} scored rows, challenger {len(challenger):,}: {same}")
     if champion.schema.names != challenger.schema.names:
-        raise LooplineError(f"champion and challenger name their rows by different columns: {same}")
+        raise LooplineError(f"champion and challenger identify their rows by different columns: {same}")
     for column in champion.schema.names:
         if column != SCORE and not champion.column(column).equals(challenger.column(column)):
             raise LooplineError(f"champion and challenger were scored on rows that differ in '{column}': {same}")

@@ -1,10 +1,11 @@
-"""The points behind the plots of an evaluation, thinned so that a page or a KFP artifact can carry them."""
+"""The points of an evaluation's curves, few enough for a page or a KFP artifact."""
 
 import numpy as np
 import numpy.typing as npt
 
 from loopline.components.contract.evaluation import Curves
-from loopline.components.validation.metrics import Counts, Floats, Ranking, calibration
+from loopline.components.validation.metrics import calibration
+from loopline.components.validation.weighted_metrics import Counts, Floats, Ranking
 
 POINTS = 200
 
@@ -12,8 +13,8 @@ POINTS = 200
 def curves(task: str, label: Floats, score: Floats) -> Curves:
     """ROC, precision-recall, calibration bins and confusion of some rows.
 
-    A row is called positive where its score is at or above a threshold. The confusion is taken at the threshold that
-    maximises F1 on these rows (the highest such): 0.5 says little where positives are rare. Where the labels are all of
+    A row is predicted positive if its score is at or above a threshold. The confusion is taken at the threshold that
+    maximises F1 on these rows (the highest such): 0.5 says little if positives are rare. Where the labels are all of
     one class there is no ROC, and the confusion is taken at 0.5.
 
     Args:

@@ -21,9 +21,10 @@ from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, digest
 from loopline.components.validation.curves import curves
 from loopline.components.validation.footprint import footprint
-from loopline.components.validation.metrics import Floats, measure
-from loopline.components.validation.robustness import disturbed
+from loopline.components.validation.metrics import measure
+from loopline.components.validation.robustness import perturbed
 from loopline.components.validation.slices import slices
+from loopline.components.validation.weighted_metrics import Floats
 
 BATCH = 16_384
 
@@ -146,7 +147,7 @@ def _scenarios(
     features = features_of(facts)
     found = []
     for scenario in spec.validation.scenarios:
-        score = _scores(scorer, disturbed(rows, scenario, features), spec, f" under scenario '{scenario.name}'")
+        score = _scores(scorer, perturbed(rows, scenario, features), spec, f" under scenario '{scenario.name}'")
         found.append(ScenarioResult(name=scenario.name, metrics=measure(spec.task, label, score.astype(np.float64))))
     return found
 

@@ -1,6 +1,6 @@
-"""What a model costs to run: its size, and its speed on one core.
+"""The size of a model, and its speed on one core.
 
-Only ONNX Runtime and protobuf are needed: the image that judges models has no framework that trains them.
+Only ONNX Runtime and protobuf are needed: the validation image holds no training framework.
 """
 
 import math
@@ -21,7 +21,7 @@ from loopline.components.contract.scorer import Scorer
 WARM_UP = 50
 CALLS = 1_000
 BATCH = 4_096
-# A slow model is measured for so long, not for so many calls.
+# A slow model is measured for this long, whatever the number of calls.
 SECONDS = 1.0
 
 
@@ -67,7 +67,7 @@ def _seconds(call: Callable[[int], object], times: int) -> list[float]:
 
 @cache
 def _model_proto() -> Any:
-    """A message class that reads as much of an ONNX file as is asked for here.
+    """A message class that reads the part of an ONNX file needed here.
 
     Names and field numbers are those of onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
     """

@@ -1,4 +1,4 @@
-"""Hold a model against the gates of its use case."""
+"""Check a model against the gates of its use case."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ from loopline.components.validation.gate_numbers import distinct
 def check_gates(
     usecase: str, evaluation_path: Path | str, footprint_path: Path | str, verdict_path: Path | str
 ) -> Verdict:
-    """Hold every gate of usecase.yaml and write the verdict.
+    """Check every gate of usecase.yaml and write the verdict.
 
-    A bound is part of what is allowed. A gate on a slice column holds in the worst slice that is judged and whose rows
-    define the metric; where there is none, or where the rows do not define the metric, the gate fails.
+    A value equal to its bound passes. A gate on a slice column is checked in the worst slice that is judged and whose
+    rows define the metric; where there is none, or where the rows do not define the metric, the gate fails.
 
     Args:
         usecase: package of the use case.
@@ -40,7 +40,7 @@ def check_gates(
         )
     if evaluation.usecase != spec.name:
         raise LooplineError(f"the evaluation is of use case {evaluation.usecase}, the gates are of {spec.name}")
-    gates = [_held(gate, spec.validation.slice_rows, evaluation, footprint) for gate in spec.validation.gates]
+    gates = [_checked(gate, spec.validation.slice_rows, evaluation, footprint) for gate in spec.validation.gates]
     failed = [gate.sentence for gate in gates if not gate.passed]
     verdict = Verdict(
         model=evaluation.model,
@@ -67,7 +67,7 @@ def table(verdict: Verdict) -> list[str]:
     return ["| Gate | |", "|---|---|", *rows]
 
 
-def _held(gate: Gate, least: int, evaluation: Evaluation, footprint: Footprint) -> GateResult:
+def _checked(gate: Gate, least: int, evaluation: Evaluation, footprint: Footprint) -> GateResult:
     places = _places(gate, evaluation, footprint)
     measured = [(place, metrics[gate.metric]) for place, metrics in places if gate.metric in metrics]
     described = gate.model_dump(exclude_none=True)
@@ -82,7 +82,7 @@ def _held(gate: Gate, least: int, evaluation: Evaluation, footprint: Footprint) 
 
 
 def _places(gate: Gate, evaluation: Evaluation, footprint: Footprint) -> list[tuple[str, Metrics]]:
-    """Where the gate is held: in words, and the metrics there."""
+    """Where the gate applies, as part of a sentence, and the metrics there."""
     known = EVALUATION_METRICS[evaluation.task]
     if gate.slice:
         _refuse_unknown(gate, "metric", gate.metric, known)
@@ -107,7 +107,7 @@ def _refuse_unknown(gate: Gate, what: str, name: str, known: Sequence[str]) -> N
 
 
 def _nearest_bound(gate: Gate, value: float) -> tuple[float, float, str]:
-    """The bound that a value comes nearest to breaking: the margin, negative outside; the bound; the relation."""
+    """The bound with the smallest margin: the margin, negative outside; the bound; the relation."""
     bounds = []
     if gate.min is not None:
         bounds.append((value - gate.min, gate.min, "at least" if value >= gate.min else "below"))

@@ -17,7 +17,8 @@ from loopline.components.pages import charts, evaluation_charts
 from loopline.components.pages.formatting import count, counted, share
 from loopline.components.pages.metric_names import metric_heading, metric_value
 from loopline.components.pages.page import render
-from loopline.components.validation.metrics import Floats, leading
+from loopline.components.validation.metrics import leading
+from loopline.components.validation.weighted_metrics import Floats
 
 TEMPLATES = Path(__file__).with_name("templates")
 BINS = 40

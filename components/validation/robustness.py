@@ -1,4 +1,4 @@
-"""Inputs as they might arrive on a bad day: feature views gone missing, features shifted."""
+"""Inputs as they may arrive in production: feature views missing, features shifted."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from loopline.components.contract.gates import Scenario
 from loopline.components.errors import LooplineError
 
 
-def disturbed(rows: pa.Table, scenario: Scenario, features: Sequence[Feature]) -> pa.Table:
-    """The rows as a scenario leaves them.
+def perturbed(rows: pa.Table, scenario: Scenario, features: Sequence[Feature]) -> pa.Table:
+    """The rows as a scenario changes them.
 
     ``missing`` empties a feature, or all features of a view. ``shift`` adds so many standard deviations, taken over
     these rows; a missing value stays missing.
 
     Raises:
-        LooplineError: the scenario names what is no view and no feature, or shifts a category.
+        LooplineError: the scenario names neither a view nor a feature, or shifts a category.
     """
     for name in _missing(scenario, features):
         rows = _replaced(rows, name, pa.nulls(len(rows), rows.schema.field(name).type))

@@ -1,13 +1,14 @@
-"""How a model does on parts of the data: the rows with one value of one column."""
+"""Metrics on parts of the data: the rows with one value of one column."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from loopline.components.contract.evaluation import Slice
-from loopline.components.validation.metrics import Floats, measure
+from loopline.components.validation.metrics import measure
+from loopline.components.validation.weighted_metrics import Floats
 
-# A column with more values than this is shown by its largest ones.
+# Of a column with more values than this, only the largest slices are kept.
 LARGEST = 50
 MISSING = "(missing)"
 

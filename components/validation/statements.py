@@ -1,4 +1,4 @@
-"""What only people can say about a model, for its card: a use case states it in its card.md."""
+"""What only the owners of a model can state, for its card: a use case states it in its card.md."""
 
 import re
 from pathlib import Path
@@ -23,14 +23,14 @@ ITEMS = (
 
 
 class Statements:
-    """What people state about a use case in its card.md; an item they left out says where to write it.
+    """What the owners of a use case state in its card.md; an item that is missing says where to write it.
 
     Args:
         file: the card.md, which need not exist.
-        shown: what the card calls that file, the same on every machine.
+        shown: the path of that file as the card shows it, the same on every machine.
 
     Raises:
-        LooplineError: the file states an item that a card does not have.
+        LooplineError: the file states an unknown item.
     """
 
     def __init__(self, file: Path, shown: str) -> None:
@@ -39,7 +39,7 @@ class Statements:
         self._items = dict(re.findall(r"^- ([^:\n]+):[ \t]*(\S.*)$", text, flags=re.MULTILINE))
         for item in self._items:
             if item not in ITEMS:
-                raise LooplineError(f"{shown} states '{item}', which a card does not have; it has {', '.join(ITEMS)}")
+                raise LooplineError(f"{shown} states '{item}', but the items of a card are {', '.join(ITEMS)}")
 
     def line(self, item: str) -> str:
         """The item as a line of the card."""

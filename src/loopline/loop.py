@@ -1,6 +1,6 @@
-"""The loop: a use case's past, replayed in order, from raw data to a champion that was challenged.
+"""The loop: it replays the history of a use case, from raw data to a champion and a challenger trained on newer data.
 
-Time is simulated. Each run is given a window and sees nothing that became known after its end.
+Time is simulated. Each run gets a window and sees nothing that became known after its end.
 """
 
 import importlib
@@ -21,7 +21,7 @@ from loopline.demo.step import DemoStep, PackagedVersion
 from loopline.local.engine import Engine
 from loopline.local.records import RunRecord
 
-# A replay begins anew: its first model that passes replaces whatever an earlier replay left as champion.
+# A replay starts over: its first model that passes its gates replaces any champion of an earlier replay.
 NEW_REPLAY = "any"
 
 
@@ -34,7 +34,7 @@ class Loop:
         case: the use case.
         announce: called with a sentence before each run.
         release: whether canaries are released at the end.
-        runs: the runs so far, also those of a replay that stopped.
+        runs: the runs so far, also of a replay that failed.
         demo_steps: the releases so far.
     """
 
@@ -50,39 +50,39 @@ class Loop:
         """Train, validate, predict a batch, materialise, retrain and, unless asked not to, release.
 
         Raises:
-            LooplineError: a run failed, or the first model did not pass its gates; `runs` tells how far it came.
+            LooplineError: a run failed, or the first model did not pass its gates; `runs` shows how far it got.
         """
         replay = self.case.spec.replay
         trained = self._run("training", f"train on {_span(replay.train)}, evaluate on {_span(replay.validate_on)}")
         self._prepare_reader()
         version = str(trained.step("register").values["Output"])
-        judged = self._run(
+        validated = self._run(
             "validation",
-            f"judge version {version} on {_span(replay.validate_on)}",
+            f"evaluate version {version} on {_span(replay.validate_on)}",
             version=version,
             expected_champion=NEW_REPLAY,
         )
-        if judged.step("check-gates").values["Output"] != "pass":
-            verdict = json.loads(Path(judged.step("check-gates").outputs["verdict"].uri).read_text(encoding="utf-8"))
+        if validated.step("check-gates").values["Output"] != "pass":
+            verdict = json.loads(Path(validated.step("check-gates").outputs["verdict"].uri).read_text(encoding="utf-8"))
             raise LooplineError(
                 f"version {version} did not pass its gates, so there is no champion: {verdict['reason']}"
             )
         self._run("batch_inference", f"predict {_span(replay.batch)} with version {version}", version=version)
-        self._run("materialisation", f"bring the online store up to {replay.batch[1]}")
+        self._run("materialisation", f"load features up to {replay.batch[1]} into the online store")
         self._run(
             "retrain",
-            f"challenge version {version}, compare on {_span(replay.compare)}",
+            f"train a challenger of version {version}, compare both on {_span(replay.compare)}",
             champion=version,
         )
         if self.release:
             self._release(int(version))
 
     def _release(self, champion: int) -> None:
-        """Release the challenger, if it was better, and a deliberately bad one; say so where that cannot be done."""
+        """Release the challenger, if it was better, and a deliberately bad model; if that fails, announce it."""
         from loopline.demo.releases import Releases
 
         retrained = self.runs[-1]
-        former, newer = (
+        champion_model, newer = (
             Model.open(retrained.step(step).outputs["model"].uri, verify=False) for step in ("fetch-model", "package")
         )
         challenger = None
@@ -90,10 +90,10 @@ class Loop:
             challenger = PackagedVersion(int(retrained.step("register").values["Output"]), newer)
         try:
             self.demo_steps = Releases(self.engine.workspace, self.case, self.announce, self.engine.reuse).run(
-                PackagedVersion(champion, former), challenger
+                PackagedVersion(champion, champion_model), challenger
             )
         except LooplineError as problem:
-            self.announce(f"no canary is released: {problem}")
+            self.announce(f"no canary was released: {problem}")
 
     def models(self) -> list[dict[str, Any]]:
         """The registered models, newest first, as plain values."""
@@ -103,7 +103,7 @@ class Loop:
         return [{**asdict(version), "created": iso(version.created)} for version in found]
 
     def _prepare_reader(self) -> None:
-        """Where all comes from the cache, importing MLflow would be the longest part; begin with it in good time."""
+        """Start importing MLflow early if every step is cached: it would take longer than the rest."""
         if all(step.state == "cached" for step in self.runs[0].steps):
             self._reader = self.engine.pool()
             self._reader.submit(importlib.import_module, "mlflow.tracking")

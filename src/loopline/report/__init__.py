@@ -1,4 +1,4 @@
-"""What a person sees at the end of a loop: the page, the summary beside it, and the tables in the terminal."""
+"""The report of a loop: an HTML page, a JSON summary, and tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def write_report(
         runs: in the order in which they ran; the last may have failed.
         models: the registry's versions: version, aliases, digest, metrics by month, lineage, created.
         spec: the use case.
-        seconds: how long it all took.
+        seconds: total time.
         releases: those at the end of the loop.
 
     Returns:

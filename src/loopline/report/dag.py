@@ -1,4 +1,4 @@
-"""A run's graph as a drawing: a box for each step, a frame around each nested pipeline, arrows from left to right."""
+"""The graph of a run as SVG: a box for each step, a frame around each nested pipeline, arrows from left to right."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where the boxes of a run's graph go: levels from left to right, and lanes that long arrows pass through.
+"""The layout of a run's graph: levels from left to right, and lanes for arrows that skip levels.
 
 Steps of one nested pipeline make one block. A block's level is the longest way to it from a block that needs nothing;
 an arrow that a longer way implies is left out; an arrow that skips levels gets a lane of its own in each, so that it

@@ -1,4 +1,4 @@
-"""Tables for the terminal: what each step did, and what each model is worth. Pure: records in, rich renderables out."""
+"""Tables for the terminal: the steps of runs, and the metrics of models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -45,7 +45,7 @@ def steps_table(runs: Sequence[RunRecord]) -> Table:
 
 
 def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Table:
-    """Each model version with its numbers of the latest month that it was measured on."""
+    """Each model version with its metrics on the latest month on which it was evaluated."""
     metrics = [*HEADLINE_METRICS[spec.task], "mean_predicted", "mean_seen"]
     label = spec.label.column if spec.task == "binary_classification" else None
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=_PADDING)

@@ -11,7 +11,7 @@ from loopline.components.contract.metrics import EVALUATION_METRICS
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.validation import compare as stage
 from loopline.components.validation.evaluate import evaluate
-from loopline.components.validation.metrics import STATISTICS
+from loopline.components.validation.weighted_metrics import WEIGHTED_METRICS
 
 
 @pytest.fixture
@@ -142,10 +142,10 @@ def test_scores_that_changed_are_refused(world, judged):
     one = judged(usecase)
     table = pq.read_table(one / "scores.parquet")
     pq.write_table(table.set_column(3, "score", table["label"]), one / "scores.parquet")
-    with pytest.raises(CorruptArtifactError, match=r"scores\.parquet is not the file"):
+    with pytest.raises(CorruptArtifactError, match=r"scores\.parquet changed after"):
         stage.compare(usecase, one, judged(usecase), world.path("comparison"))
     (one / "scores.parquet").unlink()
-    with pytest.raises(LooplineError, match=r"lost its scores\.parquet"):
+    with pytest.raises(LooplineError, match=r"has no scores\.parquet"):
         stage.compare(usecase, one, judged(usecase), world.path("comparison"))
 
 
@@ -161,7 +161,7 @@ def test_labels_of_one_class_cannot_decide_by_auc():
 
 
 def test_every_metric_that_compares_is_one_that_is_measured():
-    assert set(STATISTICS) <= {metric for metrics in EVALUATION_METRICS.values() for metric in metrics}
+    assert set(WEIGHTED_METRICS) <= {metric for metrics in EVALUATION_METRICS.values() for metric in metrics}
 
 
 def test_the_summary_shows_both_models(world, judged, tmp_path):

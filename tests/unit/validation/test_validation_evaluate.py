@@ -18,7 +18,7 @@ from loopline.components.io import digest
 from loopline.components.validation.evaluate import evaluate
 from loopline.components.validation.footprint import parameters
 from loopline.components.validation.metrics import measure
-from loopline.components.validation.robustness import disturbed
+from loopline.components.validation.robustness import perturbed
 from loopline.components.validation.slices import LARGEST, slices
 
 
@@ -115,7 +115,7 @@ def test_a_shift_is_in_standard_deviations_and_leaves_missing_values_missing(wor
     rows = world.rows(4)
     size = pa.array([1.0, 2.0, None, 3.0])
     rows = rows.set_column(rows.schema.get_field_index("size"), "size", size)
-    shifted = disturbed(rows, Scenario(name="s", shift={"size": -2.0}), world.features)["size"].to_pylist()
+    shifted = perturbed(rows, Scenario(name="s", shift={"size": -2.0}), world.features)["size"].to_pylist()
     deviation = np.std([1.0, 2.0, 3.0])
     assert shifted == [
         pytest.approx(1 - 2 * deviation),

@@ -8,7 +8,8 @@ from sklearn import metrics as peer
 
 from loopline.components.errors import LooplineError
 from loopline.components.validation.curves import POINTS, curves
-from loopline.components.validation.metrics import calibration, calibration_error, measure, statistic
+from loopline.components.validation.metrics import calibration, calibration_error, measure
+from loopline.components.validation.weighted_metrics import weighted_metric
 
 PEERS = {
     "auc": peer.roc_auc_score,
@@ -42,7 +43,7 @@ def test_metric_equals_scikit_learn_under_weights(metric, rows):
     label, score, weight = rows
     if metric in ("rmse", "mae", "r2"):
         label = label * 7 + score
-    ours = statistic(metric, label, score)
+    ours = weighted_metric(metric, label, score)
     assert ours(np.ones(len(label))) == pytest.approx(PEERS[metric](label, score, sample_weight=None), rel=1e-6)
     assert ours(weight) == pytest.approx(PEERS[metric](label, score, sample_weight=weight), rel=1e-6, abs=1e-9)
 
@@ -88,7 +89,7 @@ def test_a_probability_of_exactly_one_that_is_wrong_has_a_finite_loss():
 
 def test_unknown_metric_names_the_known_ones():
     with pytest.raises(LooplineError, match=r"'auroc'.*auc, average_precision"):
-        statistic("auroc", np.zeros(2), np.zeros(2))
+        weighted_metric("auroc", np.zeros(2), np.zeros(2))
 
 
 def test_curves_are_thinned_keep_their_area_and_have_finite_thresholds():

@@ -161,7 +161,7 @@ def test_what_the_use_case_states_is_in_the_card(world, judged):
     assert "- Owner: The lamp team\n" in text
     assert "- Users: _not stated" in text
     (world.root / usecase / "card.md").write_text("- Ownr: The lamp team\n")
-    with pytest.raises(LooplineError, match=r"card\.md states 'Ownr'.*it has Developer, .*Owner"):
+    with pytest.raises(LooplineError, match=r"card\.md states 'Ownr'.*items of a card are Developer, .*Owner"):
         write_card(usecase, *paths, world.root / "card")
 
 
