@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from loopline.cluster import names, progress
-from loopline.cluster.server import Server, UnavailableError
+from loopline.cluster.kfp_client import KfpClient
+from loopline.cluster.kfp_errors import UnavailableError
 from loopline.cluster.settings import Cluster
 from loopline.cluster.submit import submit
 from loopline.components.contract import usecase
@@ -20,8 +21,8 @@ from loopline.components.contract.window import parse_time
 from loopline.components.errors import LooplineError
 
 POLL = 5.0
-# A server that is being moved or upgraded is away for so long at most.
-PATIENCE = 300.0
+# How long a server may be away, such as for an upgrade, before watching fails.
+AWAY_SECONDS = 300.0
 _SIGNS = {"SUCCEEDED": "[green]✓[/]", "FAILED": "[red]✗[/]", "CANCELED": "[red]✗[/]", "SKIPPED": "[dim]-[/]"}
 
 
@@ -36,17 +37,17 @@ def submit_run(
     *,
     follow: bool,
 ) -> None:
-    """Start a run on a cluster, once for each scheduled moment.
+    """Create a run on a cluster, at most one for each scheduled moment, and follow it if asked to.
 
     Raises:
-        LooplineError: something that it needs is wrong, and nothing was started; or it was followed and failed.
+        LooplineError: a check failed, and no run was created; or the run was followed and failed.
     """
     from loopline.cluster.doctor import require_ready
 
     cluster = Cluster.read(settings)
     case = usecase.load(package)
     moment = _moment(at, case.spec.timezone)
-    server = Server(cluster)
+    server = KfpClient(cluster)
     server.check()
     found = server.version(names.pipeline_name(case, pipeline), version or None)
     require_ready(cluster, found)
@@ -63,22 +64,22 @@ def watch_run(identity: str, settings: Path | None, console: Console) -> None:
     Raises:
         LooplineError: there is no such run, or it did not succeed.
     """
-    _follow(Server(Cluster.read(settings)), identity, console)
+    _follow(KfpClient(Cluster.read(settings)), identity, console)
 
 
 def _moment(text: str, timezone: str) -> datetime | None:
     return parse_time(text, ZoneInfo(timezone)) if text else None
 
 
-def _follow(server: Server, identity: str, console: Console, sleep: Callable[[float], None] = time.sleep) -> None:
-    told: set[str] = set()
-    run = _patiently(server, identity, sleep)
+def _follow(server: KfpClient, identity: str, console: Console, sleep: Callable[[float], None] = time.sleep) -> None:
+    printed: set[str] = set()
+    run = _get_run(server, identity, sleep)
     with console.status("") as status:
         while True:
             steps = progress.steps_of(run)
             for step in steps:
-                if step.state in progress.ENDED and step.name not in told:
-                    told.add(step.name)
+                if step.state in progress.ENDED and step.name not in printed:
+                    printed.add(step.name)
                     took = "" if step.seconds is None else f"{step.seconds:.0f} s"
                     console.print(f"  {_SIGNS[step.state]} {escape(step.name):<40} {took:>8}", highlight=False)
             if run.state in progress.ENDED:
@@ -86,7 +87,7 @@ def _follow(server: Server, identity: str, console: Console, sleep: Callable[[fl
             running = ", ".join(step.name for step in steps if step.state not in progress.ENDED)
             status.update(f"{run.display_name} [bold]{escape(running or 'waiting')}[/]")
             sleep(POLL)
-            run = _patiently(server, identity, sleep)
+            run = _get_run(server, identity, sleep)
     _conclude(run, console)
 
 
@@ -101,14 +102,14 @@ def _conclude(run: V2beta1Run, console: Console) -> None:
         raise LooplineError(f"run {run.run_id}: {progress.failure(run)}")
 
 
-def _patiently(server: Server, identity: str, sleep: Callable[[float], None]) -> V2beta1Run:
-    """The run as it is now; a server that is away for a while is waited for."""
+def _get_run(server: KfpClient, identity: str, sleep: Callable[[float], None]) -> V2beta1Run:
+    """Get a run, and try again while the server is away."""
     waited = 0.0
     while True:
         try:
             return server.run(identity)
         except UnavailableError:
-            if waited >= PATIENCE:
+            if waited >= AWAY_SECONDS:
                 raise
             sleep(POLL)
             waited += POLL

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from loopline.checks import CheckResult, run_check
 from loopline.cluster import names, placement, token
 from loopline.cluster.gpu_pool import gpu_pool
+from loopline.cluster.kfp_client import KfpClient, PipelineVersion
 from loopline.cluster.kube import Kube
 from loopline.cluster.needs import images, secrets
-from loopline.cluster.server import Server, Version
 from loopline.cluster.settings import Cluster
 from loopline.compiler import pipeline_ir
 from loopline.components.contract.usecase import UseCase
@@ -17,7 +17,7 @@ from loopline.images import catalogue
 
 def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
     """Look at everything that runs of a use case on a cluster need. Nothing is changed."""
-    kube, server = Kube(cluster.namespace), Server(cluster)
+    kube, server = Kube(cluster.namespace), KfpClient(cluster)
     yield run_check("token", lambda: _token(cluster))
     answer = run_check("KFP", lambda: _server(cluster, server))
     yield answer
@@ -38,7 +38,7 @@ def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
         yield from images(kube, version)
 
 
-def require_ready(cluster: Cluster, version: Version) -> None:
+def require_ready(cluster: Cluster, version: PipelineVersion) -> None:
     """Refuse a run that cannot succeed, before anything is started.
 
     Args:
@@ -66,7 +66,7 @@ def _token(cluster: Cluster) -> CheckResult:
     return CheckResult("token", "ok", f"from {origin}" + (f", until {until:%Y-%m-%d %H:%M} UTC" if until else ""))
 
 
-def _server(cluster: Cluster, server: Server) -> CheckResult:
+def _server(cluster: Cluster, server: KfpClient) -> CheckResult:
     server.check()
     return CheckResult("KFP", "ok", f"{cluster.kfp.endpoint} answers and lists runs of namespace {cluster.namespace}")
 

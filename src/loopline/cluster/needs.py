@@ -5,9 +5,9 @@ from functools import partial
 
 from loopline.checks import INCONCLUSIVE, CheckResult, run_check
 from loopline.cluster import image_registry, placement
+from loopline.cluster.kfp_client import PipelineVersion
 from loopline.cluster.kube import Kube
 from loopline.cluster.objects import INTERFACE
-from loopline.cluster.server import Version
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
 
@@ -27,7 +27,7 @@ def secrets(kube: Kube, stages: Iterable[str]) -> Iterator[CheckResult]:
         yield run_check(f"ConfigMap {name}", partial(_has_keys, "ConfigMap", name, keys, kube.config_map_keys, kube))
 
 
-def images(kube: Kube, version: Version) -> list[CheckResult]:
+def images(kube: Kube, version: PipelineVersion) -> list[CheckResult]:
     """Check that each image of a version is in its registry, and has the interface it was compiled with."""
     check = f"pipeline {version.name}"
     try:
@@ -66,7 +66,7 @@ def _has_keys(kind: str, name: str, keys: set[str], read: Callable[[str], set[st
     return CheckResult(check, "ok", f"has {_list(keys)}")
 
 
-def _image(image: str, version: Version, compiled: dict[str, str]) -> CheckResult:
+def _image(image: str, version: PipelineVersion, compiled: dict[str, str]) -> CheckResult:
     check = f"pipeline {version.name}"
     labels = image_registry.labels(image)
     if labels is None:

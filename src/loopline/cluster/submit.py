@@ -1,4 +1,4 @@
-"""Starting a run on a cluster: parameters first, then a look at everything that it needs, then one run."""
+"""Create a run on a cluster, at most one for each scheduled moment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 
 if TYPE_CHECKING:
-    from loopline.cluster.server import Server, Version
+    from loopline.cluster.kfp_client import KfpClient, PipelineVersion
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Submission:
     """A run on a cluster.
 
     Attributes:
-        id: what KFP calls it. ``name``: what people read.
+        id: the ID of the run on the KFP server. ``name``: its name there.
         existed: it had been submitted before, for the same moment.
     """
 
@@ -30,27 +30,27 @@ class Submission:
 
 
 def submit(
-    server: "Server",
+    server: "KfpClient",
     cluster: Cluster,
     pipeline: str,
     case: UseCase,
     given: Mapping[str, str],
     moment: datetime | None,
-    version: "Version",
+    version: "PipelineVersion",
 ) -> Submission:
-    """Start a run, once for each scheduled moment.
+    """Create a run, unless there is one for the same scheduled moment.
 
     Args:
-        server: the KFP server.
+        server: the client of the KFP server.
         cluster: the settings.
         pipeline: name of the pipeline.
         case: the use case.
-        given: parameters that win over everything else.
-        moment: when the run was scheduled; None for now and never before.
-        version: which version of the pipeline.
+        given: parameters that override everything else.
+        moment: when the run was scheduled; None for a run that is not scheduled.
+        version: the version of the pipeline.
 
     Raises:
-        LooplineError: a parameter is wrong or missing, or the server refuses. Nothing was started.
+        LooplineError: a parameter is wrong or missing, or the server refuses. No run was created.
     """
     name = run_name(pipeline, case, moment or datetime.now(UTC))
     experiment = server.find_experiment()
@@ -63,7 +63,7 @@ def submit(
 
 
 def run_name(pipeline: str, case: UseCase, moment: datetime) -> str:
-    """The name of a run: the same for the same moment, wherever and in whichever zone it is said."""
+    """The name of a run: the same for the same moment in any timezone."""
     return f"{names.pipeline_name(case, pipeline)}-{moment.astimezone(UTC):%Y%m%dt%H%M%Sz}"
 
 
@@ -73,25 +73,25 @@ def run_parameters(
     case: UseCase,
     given: Mapping[str, str],
     moment: datetime | None,
-    version: "Version",
+    version: "PipelineVersion",
 ) -> dict[str, Any]:
     """All parameters of a run.
 
     Raises:
-        LooplineError: one is wrong, nothing has a wanted alias, or the version was compiled with other parameters.
+        LooplineError: one is wrong, no model has a needed alias, or the version was compiled with other parameters.
     """
     window = parameters.scheduled(pipeline, case, moment) if moment else {}
     values: dict[str, Any] = {"usecase": case.package}
     values |= _with_versions(pipeline, parameters.complete(pipeline, case, cluster, {**window, **given}), case, cluster)
-    in_its_pod = values.get("target") == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters)
-    if cluster.gpu and in_its_pod:
+    in_pod = values.get("target") == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters)
+    if cluster.gpu and in_pod:
         values |= cluster.gpu.parameters()
-    strange = sorted(set(values) - set(version.parameters))
-    missing = sorted(name for name, needed in version.parameters.items() if needed and name not in values)
-    if strange or missing:
+    unknown = sorted(set(values) - set(version.parameters))
+    missing = sorted(name for name, required in version.parameters.items() if required and name not in values)
+    if unknown or missing:
         difference = " and ".join(
             [
-                *([f"does not take {', '.join(strange)}"] if strange else []),
+                *([f"does not take {', '.join(unknown)}"] if unknown else []),
                 *([f"needs {', '.join(missing)}"] if missing else []),
             ]
         )
@@ -103,7 +103,7 @@ def run_parameters(
 
 
 def _with_versions(pipeline: str, values: dict[str, str], case: UseCase, cluster: Cluster) -> dict[str, str]:
-    """Turn aliases into the version that they stand for now: a run is about one model, not a name."""
+    """Replace aliases by the versions that have them now, so that the alias can move while the run goes on."""
     resolved = dict(values)
     for key, alias in parameters.aliases(pipeline, values).items():
         number = models.version_of(cluster.registry, case.spec.name, alias)

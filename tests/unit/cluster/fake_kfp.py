@@ -3,17 +3,15 @@
 Answers are made of the models of the generated client, so a field that does not exist cannot be answered.
 """
 
-import contextlib
 import json
-import threading
 import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api as kfp
+
+from tests.loopback_server import LoopbackServer, Request
 
 _TO_JSON = kfp.ApiClient().sanitize_for_serialization
 
@@ -131,50 +129,25 @@ class FakeKfp:
         return (200, thing) if thing else (404, {"message": "ResourceNotFoundError: not found", "code": 5})
 
 
-class Running:
-    """A fake server in a thread, on a free port of the loopback."""
+class Running(LoopbackServer):
+    """A fake server at work, until ``close``."""
 
     def __init__(self, fake: FakeKfp) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._reply("GET", {})
+        self._fake = fake
+        super().__init__()
+        fake.address = self.address
 
-            def do_POST(self) -> None:
-                length = int(self.headers.get("Content-Length", 0))
-                self._reply("POST", json.loads(self.rfile.read(length)))
-
-            def _reply(self, method: str, body: dict) -> None:
-                time.sleep(fake.delay)
-                url = urlsplit(self.path)
-                fake.requests.append(f"{method} {url.path}")
-                query = {key: values[0] for key, values in parse_qs(url.query).items()}
-                if fake.failures:
-                    status, content = fake.failures.pop(0), {"message": "the database is away"}
-                elif fake.token and self.headers.get("authorization") != f"Bearer {fake.token}":
-                    status, content = 401, {"message": "Request header error: token is not valid"}
-                else:
-                    status, content = fake.answer(method, url.path, query, body)
-                text = json.dumps(_TO_JSON(content)).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                with contextlib.suppress(BrokenPipeError):  # who asked has lost patience
-                    self.wfile.write(text)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        fake.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, request: Request) -> tuple[int, object]:
+        fake = self._fake
+        time.sleep(fake.delay)
+        fake.requests.append(f"{request.method} {request.path}")
+        query = {key: values[0] for key, values in request.query.items()}
+        if fake.failures:
+            return fake.failures.pop(0), {"message": "the database is away"}
+        if fake.token and request.headers.get("authorization") != f"Bearer {fake.token}":
+            return 401, {"message": "Request header error: token is not valid"}
+        status, content = fake.answer(request.method, request.path, query, request.body or {})
+        return status, _TO_JSON(content)
 
 
 def _wanted(query: dict[str, str]) -> str | None:

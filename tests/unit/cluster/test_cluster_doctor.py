@@ -15,9 +15,9 @@ from loopline.checks import CheckResult
 from loopline.cli.app import app
 from loopline.cluster import doctor, placement
 from loopline.cluster.gpu_pool import gpu_pool
+from loopline.cluster.kfp_client import KfpClient
 from loopline.cluster.kube import Kube
 from loopline.cluster.needs import IMAGE_LABEL, images
-from loopline.cluster.server import Server
 from loopline.cluster.settings import Cluster
 from loopline.components.errors import LooplineError
 from loopline.components.io.kubernetes_errors import NotPermittedError, UnreachableError
@@ -82,7 +82,7 @@ def version(kfp, registry, cluster):
     text = json.dumps(held.pipeline_spec)
     host = registry.address.removeprefix("http://")
     held.pipeline_spec = json.loads(text.replace('"image": "loopline-', f'"image": "{host}/acme/loopline-'))
-    return Server(cluster).version("flights-training")
+    return KfpClient(cluster).version("flights-training")
 
 
 def failures(results):

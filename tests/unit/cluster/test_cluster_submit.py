@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from loopline.cluster import names, placement
-from loopline.cluster.server import Server, UnavailableError
+from loopline.cluster.kfp_client import KfpClient
+from loopline.cluster.kfp_errors import UnavailableError
 from loopline.cluster.settings import Cluster
 from loopline.cluster.submit import submit
 from loopline.components.contract.window import parse_time
@@ -18,7 +19,7 @@ MOMENT = parse_time("2013-06-15T08:00:00Z")
 
 
 def start(cluster, pipeline, case, given=None, moment=None, version=None, timeout=(2, 5)):
-    server = Server(cluster, timeout)
+    server = KfpClient(cluster, timeout)
     return submit(
         server,
         cluster,
@@ -42,7 +43,7 @@ def test_a_run_gets_every_parameter_of_its_pipeline(kfp, cluster, case):
     assert not submitted.existed
     assert run.service_account == "loopline-pipeline"
     values = run.runtime_config.parameters
-    assert set(values) == set(Server(cluster).version("flights-batch-inference").parameters)
+    assert set(values) == set(KfpClient(cluster).version("flights-batch-inference").parameters)
     assert values["usecase"] == "loopline.usecases.flights"
     assert values["version"] == "7"  # what champion stands for now
     assert (values["start"], values["end"]) == ("2013-06-01", "2013-06-02")
@@ -117,7 +118,7 @@ def test_a_version_by_name_and_the_newest(kfp, cluster, case, compiled):
         newer = json.loads(json.dumps(compiled["training"]))
         newer["metadata"]["name"] = f"flights-training-{number:012x}"
         kfp.hold(newer)
-    server = Server(cluster)
+    server = KfpClient(cluster)
     assert server.version("flights-training").name == f"flights-training-{3:012x}"
     oldest = compiled["training"]["metadata"]["name"]
     assert server.version("flights-training", oldest).name == oldest
@@ -183,7 +184,7 @@ def test_a_token_from_a_file_that_is_replaced_meanwhile(kfp, settings, case, tmp
     file = tmp_path / "token"
     kfp.token = "first"
     file.write_text("first\n")
-    server = Server(Cluster.read(settings(kfp__token=str(file))))
+    server = KfpClient(Cluster.read(settings(kfp__token=str(file))))
     server.check()
     kfp.token = "second"
     file.write_text("second\n")
@@ -193,51 +194,51 @@ def test_a_token_from_a_file_that_is_replaced_meanwhile(kfp, settings, case, tmp
 def test_a_token_from_the_variable_goes_first(kfp, settings, monkeypatch, tmp_path):
     kfp.token = "mine"
     monkeypatch.setenv("LOOPLINE_KFP_TOKEN", "mine")
-    Server(Cluster.read(settings(kfp__token=str(tmp_path / "missing")))).check()
+    KfpClient(Cluster.read(settings(kfp__token=str(tmp_path / "missing")))).check()
 
 
 def test_tokens_that_do_not_serve(kfp, settings, monkeypatch, tmp_path):
     kfp.token = "right"
     with pytest.raises(LooplineError, match="did not accept a request without a token"):
-        Server(Cluster.read(settings())).check()
+        KfpClient(Cluster.read(settings())).check()
     monkeypatch.setenv("LOOPLINE_KFP_TOKEN", "wrong")
     with pytest.raises(
         LooplineError, match="did not accept the token from the variable LOOPLINE_KFP_TOKEN: expired, or"
     ):
-        Server(Cluster.read(settings())).check()
+        KfpClient(Cluster.read(settings())).check()
     monkeypatch.setenv("LOOPLINE_KFP_TOKEN", web_token(datetime.now(UTC) - timedelta(hours=1)))
     asked = len(kfp.requests)
     with pytest.raises(LooplineError, match=r"LOOPLINE_KFP_TOKEN expired at .* UTC; renew it"):
-        Server(Cluster.read(settings())).check()
+        KfpClient(Cluster.read(settings())).check()
     assert len(kfp.requests) == asked
     monkeypatch.delenv("LOOPLINE_KFP_TOKEN")
     with pytest.raises(LooplineError, match=r"cannot be read from .*missing"):
-        Server(Cluster.read(settings(kfp__token=str(tmp_path / "missing")))).check()
+        KfpClient(Cluster.read(settings(kfp__token=str(tmp_path / "missing")))).check()
     (tmp_path / "empty").write_text("")
     with pytest.raises(LooplineError, match="is empty; renew it"):
-        Server(Cluster.read(settings(kfp__token=str(tmp_path / "empty")))).check()
+        KfpClient(Cluster.read(settings(kfp__token=str(tmp_path / "empty")))).check()
 
 
 def test_another_namespace(kfp, settings):
-    with pytest.raises(LooplineError, match="does not let this account use namespace elsewhere"):
-        Server(Cluster.read(settings(namespace="elsewhere"))).check()
+    with pytest.raises(LooplineError, match="does not permit this account to use namespace elsewhere"):
+        KfpClient(Cluster.read(settings(namespace="elsewhere"))).check()
 
 
 def test_no_such_pipeline(kfp, cluster):
     with pytest.raises(LooplineError, match="no pipeline 'materialisation' in namespace loopline; apply an overlay"):
-        Server(cluster).version("materialisation")
+        KfpClient(cluster).version("materialisation")
 
 
 def test_a_server_in_trouble(kfp, cluster):
     kfp.failures = [503]
-    with pytest.raises(UnavailableError, match=r"failed with 503 \(the database is away\)"):
-        Server(cluster).check()
+    with pytest.raises(UnavailableError, match=r"answered 503 \(the database is away\)"):
+        KfpClient(cluster).check()
 
 
 def test_a_server_that_is_not_there(settings):
     begun = time.monotonic()
     with pytest.raises(UnavailableError, match=r"KFP at http://127.0.0.1:9 cannot be reached"):
-        Server(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9"))).check()
+        KfpClient(Cluster.read(settings(kfp__endpoint="http://127.0.0.1:9"))).check()
     assert time.monotonic() - begun < 10
 
 
@@ -245,18 +246,18 @@ def test_a_server_that_does_not_answer_in_time(kfp, cluster):
     kfp.delay = 2
     begun = time.monotonic()
     with pytest.raises(UnavailableError, match="cannot be reached"):
-        Server(cluster, timeout=(0.5, 0.5)).check()
+        KfpClient(cluster, timeout=(0.5, 0.5)).check()
     assert time.monotonic() - begun < 2
 
 
 def test_an_address_that_is_no_kfp(mlflow, settings):
     with pytest.raises(LooplineError, match="is that address the API of a KFP 2 server"):
-        Server(Cluster.read(settings(kfp__endpoint=mlflow.address))).check()
+        KfpClient(Cluster.read(settings(kfp__endpoint=mlflow.address))).check()
 
 
 def test_a_certificate_that_is_no_file(settings):
-    with pytest.raises(LooplineError, match=r"kfp\.authority /nowhere/ca.crt .* is no file"):
-        Server(Cluster.read(settings(kfp__authority="/nowhere/ca.crt")))
+    with pytest.raises(LooplineError, match=r"kfp\.authority /nowhere/ca.crt .* is not a file"):
+        KfpClient(Cluster.read(settings(kfp__authority="/nowhere/ca.crt")))
 
 
 def test_a_release_is_of_whichever_version_is_champion_when_it_runs(kfp, cluster, case):

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from loopline.cli import submitting
 from loopline.cluster import progress
-from loopline.cluster.server import Server, UnavailableError
+from loopline.cluster.kfp_client import KfpClient
+from loopline.cluster.kfp_errors import UnavailableError
 from loopline.components.errors import LooplineError
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,7 +56,7 @@ def followed(kfp, cluster, monkeypatch):
         kfp.states = list(states)
         output = io.StringIO()
         try:
-            submitting._follow(Server(cluster), "r1", Console(file=output, width=140))
+            submitting._follow(KfpClient(cluster), "r1", Console(file=output, width=140))
         finally:
             through.output = output.getvalue()
         return through.output
@@ -107,15 +108,15 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(kfp, followed):
 
 
 def test_but_not_for_ever(kfp, followed, monkeypatch):
-    monkeypatch.setattr(submitting, "PATIENCE", 0.0)
+    monkeypatch.setattr(submitting, "AWAY_SECONDS", 0.0)
     kfp.failures = [503] * 9
-    with pytest.raises(UnavailableError, match="failed with 503"):
+    with pytest.raises(UnavailableError, match="answered 503"):
         followed(("SUCCEEDED", None))
 
 
 def test_no_such_run(kfp, cluster):
     with pytest.raises(LooplineError, match="has no run 'r2'"):
-        submitting._follow(Server(cluster), "r2", Console(file=io.StringIO()))
+        submitting._follow(KfpClient(cluster), "r2", Console(file=io.StringIO()))
 
 
 def test_a_skipped_branch_is_shown_as_such(followed):
