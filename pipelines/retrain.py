@@ -72,4 +72,5 @@ def retrain(
             version=version.outputs["Output"],
             expected_champion=champion,
             verdict=gates.outputs["verdict"],
+            comparison=compared.outputs["comparison"],
         )

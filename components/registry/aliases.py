@@ -1,57 +1,78 @@
-"""The MLflow aliases ``champion`` and ``previous``: what the ledger says, written where others look."""
+"""The MLflow aliases ``champion`` and ``previous``, which follow the promotion log."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from loopline.components.errors import LooplineError
-from loopline.components.registry import ledger
+from loopline.components.registry import promotion_log
 from loopline.components.registry.client import MISSING, put, tolerating
-from loopline.components.registry.versions import read_aliases
+from loopline.components.registry.promotion_log import ChampionState
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
-# What a model is registered as; it is over once the model is champion.
-APPLICANTS = ("candidate", "challenger")
+# What a model is registered as; it loses them when it becomes champion.
+REGISTERED_AS = ("candidate", "challenger")
 
 
-def settle(client: "MlflowClient", name: str) -> ledger.Standing:
-    """Bring the aliases in line with the ledger, and return how things stand.
+def read_mlflow(client: "MlflowClient", name: str) -> dict[str, int]:
+    """Version by alias as MLflow has it; empty if there is no such model."""
+    with tolerating(MISSING):
+        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    return {}
 
-    Whoever reads or decides calls this, so a promotion that was killed after its decision is completed by the next,
-    and an alias that was moved by hand is moved back. ``champion`` moves last and in one step: at no moment are there
-    two, or none. Because somebody slower may have written an older outcome in the meantime, all is read again until
-    nothing is left to change.
+
+def read(client: "MlflowClient", name: str) -> dict[str, int]:
+    """Version by alias as it follows from the promotion log. Reads only.
+
+    MLflow's own aliases are behind it where a promotion was killed before it moved them, or a person moved one.
+    """
+    return _wanted(client, name, read_mlflow(client, name), _state(client, name))
+
+
+def reconcile(client: "MlflowClient", name: str) -> ChampionState:
+    """Bring MLflow's aliases in line with the promotion log, and return who is champion.
+
+    Everything that changes a registry calls this, so the next change completes a promotion that was killed after it
+    was logged. ``champion`` moves last and in one step: at no moment are there two, or none. A slower process may
+    write an older state in the meantime, so this reads again until there is nothing left to change.
     """
     while True:
-        standing = ledger.standing_after(ledger.read(client, name))
-        aliases = read_aliases(client, name)
-        if standing.champion is None or not _write(client, name, aliases, standing):
-            return standing
+        state = _state(client, name)
+        actual = read_mlflow(client, name)
+        wanted = _wanted(client, name, actual, state)
+        if wanted == actual:
+            return state
+        for alias in actual.keys() - wanted.keys():
+            client.delete_registered_model_alias(name, alias)
+        for alias in sorted(wanted, key=lambda alias: alias == CHAMPION):
+            if actual.get(alias) != wanted[alias]:
+                put(client.set_registered_model_alias, name, alias, str(wanted[alias]))
 
 
 def champion(client: "MlflowClient", name: str) -> int | None:
-    """The champion, or None where there is none yet.
+    """The champion, or None where there is none yet. Reads only.
 
     Raises:
-        LooplineError: its version was deleted from MLflow by hand.
+        LooplineError: a person deleted its version from MLflow.
     """
-    standing = settle(client, name)
-    if standing.champion and not exists(client, name, standing.champion):
-        way_out = (
+    state = _state(client, name)
+    if state.champion and not exists(client, name, state.champion):
+        remedy = (
             "go back with `loopline rollback`"
-            if standing.previous
-            else f"delete {ledger.title(name)} too and start over"
+            if state.previous
+            else f"delete {promotion_log.log_name(name)} too and start over"
         )
-        raise LooplineError(f"version {standing.champion}, the champion of {name}, was deleted by hand; {way_out}")
-    return standing.champion
+        raise LooplineError(f"version {state.champion}, the champion of {name}, was deleted by hand; {remedy}")
+    return state.champion
 
 
-def release(client: "MlflowClient", name: str, version: int, aliases: Mapping[str, int]) -> None:
-    """Take the aliases of an applicant from a version that became champion."""
-    for alias in APPLICANTS:
+def clear_registered_as(client: "MlflowClient", name: str, version: int) -> None:
+    """Take the aliases candidate and challenger from a version."""
+    aliases = read_mlflow(client, name)
+    for alias in REGISTERED_AS:
         if aliases.get(alias) == version:
             client.delete_registered_model_alias(name, alias)
 
@@ -64,18 +85,23 @@ def exists(client: "MlflowClient", name: str, version: int) -> bool:
     return False
 
 
-def _write(client: "MlflowClient", name: str, aliases: Mapping[str, int], standing: ledger.Standing) -> bool:
-    """Write what differs from a standing; an alias of a version that was deleted goes. Say whether anything did."""
-    differs = False
-    for alias, version in ((PREVIOUS, standing.previous), (CHAMPION, standing.champion)):
-        if aliases.get(alias) == version:
-            continue
-        if version and exists(client, name, version):
-            if alias == CHAMPION:
-                release(client, name, version, aliases)
-            put(client.set_registered_model_alias, name, alias, str(version))
-            differs = True
-        elif alias in aliases:
-            client.delete_registered_model_alias(name, alias)
-            differs = True
-    return differs
+def _state(client: "MlflowClient", name: str) -> ChampionState:
+    return promotion_log.state_after(promotion_log.read(client, name))
+
+
+def _wanted(client: "MlflowClient", name: str, actual: Mapping[str, int], state: ChampionState) -> dict[str, int]:
+    """The aliases that a model should have; a deleted version has none."""
+    if state.champion is None:
+        return dict(actual)
+    is_new = actual.get(CHAMPION) != state.champion
+    kept = {
+        alias: version
+        for alias, version in actual.items()
+        if alias not in {CHAMPION, PREVIOUS} and not (is_new and alias in REGISTERED_AS and version == state.champion)
+    }
+    logged = {
+        alias: version
+        for alias, version in ((CHAMPION, state.champion), (PREVIOUS, state.previous))
+        if version and (actual.get(alias) == version or exists(client, name, version))
+    }
+    return {**kept, **logged}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from loopline.components.errors import LooplineError
 from loopline.components.io import mlflow_database as database
-from loopline.components.registry import aliases, ledger
+from loopline.components.registry import aliases, promotion_log
 from loopline.components.registry.client import opened
 
 
@@ -31,17 +31,17 @@ def find_champion(name: str, registry: str, version: str) -> Champion:
     if database.exists(registry):
         with opened(registry) as client:
             champion = aliases.champion(client, name)
-            since = _since(ledger.read(client, name))
+            since = _since(promotion_log.read(client, name))
     if champion is None or since is None or version not in {aliases.CHAMPION, str(champion)}:
         known = f"version {champion} is" if champion else "there is none yet"
         raise LooplineError(
             f"version {version} of {name} is not the champion ({known}), so it gets no traffic: `loopline run "
-            "validation` or `retrain` makes a version champion that passes its gates"
+            "validation` or `retrain` promotes a version that passes its gates"
         )
     return Champion(champion, since)
 
 
-def _since(rulings: list[ledger.Ruling]) -> datetime | None:
+def _since(entries: list[promotion_log.Entry]) -> datetime | None:
     """When the champion became that; None where there is none."""
-    changes = [ruling.time for ruling in rulings if ruling.before.champion != ruling.after.champion]
+    changes = [entry.time for entry in entries if entry.before.champion != entry.after.champion]
     return changes[-1] if changes else None

@@ -1,4 +1,4 @@
-"""The door to MLflow: opens a registry, keeps MLflow quiet, and turns its errors into sentences.
+"""Access to MLflow: opens a registry, keeps MLflow quiet, and turns its errors into one line for people.
 
 Importing MLflow takes seconds, so it happens when a registry is opened and nowhere else in this stage.
 """
@@ -8,7 +8,8 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
@@ -22,15 +23,16 @@ EXISTS = "RESOURCE_ALREADY_EXISTS"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 CONTENDED = "INTERNAL_ERROR"
 CONFLICT = "BAD_REQUEST"
+PAGE = 1000
 
 
 @contextmanager
 def opened(registry: str, *, create: bool = False) -> Iterator["MlflowClient"]:
-    """A client of the registry; what MLflow or the disk refuses inside the block becomes one sentence.
+    """A client of the registry; errors of MLflow and of the disk inside the block become one line for people.
 
     Args:
         registry: MLflow tracking URI, used for runs and for models alike.
-        create: make a registry on SQLite that does not exist yet.
+        create: make a registry on SQLite if it does not exist yet.
 
     Raises:
         LooplineError: it does not exist, cannot be reached, is damaged, or refuses something.
@@ -41,26 +43,26 @@ def opened(registry: str, *, create: bool = False) -> Iterator["MlflowClient"]:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - takes seconds
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
-    _quieten()
+    _silence()
     try:
         if path and create:
             database.create(path, MlflowClient)
             database.check(path)
         yield MlflowClient(registry, registry)
     except MlflowException as error:
-        raise LooplineError(f"the model registry {_shown(registry)} {_why(error)}") from error
+        raise LooplineError(f"the model registry {_redacted(registry)} {_explain(error)}") from error
     except OSError as error:
         if atomic.is_disk_full(error):
             raise LooplineError(
-                f"the disk is full: the model registry {_shown(registry)} could not be written "
+                f"the disk is full: the model registry {_redacted(registry)} could not be written "
                 "(nothing is half-registered); free some space and run the same command again"
             ) from error
-        raise LooplineError(f"the model registry {_shown(registry)} cannot be used: {error}") from error
+        raise LooplineError(f"the model registry {_redacted(registry)} cannot be used: {error}") from error
 
 
 @contextmanager
 def tolerating(code: str) -> Iterator[None]:
-    """Let an MLflow error with this code pass: what was wanted is so already, or is tried again."""
+    """Ignore MLflow errors with this code: the goal is reached already, or the caller tries again."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     try:
@@ -71,10 +73,10 @@ def tolerating(code: str) -> Iterator[None]:
 
 
 def put(write: Callable[..., object], *arguments: str) -> None:
-    """Set an alias or a tag, also while somebody else does.
+    """Set an alias or a tag, also while another process does.
 
-    MLflow looks whether it is there and then inserts or updates it. Of two who find it absent at the same time, one
-    fails; trying again, it finds what the other inserted.
+    MLflow first looks whether it exists, then inserts or updates it. Of two processes that find it missing at the same
+    time, one fails; on its second try it finds what the other inserted.
     """
     with tolerating(CONFLICT):
         write(*arguments)
@@ -89,20 +91,38 @@ def artifacts(registry: str, uri: str) -> "ArtifactRepository":
     return get_artifact_repository(uri, tracking_uri=registry)
 
 
-def _quieten() -> None:
-    """Leave out of MLflow's output what nobody asked for."""
+def search_versions(client: "MlflowClient", name: str) -> Iterator[Any]:
+    """MLflow's own records of the versions of a registered model, oldest first; none if there is no such model."""
+    token = None
+    while True:
+        page = client.search_model_versions(
+            f"name = '{name}'", max_results=PAGE, order_by=["version_number ASC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def moment(milliseconds: int) -> datetime:
+    """A timestamp of MLflow, in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _silence() -> None:
+    """Switch off MLflow's informational output."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs with a traceback what it raises as well
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it also raises what it logs
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
-def _shown(registry: str) -> str:
+def _redacted(registry: str) -> str:
     return re.sub(r"://[^@/]*@", "://***@", registry)
 
 
-def _why(error: Exception) -> str:
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    if "Max retries exceeded" in said[0]:
+def _explain(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if "Max retries exceeded" in lines[0]:
         return "cannot be reached; check its address, and that its server runs"
-    return f"refused: {said[0].rstrip('.')}"
+    return f"refused: {lines[0].rstrip('.')}"

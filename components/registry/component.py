@@ -14,7 +14,7 @@ def register(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
 ) -> str:
-    """Register a model once per content and point an alias to it.
+    """Register a model, once per content, and point an alias to it.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
@@ -64,6 +64,7 @@ def promote(
     expected_champion: str,
     verdict: dsl.Input[dsl.Artifact],
     receipt: dsl.Output[dsl.Artifact],
+    comparison: dsl.Input[dsl.Artifact] = None,
 ) -> str:
     """Make a version the champion, unless the champion changed since that was decided.
 
@@ -74,30 +75,45 @@ def promote(
         expected_champion: number of the champion it was compared with; empty if there was none; any for whoever it is.
         verdict: the passed gates of that version.
         receipt: from which version to which, outcome, reason and time.
+        comparison: the comparison with that champion; none for the first.
 
     Returns:
-        promoted or kept.
+        promoted, or kept: another version is champion by now, and stays.
     """
+    import json
+    import os
     from pathlib import Path
 
     from loopline.components.io import digest
     from loopline.components.registry.promote import promote
 
-    outcome = promote(usecase, registry, version, expected_champion, verdict.path, receipt.path)
-    receipt.metadata.update(digest=digest.of_file(Path(receipt.path)), outcome=outcome)
+    outcome = promote(
+        usecase,
+        registry,
+        version,
+        expected_champion,
+        verdict.path,
+        receipt.path,
+        comparison_path=comparison.path if comparison else None,
+        by=os.environ.get("LOOPLINE_RUN", ""),
+    )
+    file = Path(receipt.path)
+    receipt.metadata.update(
+        digest=digest.of_file(file), outcome=outcome, reason=json.loads(file.read_text(encoding="utf-8"))["reason"]
+    )
     return outcome
 
 
 @StepFacts(effects="none", locations=("registry",), always_runs=True, calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPath(str)) -> str:  # type: ignore[valid-type]
-    """Name the champion, if it is the version that is asked for: no other gets traffic.
+    """Find the champion, and refuse any other version: only the champion gets traffic.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
         version: number, or champion for whichever that is.
-        since: the moment since which it is champion.
+        since: when it became champion.
 
     Returns:
         the number of the version.
@@ -116,16 +132,17 @@ def find_champion(usecase: str, registry: str, version: str, since: dsl.OutputPa
 @StepFacts(effects="locations", locations=("registry",), always_runs=True, calls_service=True)
 @dsl.component(base_image="loopline-registry", install_kfp_package=False)
 def restore_champion(usecase: str, registry: str, record: dsl.Input[dsl.Artifact]) -> str:
-    """Make the version champion again that a release went back to, unless the champion changed in the meantime.
+    """Make the version champion again that a release rolled back to, unless the champion changed in the meantime.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
         registry: MLflow tracking URI.
-        record: of the release.
+        record: the record of the release.
 
     Returns:
         the champion's number if it changed, else nothing.
     """
+    import os
     from pathlib import Path
 
     from loopline.components.contract.dataset import read_manifest
@@ -135,7 +152,7 @@ def restore_champion(usecase: str, registry: str, record: dsl.Input[dsl.Artifact
 
     released = read_manifest(Path(record.path), RECORD_FORMAT, ("stable", "canary"))
     name, version, stable = load(usecase).spec.name, int(released["canary"]), int(released["stable"])
-    if not restore_champion(name, registry, version, stable):
+    if not restore_champion(name, registry, version, stable, by=os.environ.get("LOOPLINE_RUN", "")):
         return ""
     print(f"told: version {stable} is champion again")
     return str(stable)

@@ -1,4 +1,4 @@
-"""Fetching a registered model: by number or alias, checked against the digest that it was registered with."""
+"""Fetches a registered model by number or alias, and checks it against the digest that it was registered with."""
 
 from pathlib import Path
 
@@ -7,8 +7,7 @@ from loopline.components.contract.usecase import load
 from loopline.components.errors import CorruptArtifactError, LooplineError
 from loopline.components.io import atomic
 from loopline.components.io import mlflow_database as database
-from loopline.components.registry import files, versions
-from loopline.components.registry.aliases import CHAMPION, PREVIOUS, champion, settle
+from loopline.components.registry import aliases, files, versions
 from loopline.components.registry.client import opened
 
 
@@ -28,10 +27,8 @@ def fetch_model(usecase: str, registry: str, version: str, path: Path | str) -> 
     name = load(usecase).spec.name
     path = Path(path)
     with opened(registry) as client:
-        if version == CHAMPION:
-            champion(client, name)
-        elif version == PREVIOUS:
-            settle(client, name)
+        if version == aliases.CHAMPION:
+            aliases.champion(client, name)
         found = versions.find(client, name, version)
         with atomic.new_folder(path) as folder:
             files.copy_out(client, registry, found.run, folder)
@@ -40,7 +37,7 @@ def fetch_model(usecase: str, registry: str, version: str, path: Path | str) -> 
 
 
 def resolve(name: str, registry: str, alias: str) -> int | None:
-    """The number of the version that an alias points to, or None where nothing has it.
+    """The number of the version that an alias points to, or None if none has it. Reads only.
 
     Raises:
         LooplineError: the registry cannot be read, or the champion was deleted by hand.
@@ -48,15 +45,13 @@ def resolve(name: str, registry: str, alias: str) -> int | None:
     if not database.exists(registry):
         return None
     with opened(registry) as client:
-        if alias == CHAMPION:
-            return champion(client, name)
-        if alias == PREVIOUS:
-            settle(client, name)
-        return versions.read_aliases(client, name).get(alias)
+        if alias == aliases.CHAMPION:
+            return aliases.champion(client, name)
+        return aliases.read(client, name).get(alias)
 
 
 def _verify(folder: Path, name: str, version: versions.Version) -> None:
-    """Check the copy, which is as good as what is stored.
+    """Check the fetched copy, and so what is stored.
 
     Raises:
         CorruptArtifactError: it is not what was registered.

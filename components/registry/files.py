@@ -1,6 +1,6 @@
 """The registry's own copy of a model's files, in MLflow's artifact store as the artifacts of a run.
 
-Beside an SQLite registry that is the folder ``artifacts`` next to the database; a tracking server has its own place.
+With SQLite that is the folder ``artifacts`` next to the database; a tracking server has its own store.
 """
 
 import time
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 FOLDER = "model"
-# A run that has been copying for this long was killed, and will never belong to a version.
+# A run that has been copying for so long was killed, and will never become a version.
 ABANDONED = timedelta(days=1)
 
 
@@ -28,7 +28,7 @@ def store(client: "MlflowClient", registry: str, name: str, model: Model) -> tup
         the id of the run that holds them, and their URI.
     """
     experiment = _experiment(client, registry, name)
-    _give_up_abandoned(client, experiment)
+    _delete_abandoned(client, experiment)
     run = client.create_run(experiment, tags={DIGEST: model.digest}, run_name=model.digest[:19])
     uri = _uri(registry, run)
     mlflow.artifacts(registry, uri).log_artifacts(str(model.path))
@@ -42,10 +42,10 @@ def copy_out(client: "MlflowClient", registry: str, run: str, folder: Path) -> N
 
 
 def _uri(registry: str, run: Any) -> str:
-    """Where the model of a run lies.
+    """URI of a run's model.
 
-    MLflow remembers the absolute path of the day a registry was made. Beside SQLite the place is known without it,
-    so a registry can be moved, or mounted elsewhere.
+    MLflow stores absolute paths. With SQLite the path follows from that of the database, so the registry can be moved
+    or mounted elsewhere.
     """
     path = database.path_of(registry)
     root = f"{_root(path)}/{run.info.run_id}/artifacts" if path else run.info.artifact_uri
@@ -64,8 +64,8 @@ def _experiment(client: "MlflowClient", registry: str, name: str) -> str:
     return str(client.get_experiment_by_name(title).experiment_id)
 
 
-def _give_up_abandoned(client: "MlflowClient", experiment: str) -> None:
-    """Hand the files of registrations that were killed long ago to ``mlflow gc``."""
+def _delete_abandoned(client: "MlflowClient", experiment: str) -> None:
+    """Mark the runs of registrations that were killed long ago as deleted, for ``mlflow gc`` to remove."""
     before = int(1000 * (time.time() - ABANDONED.total_seconds()))
     for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and attributes.start_time < {before}"):
         client.delete_run(run.info.run_id)

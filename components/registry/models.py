@@ -1,7 +1,7 @@
-"""What a registry holds: its versions, and how they came to be champion."""
+"""What a registry holds: the versions of a model, and the history of its champions. Reads only."""
 
 from loopline.components.io import mlflow_database as database
-from loopline.components.registry import aliases, ledger, versions
+from loopline.components.registry import promotion_log, versions
 from loopline.components.registry.client import opened
 
 
@@ -10,13 +10,12 @@ def models(name: str, registry: str) -> list[versions.Version]:
     if not database.exists(registry):
         return []
     with opened(registry) as client:
-        aliases.settle(client, name)
         return versions.read_all(client, name)[::-1]
 
 
-def history(name: str, registry: str) -> list[ledger.Ruling]:
-    """Every promotion and rollback that was decided on, oldest first, with what became of it."""
+def history(name: str, registry: str) -> list[promotion_log.Entry]:
+    """Every promotion and rollback, oldest first, also those that were refused."""
     if not database.exists(registry):
         return []
     with opened(registry) as client:
-        return ledger.read(client, name)
+        return promotion_log.read(client, name)

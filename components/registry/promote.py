@@ -1,14 +1,15 @@
-"""Promoting a version to champion, if the champion is still the one that it was compared with."""
+"""Promotes a version to champion, if the champion is still the one that it was compared with."""
 
 import json
 from pathlib import Path
 
-from loopline.components.contract.evaluation import Verdict, read
+from loopline.components.contract.evaluation import Comparison, Verdict, read
 from loopline.components.contract.usecase import load
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic
-from loopline.components.registry import aliases, ledger, versions
+from loopline.components.registry import aliases, promotion_log, versions
 from loopline.components.registry.client import opened
+from loopline.components.registry.promotion_log import ChampionState, Entry
 
 FORMAT = "loopline.promotion/1"
 
@@ -20,11 +21,14 @@ def promote(
     expected_champion: str,
     verdict_path: Path | str,
     receipt_path: Path | str,
+    *,
+    comparison_path: Path | str | None = None,
+    by: str = "",
 ) -> str:
     """Make a version the champion, unless the champion changed since that was decided.
 
     The same decision (this version over that champion) counts once: repeated, also after a person rolled it back, it
-    changes nothing and gets the answer that it got first. The receipt says ``from`` which champion ``to`` which
+    changes nothing and gives the same answer as the first time. The receipt says ``from`` which champion ``to`` which
     version, the ``outcome``, the ``reason`` and the ``time`` of the decision.
 
     Args:
@@ -32,44 +36,50 @@ def promote(
         registry: MLflow tracking URI.
         version: number or alias of the version.
         expected_champion: number of the champion that the version was compared with; empty: there was none; ``any``:
-            a replay of the past begins anew, and whoever an earlier one left as champion is replaced.
+            a new replay of the past replaces whichever champion an earlier one left.
         verdict_path: the verdict of the gates on exactly this version.
         receipt_path: the JSON file to write.
+        comparison_path: the comparison with that champion, if there was one.
+        by: the run that promotes, for the promotion log.
 
     Returns:
-        ``promoted``, or ``kept`` if the champion was another one and stays.
+        ``promoted``, or ``kept`` if another version was champion by then and stays.
 
     Raises:
-        LooplineError: the verdict is not passed or of another model, or there is no such version.
+        LooplineError: the verdict or the comparison is negative or of another model, or there is no such version.
     """
     name = load(usecase).spec.name
-    expected = ledger.expected(expected_champion)
+    expected = promotion_log.parse_expected(expected_champion)
     verdict = read(Verdict, verdict_path)
+    comparison = read(Comparison, comparison_path) if comparison_path else None
     with opened(registry) as client:
         found = versions.find(client, name, version)
-        _admit(verdict, name, found)
-        ruling = ledger.decide(client, name, ledger.promotion(found.version, expected))
-        standing = aliases.settle(client, name)
-        if standing.champion == found.version:
-            aliases.release(client, name, found.version, versions.read_aliases(client, name))
+        _check(verdict, comparison, name, found)
+        reason = "; ".join([verdict.reason, *([comparison.reason] if comparison else [])])
+        entry = promotion_log.append(
+            client, name, promotion_log.promotion(found.version, expected, reason=reason, by=by)
+        )
+        state = aliases.reconcile(client, name)
+        if state.champion == found.version:
+            aliases.clear_registered_as(client, name, found.version)
     receipt = {
         "format": FORMAT,
         "model": name,
-        "from": ruling.before.champion,
+        "from": entry.before.champion,
         "to": found.version,
-        "outcome": "promoted" if ruling.holds else "kept",
-        "reason": _reason(ruling, standing),
-        "time": ruling.time.isoformat(),
+        "outcome": "promoted" if entry.accepted else "kept",
+        "reason": _reason(entry, state),
+        "time": entry.time.isoformat(),
     }
     atomic.write_text(Path(receipt_path), json.dumps(receipt, indent=1))
     return str(receipt["outcome"])
 
 
-def _admit(verdict: Verdict, name: str, version: versions.Version) -> None:
-    """Refuse a version without a passed verdict of its own.
+def _check(verdict: Verdict, comparison: Comparison | None, name: str, version: versions.Version) -> None:
+    """Refuse a version that has no passed verdict, or whose comparison it did not win.
 
     Raises:
-        LooplineError: it has none.
+        LooplineError: it may not become champion.
     """
     if verdict.model != version.digest:
         raise LooplineError(
@@ -78,20 +88,16 @@ def _admit(verdict: Verdict, name: str, version: versions.Version) -> None:
         )
     if not verdict.passed:
         raise LooplineError(f"version {version.version} of {name} cannot become champion: {verdict.reason}")
+    if comparison and comparison.challenger != version.digest:
+        raise LooplineError(
+            f"the comparison is about another challenger than version {version.version} of {name}; compare that version"
+        )
+    if comparison and not comparison.better:
+        raise LooplineError(f"version {version.version} of {name} cannot become champion: {comparison.reason}")
 
 
-def _reason(ruling: ledger.Ruling, now: ledger.Standing) -> str:
-    version, found = ruling.decision.version, ruling.before.champion
-    if not ruling.holds:
-        expected = f"version {ruling.decision.expected}" if ruling.decision.expected else "no champion"
-        met = f"version {found} was champion" if found else "there was no champion"
-        return f"the decision was made against {expected}, but {met} when it was carried out"
-    if found == version:
-        reason = f"version {version} was champion already"
-    elif found:
-        reason = f"version {version} took the place of version {found}"
-    else:
-        reason = f"version {version} is the first champion"
-    if now.champion != version:
-        reason += f"; since then version {now.champion} became champion, and the old decision does not undo that"
-    return reason
+def _reason(entry: Entry, now: ChampionState) -> str:
+    """What the promotion did, and whether another version has become champion since."""
+    superseded = entry.accepted and now.champion != entry.change.version
+    later = f"; since then version {now.champion} became champion, and the old decision does not undo that"
+    return entry.effect + (later if superseded else "")

@@ -1,4 +1,4 @@
-"""Registering a packaged model: once per content, complete or not at all."""
+"""Registers a packaged model: once per content, completely or not at all."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +8,8 @@ from loopline.components.contract.evaluation import Evaluation, read
 from loopline.components.contract.model import Model
 from loopline.components.contract.usecase import load
 from loopline.components.errors import LooplineError
-from loopline.components.registry import files, versions
-from loopline.components.registry.aliases import APPLICANTS
+from loopline.components.registry import aliases, files, versions
+from loopline.components.registry.aliases import REGISTERED_AS
 from loopline.components.registry.client import EXISTS, opened, put, tolerating
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def register(usecase: str, registry: str, alias: str, model_path: Path | str, evaluation_path: Path | str) -> int:
     """Register a model, or find it registered already, and point an alias to it.
 
-    The version comes last and carries everything at once, so that a registration killed on the way leaves none.
-    Registering the same bytes again gives the same version, with the months of the evaluation added to it.
+    The version is created last and with all its tags, so a registration that is killed leaves none. Registering the
+    same bytes again gives the same version, and adds the months of the evaluation to it.
 
     Args:
         usecase: package of the use case; its name is the name of the model.
@@ -38,8 +38,8 @@ def register(usecase: str, registry: str, alias: str, model_path: Path | str, ev
         CorruptArtifactError: the model's bytes are not those that were packaged.
     """
     name = load(usecase).spec.name
-    if alias not in APPLICANTS:
-        raise LooplineError(f"a model is registered as {' or '.join(APPLICANTS)}, not as '{alias}'")
+    if alias not in REGISTERED_AS:
+        raise LooplineError(f"a model is registered as {' or '.join(REGISTERED_AS)}, not as '{alias}'")
     model = Model.open(model_path)
     if model.name != name:
         raise LooplineError(f"{model_path} is a model of {model.name} and cannot be registered as {name}")
@@ -50,28 +50,14 @@ def register(usecase: str, registry: str, alias: str, model_path: Path | str, ev
             "evaluate this model, then register it"
         )
     with opened(registry, create=True) as client:
+        aliases.reconcile(client, name)
         version = versions.with_digest(client, name, model.digest)
         if version is None:
             version = _add(client, registry, model, evaluation)
         else:
-            _record(client, name, version, versions.evaluation_tags(evaluation))
+            _set_tags(client, name, version, versions.evaluation_tags(evaluation))
         if alias not in version.aliases:
             put(client.set_registered_model_alias, name, alias, str(version.version))
-    return version.version
-
-
-def record_metrics(name: str, registry: str, evaluation_path: Path | str) -> int | None:
-    """Add the months of a later evaluation to the version that it is of.
-
-    Returns:
-        the number of the version, or None if that model is not registered.
-    """
-    evaluation = read(Evaluation, evaluation_path)
-    with opened(registry) as client:
-        version = versions.with_digest(client, name, evaluation.model)
-        if version is None:
-            return None
-        _record(client, name, version, versions.evaluation_tags(evaluation))
     return version.version
 
 
@@ -87,12 +73,12 @@ def _add(client: "MlflowClient", registry: str, model: Model, evaluation: Evalua
         raise LooplineError(
             f"version {added.version} of {model.name} was deleted while it was registered; run it again"
         )
-    if version.version != int(added.version):  # another process registered the same bytes meanwhile: the first stands
+    if version.version != int(added.version):  # another process registered the same bytes first
         client.delete_model_version(model.name, added.version)
         client.delete_run(run)
     return version
 
 
-def _record(client: "MlflowClient", name: str, version: versions.Version, tags: Mapping[str, str]) -> None:
+def _set_tags(client: "MlflowClient", name: str, version: versions.Version, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         put(client.set_model_version_tag, name, str(version.version), key, value)

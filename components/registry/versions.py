@@ -1,26 +1,26 @@
-"""The registered versions of a model, read from the MLflow tags in which everything about them is kept."""
+"""The registered versions of a model; all that is known about one is in its MLflow tags."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from loopline.components.contract.evaluation import Evaluation, Metrics
 from loopline.components.contract.model import Model
 from loopline.components.errors import LooplineError
-from loopline.components.registry.client import MISSING, tolerating
+from loopline.components.registry import aliases
+from loopline.components.registry.client import moment, search_versions
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 DIGEST = "digest"
 TASK = "task"
-# What a model may say about where it comes from, in its facts and its provenance.
+# Keys of a model's facts and provenance that are copied to its version.
 LINEAGE = ("examples", "feature_views", "window", "code", "tracking_run")
-# One tag per month that it was evaluated on: {"examples": digest, "metrics": {name: value}}.
+# Prefix of one tag per month it was evaluated on: {"examples": digest, "metrics": {name: value}}.
 EVALUATION = "evaluation."
-PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Version:
 
     Attributes:
         version: its number; the first is 1.
-        aliases: the names that point to it, in order.
+        aliases: those that point to it, sorted.
         digest: content digest of the model artifact.
         created: when it was registered, UTC.
         metrics: by month ``YYYY-MM`` of the rows that it was evaluated on.
         lineage: data digest, feature view versions, window, code revision and run, as far as the model knows them.
-        run: MLflow run that holds its files.
+        run: the MLflow run whose artifacts are its files.
     """
 
     version: int
@@ -48,14 +48,14 @@ class Version:
 
 
 def tags_of(model: Model, evaluation: Evaluation) -> dict[str, str]:
-    """Everything that a version of this model carries from its first moment."""
+    """All tags that a version of this model is created with."""
     known = {**model.facts, **model.provenance}
     lineage = {name: _as_text(known[name]) for name in LINEAGE if known.get(name)}
     return {DIGEST: model.digest, TASK: evaluation.task, **lineage, **evaluation_tags(evaluation)}
 
 
 def evaluation_tags(evaluation: Evaluation) -> dict[str, str]:
-    """A tag for each month of an evaluation."""
+    """One tag per month of an evaluation."""
     return {
         f"{EVALUATION}{month}": _as_text({"examples": evaluation.examples, "metrics": metrics})
         for month, metrics in evaluation.months.items()
@@ -65,26 +65,19 @@ def evaluation_tags(evaluation: Evaluation) -> dict[str, str]:
 def read_all(client: "MlflowClient", name: str) -> list[Version]:
     """The versions of a model, oldest first; empty if there is no such model.
 
-    Where a killed process left a second version of the same bytes, only the first counts.
+    If a killed process left a second version of the same bytes, only the first counts.
     """
-    aliases = read_aliases(client, name)
+    version_of = aliases.read(client, name)
     found: dict[str, Version] = {}
-    for entity in search(client, name):
+    for entity in search_versions(client, name):
         if DIGEST in entity.tags:
-            version = _from_entity(entity, aliases)
+            version = _from_entity(entity, version_of)
             found.setdefault(version.digest, version)
     return list(found.values())
 
 
-def read_aliases(client: "MlflowClient", name: str) -> dict[str, int]:
-    """Version by alias; empty if there is no such model."""
-    with tolerating(MISSING):
-        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
-    return {}
-
-
 def with_digest(client: "MlflowClient", name: str, digest: str) -> Version | None:
-    """The version with these bytes, if there is one."""
+    """The version of these bytes, if it is registered."""
     return next((version for version in read_all(client, name) if version.digest == digest), None)
 
 
@@ -107,29 +100,11 @@ def find(client: "MlflowClient", name: str, reference: str) -> Version:
     raise LooplineError(f"{name} has no version or alias '{reference}'; it has {listed}")
 
 
-def search(client: "MlflowClient", name: str) -> Iterator[Any]:
-    """MLflow's own records of the versions under a name, oldest first."""
-    token = None
-    while True:
-        page = client.search_model_versions(
-            f"name = '{name}'", max_results=PAGE, order_by=["version_number ASC"], page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def moment(milliseconds: int) -> datetime:
-    """A time as MLflow records it."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _from_entity(entity: Any, aliases: Mapping[str, int]) -> Version:
+def _from_entity(entity: Any, version_of: Mapping[str, int]) -> Version:
     number, tags = int(entity.version), entity.tags
     return Version(
         version=number,
-        aliases=tuple(sorted(alias for alias, target in aliases.items() if target == number)),
+        aliases=tuple(sorted(alias for alias, version in version_of.items() if version == number)),
         digest=tags[DIGEST],
         task=tags.get(TASK, ""),
         created=moment(entity.creation_timestamp),

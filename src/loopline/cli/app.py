@@ -185,11 +185,19 @@ def explain(
 
 
 @app.command()
-def models(usecase: UseCaseOption = DEFAULT_USECASE) -> None:
-    """List the versions of a use case's model."""
-    from loopline.cli.registering import list_models
+def models(
+    usecase: UseCaseOption = DEFAULT_USECASE,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show who became champion, when, why, and by which run.")
+    ] = False,
+) -> None:
+    """List the versions of a use case's model, or with --history its promotions and rollbacks."""
+    from loopline.cli.registering import list_history, list_models
 
-    list_models(usecase, console)
+    if history:
+        list_history(usecase, console)
+    else:
+        list_models(usecase, console)
 
 
 @app.command()

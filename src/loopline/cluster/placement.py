@@ -49,6 +49,8 @@ MLFLOW = {
     "MLFLOW_TRACKING_USERNAME": "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD": "MLFLOW_TRACKING_PASSWORD",
 }
+# The promotion log names the run that promoted a version; KFP labels the pods of a run with its id.
+RUN_ID = {"name": "LOOPLINE_RUN", "fieldPath": "metadata.labels['pipeline/runid']"}
 GIT = {"username": "LOOPLINE_GIT_USERNAME", "token": "LOOPLINE_GIT_TOKEN"}
 REDIS = {"password": "LOOPLINE_ONLINE_STORE_PASSWORD"}
 # For a step that talks to a service that may be away. What fails by its data fails again.
@@ -172,6 +174,7 @@ def _pod(name: str, stage: Stage, *, queued: bool) -> dict[str, Any]:
         "podMetadata": {"labels": {**pod_labels(name), **({QUEUE_LABEL: "cpu"} if queued else {})}},
         "securityContext": {"runAsUser": str(USER), "runAsGroup": str(USER), "runAsNonRoot": True},
         "activeDeadlineSeconds": str(int(stage.timeout.total_seconds())),
+        "fieldPathAsEnv": [RUN_ID],
         **({"secretAsEnv": secrets} if secrets else {}),
         **({"configMapAsEnv": [store]} if "loopline-s3" in stage.secrets else {}),
     }

@@ -19,7 +19,8 @@ class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
     """Runs a task in our way instead of kfp's, and keeps its record."""
 
     def __init__(self, image: str, command: list[str], env: dict[str, str], recorder: Recorder) -> None:
-        self._image, self._command, self._env, self._recorder = image, command, env, recorder
+        self._image, self._command, self._recorder = image, command, recorder
+        self._env = {"LOOPLINE_RUN": recorder.run.id, **env}  # on a cluster, the pod takes it from its label
 
     def run(self) -> Status:
         """Run the task."""

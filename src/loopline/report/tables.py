@@ -1,4 +1,4 @@
-"""Tables for the terminal: the steps of runs, and the metrics of models."""
+"""Tables for the terminal: the steps of runs, the metrics of models, and their promotions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +11,7 @@ from loopline.components.contract.metrics import HEADLINE_METRICS
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.pages import formatting
 from loopline.components.pages.metric_names import metric_value, short_metric_name
+from loopline.components.registry.promotion_log import Entry
 from loopline.local.records import RunRecord, StepRecord
 from loopline.report.model_names import latest_metrics, main_alias
 from loopline.report.states import SYMBOLS
@@ -26,6 +27,7 @@ _COLOURS = {
     "skipped": "dim",
     "waiting": "dim",
 }
+_ACCEPTED = {"promotion": "promoted", "rollback": "rolled back"}
 
 
 def steps_table(runs: Sequence[RunRecord]) -> Table:
@@ -59,6 +61,28 @@ def models_table(models: Sequence[Mapping[str, Any]], spec: UseCaseSpec) -> Tabl
         alias = main_alias(model["aliases"])
         numbers = (metric_value(name, values.get(name)) for name in metrics)
         table.add_row(f"v{model['version']}", alias, month, *numbers, style="bold" if alias == "champion" else "")
+    return table
+
+
+def history_table(entries: Sequence[Entry]) -> Table:
+    """Each promotion and rollback, oldest first: when, from and to which version, why, and by which run or person."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=_PADDING)
+    table.add_column("time", no_wrap=True)
+    table.add_column("champion", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    table.add_column("by", overflow="fold")
+    for entry in entries:
+        before, version = entry.before.champion, entry.change.version
+        outcome = Text(_ACCEPTED[entry.change.kind], "green") if entry.accepted else Text("refused", "bold red")
+        why = entry.change.reason if entry.accepted else entry.effect
+        table.add_row(
+            formatting.moment(entry.time.isoformat()),
+            f"v{before} → v{version}" if before else f"v{version}",
+            outcome,
+            Text(why or entry.effect),
+            Text(entry.change.by),
+        )
     return table
 
 

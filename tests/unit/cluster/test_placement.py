@@ -47,6 +47,7 @@ def by_kfp():
             kubernetes.use_secret_as_env(task, secret, keys)
         store = {key: key for key in placement.OBJECT_STORE}
         kubernetes.use_config_map_as_env(task, "loopline-object-store", store)
+        kubernetes.use_field_path_as_env(task, "LOOPLINE_RUN", "metadata.labels['pipeline/runid']")
         kubernetes.add_node_selector_json(task, node_selector)
         kubernetes.add_toleration_json(task, tolerations)
 

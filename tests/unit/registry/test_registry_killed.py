@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 
+from loopline.components.registry import aliases
 from loopline.components.registry.client import opened
 from loopline.components.registry.fetch import fetch_model, resolve
 from loopline.components.registry.models import history, models
@@ -41,7 +42,7 @@ def dying(write: int, work: Callable[[], object]) -> Callable[[], object]:
 
 
 def raw_aliases(home) -> dict[str, int]:
-    """The aliases as they lie in the database, with nobody settling them."""
+    """The aliases as they are in the database, not as the promotion log has them."""
     with closing(sqlite3.connect(home.folder / "mlflow.db")) as connection:
         rows = connection.execute("select alias, version from registered_model_aliases where name = ?", [NAME])
         return dict(rows.fetchall())
@@ -88,7 +89,7 @@ def test_registration_killed_while_copying_leaves_no_version(home, tmp_path, for
     fetch_model(USECASE, home.registry, "1", tmp_path / "fetched")
 
 
-def test_killed_promotion_is_rolled_forward_by_the_next_reader(three, fork):
+def test_readers_see_a_killed_promotion_and_the_next_change_completes_it(three, fork):
     decided = []
     for write in range(1, 20):
         three.reset()
@@ -99,7 +100,10 @@ def test_killed_promotion_is_rolled_forward_by_the_next_reader(three, fork):
         recorded = len(history(NAME, three.registry)) == 2
         decided.append(recorded)
         assert resolve(NAME, three.registry, "champion") == (3 if recorded else 1)
+        assert raw_aliases(three) == shown  # reading changed nothing
         if recorded:
+            with opened(three.registry) as client:
+                aliases.reconcile(client, NAME)
             assert raw_aliases(three) == {"champion": 3, "previous": 1}
         assert three.promote(3, 1) == "promoted"
         assert raw_aliases(three) == {"champion": 3, "previous": 1}

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from loopline.components.errors import LooplineError
-from loopline.components.registry import aliases, ledger
+from loopline.components.registry import aliases, promotion_log
 from loopline.components.registry.client import opened
 from loopline.components.registry.fetch import fetch_model, resolve
 from loopline.components.registry.models import history, models
@@ -135,13 +135,13 @@ def test_unknown_version_or_champion_is_refused(three):
 
 def test_rollback_and_back_again(three):
     three.promote(2, 1)
-    assert rollback(NAME, three.registry) == ledger.Standing(1, 2)
+    assert rollback(NAME, three.registry) == promotion_log.ChampionState(1, 2)
     assert standing(three) == (1, 2)
-    assert rollback(NAME, three.registry) == ledger.Standing(2, 1)
+    assert rollback(NAME, three.registry) == promotion_log.ChampionState(2, 1)
     assert standing(three) == (2, 1)
     assert three.promote(3, 2) == "promoted"
     assert standing(three) == (3, 2)
-    assert [ruling.decision.kind for ruling in history(NAME, three.registry)] == [
+    assert [entry.change.kind for entry in history(NAME, three.registry)] == [
         "promotion",
         "promotion",
         "rollback",
@@ -194,15 +194,15 @@ def test_alias_moved_by_hand_is_moved_back(three):
 
 
 def test_slow_process_does_not_leave_an_older_outcome(three, monkeypatch):
-    """One that read the ledger, slept while others promoted, and then writes its aliases, notices."""
+    """One that read the promotion log, slept while others promoted, and then writes its aliases, notices."""
     three.promote(2, 1)
-    rulings = history(NAME, three.registry)
+    entries = history(NAME, three.registry)
     three.promote(3, 2)
-    read, stale = ledger.read, [rulings]
-    monkeypatch.setattr(ledger, "read", lambda client, name: stale.pop() if stale else read(client, name))
+    read, stale = promotion_log.read, [entries]
+    monkeypatch.setattr(promotion_log, "read", lambda client, name: stale.pop() if stale else read(client, name))
     with opened(three.registry) as client:
-        assert aliases.settle(client, NAME) == ledger.Standing(3, 2)
-        assert aliases.read_aliases(client, NAME) == {"champion": 3, "previous": 2}
+        assert aliases.reconcile(client, NAME) == promotion_log.ChampionState(3, 2)
+        assert aliases.read_mlflow(client, NAME) == {"champion": 3, "previous": 2}
 
 
 def test_of_racing_promotions_one_wins(three, fork):
@@ -246,10 +246,10 @@ def test_racing_rollbacks_go_back_once(three, fork):
 
 def test_rollback_decided_on_an_old_view_is_refused(three, monkeypatch):
     three.promote(2, 1)
-    rulings = history(NAME, three.registry)
+    entries = history(NAME, three.registry)
     three.promote(3, 2)
-    read, stale = ledger.read, [rulings]
-    monkeypatch.setattr(ledger, "read", lambda client, name: stale.pop() if stale else read(client, name))
+    read, stale = promotion_log.read, [entries]
+    monkeypatch.setattr(promotion_log, "read", lambda client, name: stale.pop() if stale else read(client, name))
     with pytest.raises(
         LooplineError, match="nothing was rolled back: version 3 of flights became champion at the same"
     ):

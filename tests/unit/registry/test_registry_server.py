@@ -10,8 +10,8 @@ import pytest
 
 from loopline.components.errors import LooplineError
 from loopline.components.registry.fetch import fetch_model, resolve
-from loopline.components.registry.ledger import Standing
 from loopline.components.registry.models import models
+from loopline.components.registry.promotion_log import ChampionState
 from loopline.components.registry.rollback import rollback
 
 USECASE, NAME = "loopline.usecases.flights", "flights"
@@ -67,7 +67,7 @@ def test_lifecycle_over_http(served, tmp_path):
     outcomes = [json.loads(served.receipt(seed).read_text())["outcome"] for seed in (2, 3)]
     assert sorted(outcomes) == ["kept", "promoted"]
     winner = 2 + outcomes.index("promoted")
-    assert rollback(NAME, served.registry) == Standing(1, winner)
+    assert rollback(NAME, served.registry) == ChampionState(1, winner)
     assert models(NAME, served.registry)[-1].aliases == ("champion",)
     with pytest.raises(LooplineError, match="no version or alias 'nope'; it has 1 \\(champion\\)"):
         fetch_model(USECASE, served.registry, "nope", tmp_path / "nope")
