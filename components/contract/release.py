@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from loopline.components.contract.duration import parse_duration
 from loopline.components.io.strict import Strict
 
+# Lines of a step's output that start with this stay on the screen of `loopline release`.
+DECISION_PREFIX = "decision: "
 # Of the JSON that says how a release went, for whoever acts on that.
 RECORD_FORMAT: Literal["loopline.release/1"] = "loopline.release/1"
 

@@ -146,7 +146,7 @@ def restore_champion(usecase: str, registry: str, record: dsl.Input[dsl.Artifact
     from pathlib import Path
 
     from loopline.components.contract.dataset import read_manifest
-    from loopline.components.contract.release import RECORD_FORMAT
+    from loopline.components.contract.release import DECISION_PREFIX, RECORD_FORMAT
     from loopline.components.contract.usecase import load
     from loopline.components.registry.rollback import restore_champion
 
@@ -154,5 +154,5 @@ def restore_champion(usecase: str, registry: str, record: dsl.Input[dsl.Artifact
     name, version, stable = load(usecase).spec.name, int(released["canary"]), int(released["stable"])
     if not restore_champion(name, registry, version, stable, by=os.environ.get("LOOPLINE_RUN", "")):
         return ""
-    print(f"told: version {stable} is champion again")
+    print(f"{DECISION_PREFIX}version {stable} is champion again")
     return str(stable)

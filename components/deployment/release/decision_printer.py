@@ -1,9 +1,7 @@
 """Says what is decided while a release goes on."""
 
+from loopline.components.contract.release import DECISION_PREFIX
 from loopline.components.deployment.analysis.analyse import Decision
-
-# What the laptop's command shows for good of what a step prints; elsewhere it is a line in the log.
-DECISION = "on_decision: "
 
 
 class DecisionPrinter:
@@ -23,4 +21,5 @@ class DecisionPrinter:
         kind = f"{step.number} {decision.outcome}"
         if kind != self._said:
             self._said = kind
-            print(f"{DECISION}step {step.number}, {step.percent}%: {decision.outcome}: {decision.reason}", flush=True)
+            text = f"step {step.number}, {step.percent}%: {decision.outcome}: {decision.reason}"
+            print(f"{DECISION_PREFIX}{text}", flush=True)

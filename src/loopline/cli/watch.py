@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
-from loopline.components.deployment.release.decision_printer import DECISION
+from loopline.components.contract.release import DECISION_PREFIX
 from loopline.local.records import RunRecord, StepRecord
 
 # A step prints this before what is worth showing while it runs; the rest stays in its log.
@@ -25,8 +25,8 @@ class ConsoleWatcher:
 
     def progressed(self, run: RunRecord, step: StepRecord, line: str) -> None:
         """A step said something."""
-        if line.startswith(DECISION):
-            self._console.print(line.removeprefix(DECISION), markup=False, highlight=False, soft_wrap=True)
+        if line.startswith(DECISION_PREFIX):
+            self._console.print(line.removeprefix(DECISION_PREFIX), markup=False, highlight=False, soft_wrap=True)
         if line.startswith(PROGRESS):
             told = escape(line.removeprefix(PROGRESS))
             self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/] {told}")
