@@ -8,7 +8,7 @@ from loopline.components.deployment.analysis.formatting import span, value
 from loopline.components.deployment.release.record import Decided, Record, Shifted, Stopped
 from loopline.components.deployment.release.transitions import next_action
 
-VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "not told yet", "unjudged": "nothing to compare"}
+VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "inconclusive", "unjudged": "nothing to compare"}
 
 
 def page(record: Record, latest: Decision | None = None) -> str:

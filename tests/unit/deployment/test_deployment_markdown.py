@@ -49,7 +49,7 @@ def test_a_step_under_way_shows_what_it_waits_for(shifted):
     assert "Under way: step 1 of 2, 5% of the traffic." in text
     assert "## Step 1, 5%: wait" in text
     assert "200 requests of the canary are fewer than the least, 500." in text
-    assert "not told yet" in text
+    assert "inconclusive" in text
 
 
 def test_a_step_without_evidence_has_no_table(shifted):
