@@ -145,7 +145,7 @@ test-spark: $(VENV)/ready ## batch inference on real Spark (installs it beside t
 
 .PHONY: bench-serving
 bench-serving: setup-serving ## the endpoint against named peers, into bench.json; needs a champion (make run)
-	@$(BIN)/python -m tests.bench serving
+	@$(BIN)/python -m tests.bench serving serving_soak
 
 .PHONY: lock
 lock: $(BIN)/uv ## renew constraints.txt from pyproject.toml

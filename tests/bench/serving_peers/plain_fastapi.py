@@ -1,5 +1,6 @@
-"""Plain FastAPI around ONNX Runtime, one process: python -m ... PACKAGE STORE MODEL PORT."""
+"""Plain FastAPI around ONNX Runtime: python -m ... PACKAGE STORE MODEL PORT WORKERS."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from fastapi import FastAPI
 
 from tests.bench.serving_peers.lookup import Lookup
 
+ARGUMENTS = "PLAIN_FASTAPI"  # how workers, which uvicorn starts, get them
 
-def application(package: str, store: str, model: str) -> FastAPI:
-    """The application."""
-    lookup = Lookup(package, store, model)
+
+def create() -> FastAPI:
+    """The application, with the arguments from the environment."""
+    package, store, model_path = os.environ[ARGUMENTS].split("\n")
+    lookup = Lookup(package, store, model_path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     name = lookup.spec.name
-    session = onnxruntime.InferenceSession(str(Path(model) / "repository" / name / "1" / "model.onnx"), options)
+    session = onnxruntime.InferenceSession(str(Path(model_path) / "repository" / name / "1" / "model.onnx"), options)
     app = FastAPI()
 
     @app.post("/v1/models/{model}:predict")
@@ -35,6 +39,13 @@ def application(package: str, store: str, model: str) -> FastAPI:
 
 
 if __name__ == "__main__":
+    os.environ[ARGUMENTS] = "\n".join(sys.argv[1:4])
     uvicorn.run(
-        application(*sys.argv[1:4]), host="127.0.0.1", port=int(sys.argv[4]), access_log=False, log_level="warning"
+        "tests.bench.serving_peers.plain_fastapi:create",
+        factory=True,
+        host="127.0.0.1",
+        port=int(sys.argv[4]),
+        workers=int(sys.argv[5]),
+        access_log=False,
+        log_level="warning",
     )
