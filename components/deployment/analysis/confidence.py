@@ -16,7 +16,7 @@ true one at all times with probability 1 - alpha, and one may look after every r
 Requests are taken as assigned to the sides independently of each other, as a router that draws for each one does, and a
 side's mean as steady within a step; a tide that lifts both sides alike cancels out.
 
-Both depend only on sums, so counters of a monitoring system serve as well as rows, and no order has to be kept. Betting
+Both depend only on sums, so no order has to be kept. Betting
 confidence sequences (Waudby-Smith and Ramdas, JRSS B 2023) are a little tighter for means but need every row in order;
 the asymptotic ones of A/B testing (Johari et al., Operations Research 2022) are wrong for few and rare errors;
 group-sequential tests need the number of looks in advance, which traffic does not tell.

@@ -1,7 +1,4 @@
-"""What the two sides of a release showed over the same stretch of time, as counts.
-
-Counts are all that the analysis needs, so a prediction log and the counters of a monitoring system serve alike.
-"""
+"""What the two sides of a release showed over the same stretch of time, as counts from the prediction log."""
 
 from datetime import datetime, timedelta
 from typing import Self
@@ -18,7 +15,7 @@ from loopline.components.deployment.analysis.baseline import Baseline, losses
 from loopline.components.deployment.analysis.confidence import Floats
 from loopline.components.io.strict import Strict
 
-# Logs are written and metrics collected so late at most.
+# Logs are written so late at most.
 LATE = timedelta(minutes=5)
 
 
@@ -32,7 +29,7 @@ class Tally(Strict):
         labelled: scored requests whose label is known.
         loss: sum of their losses, in units of the baseline's worst. ``spread``: of squared distances from its mean.
         ahead: requests, counted nowhere else, that are dated after the end of the period: their clock is ahead.
-        others_since: requests of the other side long after the last of this one; 0 where counters do not tell.
+        others_since: requests of the other side long after the last of this one.
     """
 
     requests: int = Field(default=0, ge=0)

@@ -1,4 +1,4 @@
-"""What a log and what counters show, counted the same; and what is no log, no histogram, or from a wrong clock."""
+"""Counts from a prediction log; what is not a log, and what comes from a clock that is wrong."""
 
 from datetime import timedelta
 
@@ -12,10 +12,8 @@ from pydantic import ValidationError
 from loopline.components.contract import prediction_log as log
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.contract.window import Window
-from loopline.components.deployment.analysis import counters
 from loopline.components.deployment.analysis.baseline import Baseline
 from loopline.components.deployment.analysis.baseline import from_rows as baseline_from_rows
-from loopline.components.deployment.analysis.counters import Counters, Histogram
 from loopline.components.deployment.analysis.evidence import Tally, from_rows
 from loopline.components.errors import LooplineError
 from tests.canary_traffic import BEGIN, CANARY, GOOD, STABLE, Behaviour, baseline_of, evidence_of, rows
@@ -174,76 +172,3 @@ def test_a_reference_of_constant_scores_has_one_cut():
 def test_counts_that_cannot_be_are_refused(counts):
     with pytest.raises(ValidationError):
         Tally(**counts)
-
-
-def histogram(values, bounds):
-    counts = tuple(int(np.count_nonzero(values <= bound)) for bound in bounds)
-    return Histogram(bounds=bounds, counts=counts, total=len(values))
-
-
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-SCORES = (0.1, 0.2, 0.3, 0.4, 0.5)
-
-
-def counted(table):
-    failed, latency, score = (log.numbers(table, name) for name in (log.FAILED, log.LATENCY, log.SCORE))
-    return Counters(
-        requests=len(table),
-        errors=int(failed.sum()),
-        latency=histogram(latency, BUCKETS),
-        scores=histogram(score[failed == 0], SCORES),
-    )
-
-
-def test_counters_count_what_rows_do():
-    before, now = rows(GOOD, STABLE, 1_000, 1), rows(Behaviour(errors=0.1, slowdown=2), CANARY, 700, 2)
-    known = counters.baseline(counted(before), POLICY, STABLE)
-    assert known.latency.limit in BUCKETS
-    assert known.scores.cuts == SCORES
-    from_counters, from_log = counters.tally(counted(now), known), evidence_of(now, known).canary
-    assert from_counters == from_log
-
-
-def test_an_increase_is_what_came_in_between():
-    first, second = rows(GOOD, STABLE, 300, 1), rows(GOOD, STABLE, 200, 2)
-    both_counted = counted(pa.concat_tables([first, second]))
-    assert counters.increase(counted(first), both_counted) == counted(second)
-    assert counters.merged([counted(first), counted(second)]) == both_counted
-    assert counters.increase(Counters(), both_counted) == both_counted
-
-
-def test_a_restarted_process_counts_from_zero():
-    long, short = counted(rows(GOOD, STABLE, 300, 1)), counted(rows(GOOD, STABLE, 40, 2))
-    assert counters.increase(long, short) == short
-
-
-def test_counters_without_histograms_leave_their_checks_out(baseline):
-    seen = counters.tally(Counters(requests=50, errors=60), baseline)  # read a moment later
-    assert (seen.requests, seen.errors, seen.timed, seen.scored, seen.above) == (50, 50, 0, 0, ())
-
-
-def test_buckets_that_do_not_fit_are_refused(baseline):
-    seen = counted(rows(GOOD, STABLE, 300, 1))
-    with pytest.raises(LooplineError, match="no bucket up to"):
-        counters.tally(seen, baseline)
-    other = seen.model_copy(update={"latency": histogram(np.ones(3), (0.5, 2.0))})
-    with pytest.raises(LooplineError, match="cannot be put together"):
-        counters.merged([seen, other])
-    with pytest.raises(LooplineError, match=r"ends at 0\.25 s, below 1\.25 times the stable's 95% quantile"):
-        counters.baseline(counted(rows(Behaviour(slowdown=20), STABLE, 300, 1)), POLICY, STABLE)
-    with pytest.raises(LooplineError, match="answered 0 requests"):
-        counters.baseline(Counters(), POLICY, STABLE)
-
-
-@pytest.mark.parametrize(
-    ("bounds", "counts", "total", "says"),
-    [
-        ((1.0, 2.0), (1,), 3, "2 bounds but 1 counts"),
-        ((2.0, 1.0), (1, 2), 3, "do not ascend"),
-        ((1.0, 2.0), (2, 1), 3, "cumulative, and these fall"),
-        ((1.0, 2.0), (1, 4), 3, "cumulative, and these fall"),
-    ],
-)
-def test_what_is_no_histogram_is_refused(bounds, counts, total, says):
-    with pytest.raises(ValidationError, match=says):
-        Histogram(bounds=bounds, counts=counts, total=total)
