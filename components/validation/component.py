@@ -56,7 +56,7 @@ def check_gates(
     verdict: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.Markdown],
 ) -> str:
-    """Hold a model against the gates of its use case. A failed gate is an answer, not an error.
+    """Check a model against the gates of its use case. A failed gate is a result, not an error.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
