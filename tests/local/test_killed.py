@@ -12,7 +12,7 @@ from loopline.components.contract import usecase
 from loopline.components.io import atomic
 from loopline.components.registry.models import models
 from loopline.local.engine import Engine
-from loopline.local.records import find_run
+from loopline.local.run_store import find_run
 from loopline.local.workspace import Workspace
 from tests.local.conftest import USECASE
 

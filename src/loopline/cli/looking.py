@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from loopline.components.contract import usecase
-from loopline.local.records import DECISION, StepRecord, find_run
-from loopline.local.records import list_runs as read_runs
+from loopline.local.records import DECISION, StepRecord
+from loopline.local.run_store import find_run
+from loopline.local.run_store import list_runs as read_runs
 from loopline.local.workspace import Workspace
 from loopline.report.tables import steps_table
 

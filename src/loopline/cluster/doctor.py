@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from loopline.checks import CheckResult, run_check
-from loopline.cluster import names, placement, token
+from loopline.cluster import names, stage_pods, token
 from loopline.cluster.gpu_pool import gpu_pool
 from loopline.cluster.kfp_client import KfpClient, PipelineVersion
 from loopline.cluster.kube import Kube
@@ -23,7 +23,7 @@ def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
     yield answer
     yield run_check("namespace", lambda: _namespace(kube))
     yield run_check("pod security", lambda: _pod_security(kube))
-    yield from secrets(kube, placement.STAGES)
+    yield from secrets(kube, stage_pods.STAGES)
     yield run_check("GPU pool", lambda: gpu_pool(cluster, kube))
     for pipeline in pipeline_ir.PIPELINES:
         name = names.pipeline_name(case, pipeline)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from loopline.checks import INCONCLUSIVE, CheckResult, run_check
-from loopline.cluster import image_registry, placement
+from loopline.cluster import image_registry, stage_pods
 from loopline.cluster.kfp_client import PipelineVersion
 from loopline.cluster.kube import Kube
 from loopline.cluster.objects import INTERFACE
@@ -18,12 +18,12 @@ def secrets(kube: Kube, stages: Iterable[str]) -> Iterator[CheckResult]:
     """Check that the Secrets and the ConfigMap of some stages exist and have the keys that the pods read."""
     required: dict[str, set[str]] = {}
     for stage in stages:
-        for name, variables in placement.STAGES[stage].secrets.items():
+        for name, variables in stage_pods.STAGES[stage].secrets.items():
             required.setdefault(name, set()).update(variables)
     for name, keys in sorted(required.items()):
         yield run_check(f"Secret {name}", partial(_has_keys, "Secret", name, keys, kube.secret_keys, kube))
     if "loopline-s3" in required:
-        name, keys = "loopline-object-store", set(placement.OBJECT_STORE)
+        name, keys = "loopline-object-store", set(stage_pods.OBJECT_STORE)
         yield run_check(f"ConfigMap {name}", partial(_has_keys, "ConfigMap", name, keys, kube.config_map_keys, kube))
 
 

@@ -7,11 +7,11 @@ ConfigMaps are the same everywhere, and a GPU pool is given by parameters of the
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from loopline.cluster import stage_pods
+from loopline.cluster.stage_pods import StagePods
 from loopline.compiler import steps
 from loopline.components.contract.step import StepFacts
 from loopline.components.errors import LooplineError
@@ -43,62 +43,10 @@ GPU_PARAMETERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 GPU_COUNT = "pipelinechannel--gpus"  # what kfp calls a parameter that only the pod, not the component, is given
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-OBJECT_STORE = ("AWS_ENDPOINT_URL", "AWS_REGION", "LOOPLINE_BUCKET")
-S3 = {"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}
-MLFLOW = {
-    "MLFLOW_TRACKING_USERNAME": "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD": "MLFLOW_TRACKING_PASSWORD",
-}
 # The promotion log names the run that promoted a version; KFP labels the pods of a run with its id.
 RUN_ID = {"name": "LOOPLINE_RUN", "fieldPath": "metadata.labels['pipeline/runid']"}
-GIT = {"username": "LOOPLINE_GIT_USERNAME", "token": "LOOPLINE_GIT_TOKEN"}
-REDIS = {"password": "LOOPLINE_ONLINE_STORE_PASSWORD"}
 # For a step that talks to a service that may be away. What fails by its data fails again.
 RETRY_POLICY = MappingProxyType({"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0})
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What the pods of one stage are given.
-
-    Attributes:
-        cpu: request and limit, as Kubernetes writes them.
-        memory: request and limit.
-        timeout: a pod that runs longer is ended.
-        secrets: key to environment variable, by name of the Secret.
-        environment: further variables.
-        optional: key to environment variable of Secrets that need not be there.
-    """
-
-    cpu: tuple[str, str]
-    memory: tuple[str, str]
-    timeout: timedelta
-    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    optional: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
-STAGES = {
-    "data": Stage(("500m", "2"), ("1Gi", "4Gi"), timedelta(hours=1), {"loopline-s3": S3}),
-    "features": Stage(
-        ("1", "2"),
-        ("2Gi", "8Gi"),
-        timedelta(hours=2),
-        {"loopline-s3": S3, "loopline-redis": REDIS},
-        {"LOOPLINE_ONLINE_STORE": "redis://redis:6379"},  # a Service, which may lead out of the cluster
-    ),
-    "training": Stage(("1", "4"), ("2Gi", "8Gi"), timedelta(hours=12), {"loopline-s3": S3, "loopline-mlflow": MLFLOW}),
-    "validation": Stage(("500m", "2"), ("1Gi", "4Gi"), timedelta(hours=1)),
-    "registry": Stage(("250m", "1"), ("512Mi", "2Gi"), timedelta(minutes=15), {"loopline-mlflow": MLFLOW}),
-    "inference": Stage(("1", "2"), ("2Gi", "4Gi"), timedelta(hours=6), {"loopline-s3": S3}),
-    "deployment": Stage(
-        ("250m", "1"),
-        ("512Mi", "2Gi"),
-        timedelta(hours=24),  # of which a run waits for evidence as long as it was told
-        {"loopline-s3": S3},
-        optional={"loopline-git": GIT},  # where a release is a commit, to a repository that asks who pushes
-    ),
-}
 
 
 def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -122,9 +70,11 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     for label, executor in executors.items():
         container = executor["container"]
         name = catalogue.stage_of(container["image"])
-        if name not in STAGES:
-            raise LooplineError(f"nothing says what the pods of image {container['image']} are given; see {__file__}")
-        stage = STAGES[name]
+        if name not in stage_pods.STAGES:
+            raise LooplineError(
+                f"nothing says what the pods of image {container['image']} are given; see {stage_pods.__file__}"
+            )
+        stage = stage_pods.STAGES[name]
         container["resources"] = _resources(stage)
         if stage.environment:
             variables = [{"name": key, "value": value} for key, value in sorted(stage.environment.items())]
@@ -140,7 +90,7 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return ir, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": _checked(platform)}}}}
 
 
-def _resources(stage: Stage) -> dict[str, Any]:
+def _resources(stage: StagePods) -> dict[str, Any]:
     return {
         "resourceCpuRequest": stage.cpu[0],
         "resourceCpuLimit": stage.cpu[1],
@@ -149,7 +99,7 @@ def _resources(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _pod(name: str, stage: Stage, *, queued: bool) -> dict[str, Any]:
+def _pod(name: str, stage: StagePods, *, queued: bool) -> dict[str, Any]:
     """The Kubernetes part of an executor, in the words of kfp-kubernetes.
 
     KFP takes labels only when it compiles. So a step whose queue depends on the environment, because it runs on a CPU
@@ -167,7 +117,7 @@ def _pod(name: str, stage: Stage, *, queued: bool) -> dict[str, Any]:
     store = {
         "configMapName": "loopline-object-store",
         "configMapNameParameter": _constant("loopline-object-store"),
-        "keyToEnv": [{"configMapKey": key, "envVar": key} for key in OBJECT_STORE],
+        "keyToEnv": [{"configMapKey": key, "envVar": key} for key in stage_pods.OBJECT_STORE],
         "optional": False,
     }
     return {

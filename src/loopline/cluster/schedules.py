@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from loopline.cluster import names, placement
-from loopline.compiler import parameters
+from loopline.compiler import scheduling
 from loopline.components.contract.schedule import Timetable
 from loopline.components.contract.usecase import UseCase
 
@@ -32,7 +32,7 @@ def cron_workflows(case: UseCase, versions: Mapping[str, str], tag: str) -> list
         LooplineError: a name would be too long for Argo, there is no pipeline of that name, or its window is wrong.
     """
     return [
-        _cron_workflow(case, pipeline, parameters.schedule_of(pipeline, case), versions[pipeline], tag)
+        _cron_workflow(case, pipeline, scheduling.schedule_of(pipeline, case), versions[pipeline], tag)
         for pipeline in case.spec.schedule.given()
     ]
 

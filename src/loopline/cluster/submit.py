@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopline.cluster import models, names, placement
 from loopline.cluster.settings import Cluster
-from loopline.compiler import parameters
+from loopline.compiler import parameters, scheduling
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 
@@ -80,7 +80,7 @@ def run_parameters(
     Raises:
         LooplineError: one is wrong, no model has a needed alias, or the version was compiled with other parameters.
     """
-    window = parameters.scheduled(pipeline, case, moment) if moment else {}
+    window = scheduling.window(pipeline, case, moment) if moment else {}
     values: dict[str, Any] = {"usecase": case.package}
     values |= _with_versions(pipeline, parameters.complete(pipeline, case, cluster, {**window, **given}), case, cluster)
     in_pod = values.get("target") == "pod" and set(placement.GPU_PARAMETERS) <= set(version.parameters)

@@ -6,12 +6,10 @@ Defaults go by the name of a parameter, so a new DAG that uses known names needs
 import difflib
 import inspect
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from loopline.compiler import pipeline_ir
-from loopline.components.contract.schedule import CustomSchedule, Schedule, Timetable
 from loopline.components.contract.spec import UseCaseSpec
 from loopline.components.contract.usecase import UseCase
 from loopline.components.contract.window import parse_time
@@ -69,14 +67,14 @@ def complete(pipeline: str, case: UseCase, locations: Locations, given: Mapping[
             nothing gives a default is missing.
     """
     name = pipeline_ir.known_pipeline(pipeline)
-    wanted = [p for p in _signature(name) if p != "usecase"]
+    wanted = [p for p in signature(name) if p != "usecase"]
     for key in given:
         if key not in wanted:
             close = difflib.get_close_matches(key, wanted, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(wanted)}"
             raise LooplineError(f"pipeline {pipeline} has no parameter '{key}'; {hint}")
     values = {**_of_usecase(wanted, case, given), **_of_environment(wanted, case, locations), **given}
-    missing = [key for key in wanted if key not in values and _signature(name)[key].default is inspect.Parameter.empty]
+    missing = [key for key in wanted if key not in values and signature(name)[key].default is inspect.Parameter.empty]
     if missing:
         raise LooplineError(f"pipeline {pipeline} needs {', '.join(missing)}: give each with --param name=value")
     _check(wanted, case, values)
@@ -98,7 +96,7 @@ def _check(wanted: Collection[str], case: UseCase, values: Mapping[str, str]) ->
 
 def defaults(pipeline: str, case: UseCase) -> dict[str, str]:
     """The parameters of a pipeline that the use case gives a value, wherever the pipeline will run."""
-    wanted = _signature(pipeline_ir.known_pipeline(pipeline))
+    wanted = signature(pipeline_ir.known_pipeline(pipeline))
     return {key: value for key, value in _of_usecase(wanted, case, {}).items() if key in wanted}
 
 
@@ -147,51 +145,9 @@ def _text(window: tuple[Any, Any]) -> tuple[str, str]:
     return str(window[0]), str(window[1])
 
 
-def _signature(name: str) -> Mapping[str, inspect.Parameter]:
+def signature(name: str) -> Mapping[str, inspect.Parameter]:
+    """The parameters that a pipeline's function takes."""
     return inspect.signature(pipeline_ir.load(name).pipeline_func).parameters
-
-
-def schedule_of(pipeline: str, case: UseCase) -> Timetable:
-    """The schedule of a pipeline.
-
-    Raises:
-        LooplineError: there is no such pipeline or no schedule for it, or the schedule lacks a window that the pipeline
-            works on, or has one that it does not take.
-    """
-    name, file = pipeline_ir.known_pipeline(pipeline), case.folder / "usecase.yaml"
-    schedule = case.spec.schedule.given().get(name)
-    if schedule is None:
-        raise LooplineError(
-            f"use case {case.spec.name} has no schedule.{name}, so nothing says which window a moment stands for; "
-            f"add it to {file}, or give the window with --param"
-        )
-    if isinstance(schedule, CustomSchedule):
-        takes_window = "start" in _signature(name)
-        if takes_window and not schedule.window:
-            raise LooplineError(f"{file}: schedule.custom.{name} needs a window, because {name} takes start and end")
-        if schedule.window and not takes_window:
-            raise LooplineError(f"{file}: schedule.custom.{name} has a window, but {name} takes no start and end")
-    return schedule
-
-
-def scheduled(pipeline: str, case: UseCase, moment: datetime) -> dict[str, str]:
-    """The window of a run that was scheduled for a moment, as parameters; of a retraining, what it compares on.
-
-    Args:
-        pipeline: its name.
-        case: the use case, whose ``schedule`` says where the window lies.
-        moment: when the run was scheduled, with a zone.
-
-    Raises:
-        LooplineError: the use case has no schedule for that pipeline.
-    """
-    name = pipeline_ir.known_pipeline(pipeline)
-    schedule = schedule_of(name, case)
-    if not isinstance(schedule, Schedule) or schedule.window is None:
-        return {}
-    start, end = schedule.window_at(moment, ZoneInfo(case.spec.timezone))
-    compares = "compare_start" in _signature(name)
-    return {"compare_start": start, "compare_end": end} if compares else {"start": start, "end": end}
 
 
 def _earlier(moment: str, spec: UseCaseSpec) -> str:
@@ -203,6 +159,6 @@ def _earlier(moment: str, spec: UseCaseSpec) -> str:
 
 def aliases(pipeline: str, values: Mapping[str, str]) -> dict[str, str]:
     """The parameters of a pipeline that name a version by an alias, which is resolved before the run."""
-    if _RELEASE in _signature(pipeline_ir.known_pipeline(pipeline)):
+    if _RELEASE in signature(pipeline_ir.known_pipeline(pipeline)):
         return {}
     return {key: values[key] for key in VERSIONS if values.get(key) and not values[key].isdigit()}

@@ -18,7 +18,7 @@ from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
 from loopline.local.locations import local_folder
-from loopline.local.records import is_alive
+from loopline.local.run_store import is_alive
 from loopline.local.workspace import Workspace
 
 # Who started a container, so that one whose run was killed can be told from one that is at work.

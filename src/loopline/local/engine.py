@@ -25,7 +25,8 @@ from loopline.local.handlers import ContainerHandler, ProcessHandler, StepHandle
 from loopline.local.key import KeyMaker
 from loopline.local.processes import StepProcesses
 from loopline.local.recorder import Recorder, Watcher
-from loopline.local.records import RunRecord, new_run
+from loopline.local.records import RunRecord
+from loopline.local.run_store import new_run
 from loopline.local.workspace import Workspace
 
 

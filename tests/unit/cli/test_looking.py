@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from loopline.cli import looking
-from loopline.local.records import Output, StepRecord, new_run
+from loopline.local.records import Output, StepRecord
+from loopline.local.run_store import new_run
 from loopline.local.workspace import Workspace
 
 DIGEST = "sha256:" + "0f" * 32

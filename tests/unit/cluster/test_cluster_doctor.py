@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from loopline.checks import CheckResult
 from loopline.cli.app import app
-from loopline.cluster import doctor, placement
+from loopline.cluster import doctor, stage_pods
 from loopline.cluster.gpu_pool import gpu_pool
 from loopline.cluster.kfp_client import KfpClient
 from loopline.cluster.kube import Kube
@@ -47,10 +47,10 @@ def kubernetes(tmp_path, monkeypatch, compiled):
     with FakeKubernetes() as fake:
         fake.answers = {
             NAMESPACE: {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
-            f"{NAMESPACE}/secrets/loopline-s3": secret(*placement.S3),
-            f"{NAMESPACE}/secrets/loopline-mlflow": secret(*placement.MLFLOW),
-            f"{NAMESPACE}/secrets/loopline-redis": secret(*placement.REDIS),
-            f"{NAMESPACE}/configmaps/loopline-object-store": secret(*placement.OBJECT_STORE),
+            f"{NAMESPACE}/secrets/loopline-s3": secret(*stage_pods.S3),
+            f"{NAMESPACE}/secrets/loopline-mlflow": secret(*stage_pods.MLFLOW),
+            f"{NAMESPACE}/secrets/loopline-redis": secret(*stage_pods.REDIS),
+            f"{NAMESPACE}/configmaps/loopline-object-store": secret(*stage_pods.OBJECT_STORE),
             "/api/v1/nodes": {"items": []},
             QUEUES: {"items": []},
         }
@@ -296,7 +296,7 @@ def test_submit_looks_before_it_changes_anything(command, kubernetes, kfp, setti
     result, _ = command("submit", "training", "--cluster", str(settings()))
     assert "there is no Secret loopline-mlflow" in str(result.exception)
     assert not [request for request in kfp.requests if request.startswith("POST")]
-    kubernetes.answers[f"{NAMESPACE}/secrets/loopline-mlflow"] = secret(*placement.MLFLOW)
+    kubernetes.answers[f"{NAMESPACE}/secrets/loopline-mlflow"] = secret(*stage_pods.MLFLOW)
     result, output = command("submit", "training", "--cluster", str(settings()))
     assert result.exit_code == 0, result.exception
     assert f"version {version.name}) submitted" in output

@@ -10,7 +10,7 @@ import yaml
 
 from loopline import project
 from loopline.cluster import names, objects, schedules
-from loopline.compiler import parameters, pipeline_ir
+from loopline.compiler import pipeline_ir, scheduling
 from loopline.components.contract.schedule import Schedule, Schedules, Timetable
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
@@ -69,7 +69,7 @@ def test_a_release_has_a_time_and_no_window(case):
     other = UseCase(case.package, case.folder, case.spec.model_copy(update={"schedule": nightly}))
     (workflow,) = schedules.cron_workflows(other, VERSIONS, "0.1.0")
     assert workflow["metadata"]["name"] == "flights-release"
-    assert parameters.scheduled("release", other, datetime(2013, 6, 1, tzinfo=UTC)) == {}
+    assert scheduling.window("release", other, datetime(2013, 6, 1, tzinfo=UTC)) == {}
     with pytest.raises(ValueError, match="window"):
         Schedules.model_validate({"release": {"cron": "0 7 * * *", "window": ["-1d", "0d"]}})
 
@@ -84,7 +84,7 @@ def test_a_dag_of_ones_own_is_scheduled_by_name(case):
     (workflow,) = schedules.cron_workflows(weekly, VERSIONS, "0.1.0")
     assert workflow["metadata"]["name"] == "flights-sharded-batch"
     at = datetime(2013, 6, 10, 12, tzinfo=UTC)
-    assert parameters.scheduled("sharded-batch", weekly, at) == {"start": "2013-06-03", "end": "2013-06-10"}
+    assert scheduling.window("sharded-batch", weekly, at) == {"start": "2013-06-03", "end": "2013-06-10"}
 
 
 def test_a_custom_schedule_that_does_not_fit_its_dag_is_refused(case):

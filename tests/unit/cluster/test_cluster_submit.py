@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loopline.cluster import names, placement
+from loopline.cluster import names, stage_pods
 from loopline.cluster.kfp_client import KfpClient
 from loopline.cluster.kfp_errors import UnavailableError
 from loopline.cluster.settings import Cluster
@@ -265,7 +265,7 @@ def test_a_release_is_of_whichever_version_is_champion_when_it_runs(kfp, cluster
     values = kfp.runs[0].runtime_config.parameters
     assert (values["version"], values["target"], values["owner"]) == ("champion", "cluster", "loopline-pipeline")
     assert values["log"] == "s3://loopline/predictions/flights/requests"
-    assert 0 < int(values["wait"]) < placement.STAGES["deployment"].timeout.total_seconds()
+    assert 0 < int(values["wait"]) < stage_pods.STAGES["deployment"].timeout.total_seconds()
 
 
 @pytest.mark.parametrize("target", ["local", "git"])

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 from kfp import dsl, kubernetes
 
-from loopline.cluster import placement
+from loopline.cluster import placement, stage_pods
 from loopline.compiler import pipeline_ir
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
@@ -29,7 +29,7 @@ def our_own(pipeline):
 @pytest.fixture(scope="module")
 def by_kfp():
     """The same as we make it, said through kfp's and kfp-kubernetes' functions in the DAG."""
-    stage = placement.STAGES["training"]
+    stage = stage_pods.STAGES["training"]
 
     @dsl.pipeline(name="example")
     def example(usecase: str, gpus: str = "", node_selector: dict = {}, tolerations: list = []):  # noqa: B006
@@ -45,7 +45,7 @@ def by_kfp():
         kubernetes.set_security_context(task, run_as_user=65532, run_as_group=65532, run_as_non_root=True)
         for secret, keys in stage.secrets.items():
             kubernetes.use_secret_as_env(task, secret, keys)
-        store = {key: key for key in placement.OBJECT_STORE}
+        store = {key: key for key in stage_pods.OBJECT_STORE}
         kubernetes.use_config_map_as_env(task, "loopline-object-store", store)
         kubernetes.use_field_path_as_env(task, "LOOPLINE_RUN", "metadata.labels['pipeline/runid']")
         kubernetes.add_node_selector_json(task, node_selector)

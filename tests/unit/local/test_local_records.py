@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from loopline.components.errors import LooplineError
-from loopline.local.records import StepRecord, find_run, list_runs, new_run
+from loopline.local.records import StepRecord
+from loopline.local.run_store import find_run, list_runs, new_run
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def runs(tmp_path):
 
 
 def test_ids_are_free_and_sort_by_time(runs, monkeypatch):
-    monkeypatch.setattr("loopline.local.records.now", lambda: "2026-01-01T00:00:00.000+00:00")  # all at once
+    monkeypatch.setattr("loopline.local.run_store.now", lambda: "2026-01-01T00:00:00.000+00:00")  # all at once
     made = [new_run(runs, "training", "loopline.usecases.flights", {"start": "2013-01-01"}) for _ in range(12)]
     assert len({run.id for run in made}) == 12
     assert [run.id for run in list_runs(runs)] == [run.id for run in made]
