@@ -7,6 +7,7 @@ from loopline.cluster.kube import Kube
 from loopline.cluster.settings import Cluster
 from loopline.components.errors import LooplineError
 from loopline.components.io.kubernetes_errors import NotPermittedError
+from loopline.components.training.trainjob import RUNTIME
 
 GPU = "nvidia.com/gpu"
 
@@ -48,10 +49,10 @@ def _request(cluster: Cluster, kube: Kube) -> tuple[int, dict[str, str], list[di
             return 0, {}, []
         parameters = cluster.gpu.parameters()
         return cluster.gpu.gpus, parameters["node_selector"], parameters["tolerations"]
-    pod = kube.training_runtime_pod("loopline-torch")
+    pod = kube.training_runtime_pod(RUNTIME)
     if pod is None:
         raise LooplineError(
-            "training: trainjob needs TrainingRuntime loopline-torch, and there is none in namespace "
+            f"training: trainjob needs TrainingRuntime {RUNTIME}, and there is none in namespace "
             f"{kube.namespace}; apply manifests/training, or set training: pod in the settings of the cluster"
         )
     limits = pod["containers"][0].get("resources", {}).get("limits", {})

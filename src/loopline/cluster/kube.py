@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from loopline.components.io.kubernetes_api import CONFIG_MAPS, KubernetesApi, Resource
 from loopline.components.io.kubernetes_errors import NoClusterError, UnknownResourceError, UnreachableError
+from loopline.components.training.kubernetes_api import TRAINING_RUNTIMES
 
 NAMESPACES = Resource("", "v1", "namespaces", namespaced=False)
 NODES = Resource("", "v1", "nodes", namespaced=False)
 SECRETS = Resource("", "v1", "secrets")
 CLUSTER_QUEUES = Resource("kueue.x-k8s.io", "v1beta2", "clusterqueues", namespaced=False)
 PIPELINE_VERSIONS = Resource("pipelines.kubeflow.org", "v2beta1", "pipelineversions")
-TRAINING_RUNTIMES = Resource("trainer.kubeflow.org", "v1alpha1", "trainingruntimes")
 
 T = TypeVar("T")
 

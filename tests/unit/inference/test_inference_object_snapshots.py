@@ -89,7 +89,7 @@ def test_the_snapshot_that_a_reader_has_stays_until_the_second_replacement(bucke
 
 
 def test_two_writers_cannot_both_win(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever built upon what is shown no more builds again, and so loses nothing of the other."""
+    """A writer whose base is no longer current starts over, and so keeps what the other one published."""
     snapshots = ObjectSnapshots(bucket)
     replace(snapshots, {"a", "b"}, {"a": "0", "b": "0"})
     put = storage.put
@@ -168,7 +168,7 @@ def test_publishing_again_heals_what_somebody_deleted(bucket: str) -> None:
     assert readable(snapshots.current or "") == {"a": "1"}
 
 
-def test_a_damaged_pointer_is_one_sentence(bucket: str) -> None:
+def test_a_damaged_current_json_is_one_sentence(bucket: str) -> None:
     for content in (b"no json", b"[]", b'{"format": "other"}', b'{"format": "loopline.snapshot/1"}'):
         tag = (conditional_put.read(f"{bucket}/current.json") or (b"", None))[1]
         assert conditional_put.replace(f"{bucket}/current.json", content, tag)
