@@ -19,3 +19,10 @@ def history(name: str, registry: str) -> list[promotion_log.Entry]:
         return []
     with opened(registry) as client:
         return promotion_log.read(client, name)
+
+
+def passed_gates(name: str, registry: str, version: int) -> bool:
+    """Whether a version ever passed its gates: only then its promotion is recorded, even if the champion was kept."""
+    return any(
+        entry.change.kind == "promotion" and entry.change.version == version for entry in history(name, registry)
+    )

@@ -1,4 +1,4 @@
-"""Asks an HTTP server and takes the times, in a process of its own: JSON in, JSON out."""
+"""A load generator for an HTTP server, in a process of its own: JSON in, JSON out."""
 
 import asyncio
 import json
@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-# A few of the flights are nearer than usecase.yaml lets be.
+# A few of the flights are shorter than usecase.yaml allows.
 REFUSED = 400
 
 
 class Background:
-    """Questions asked by a process of its own until all are answered.
+    """A process that sends requests until all have a response.
 
     Args:
-        port: on loopback. ``path``: where to.
-        bodies: what to ask, each once.
+        port: on loopback. ``path``: of the requests.
+        bodies: of the requests, each sent once.
         how: ``connections`` and ``rate`` of `ask`.
     """
 
@@ -32,7 +32,7 @@ class Background:
         self._process.stdin = None
 
     def end(self) -> dict[str, Any]:
-        """Wait for the end; give what `ask` gives."""
+        """Wait for the end; return what `ask` returns."""
         said, _ = self._process.communicate(timeout=600)
         assert self._process.returncode == 0, said
         found: dict[str, Any] = json.loads(said)
@@ -42,19 +42,18 @@ class Background:
 async def ask(
     port: int, path: str, bodies: list[str], connections: int = 4, rate: float | None = None
 ) -> dict[str, Any]:
-    """Ask over some connections, each one question after the other.
+    """Send requests over some connections, one after the other on each.
 
     Args:
         port: on loopback.
-        path: where to.
-        bodies: what to ask, each once.
-        connections: how many are open.
-        rate: requests a second that are due, whether or not the ones before were answered in time: a late one has
-            waited. None asks as fast as answers come.
+        path: of the requests.
+        bodies: of the requests, each sent once.
+        connections: open at the same time.
+        rate: requests per second, whether or not earlier ones have their response: latency counts from the time a
+            request is due. None sends as fast as responses arrive.
 
     Returns:
-        p50_ms, p99_ms, per_second; refused, which the asker is to blame for; failed, and what the first of those was
-        answered.
+        p50_ms, p99_ms, per_second; refused: responses 400; failed: other errors, and the first of them.
     """
     head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: "
     messages = iter(enumerate(f"{head}{len(body.encode())}\r\n\r\n{body}".encode() for body in bodies))

@@ -1,4 +1,4 @@
-"""Asks a running endpoint with KServe's client, in a process of its own: its protobuf and tritonclient's clash.
+"""Calls a running endpoint with KServe's clients, in a process of its own: their protobufs clash with tritonclient's.
 
 python endpoint_clients.py PORT MODEL ROW      prints the scores by protocol, as JSON
 """
@@ -26,8 +26,8 @@ async def main(port, model, row):
     v1 = await InferenceRESTClient(RESTConfig(protocol="v1")).infer(url, {"instances": [row]}, model_name=model)
     v2 = await InferenceRESTClient(RESTConfig(protocol="v2")).infer(url, request, model_name=model)
     grpc = await InferenceGRPCClient(url=f"127.0.0.1:{port}").infer(request)
-    [answer] = v1["predictions"]
-    score = next(value for value in answer.values() if isinstance(value, float))
+    [prediction] = v1["predictions"]
+    score = next(value for value in prediction.values() if isinstance(value, float))
     return {"v1": score, "v2": v2.outputs[0].as_numpy().item(), "grpc": grpc.outputs[0].as_numpy().item()}
 
 

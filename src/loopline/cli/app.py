@@ -115,14 +115,12 @@ def watch(
 def serve(
     usecase: UseCaseOption = DEFAULT_USECASE,
     version: Annotated[str, typer.Option(help="Number or alias of the model.")] = "champion",
-    port: Annotated[
-        int, typer.Option(help="Where it answers, on loopback; 0 for a free port.", min=0, max=65535)
-    ] = 8080,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0 for a free one.", min=0, max=65535)] = 8080,
     triton: Annotated[bool, typer.Option(help="Serve with Triton, if it is installed.")] = True,
-    stop: Annotated[bool, typer.Option("--stop", help="End the endpoint that runs.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show the endpoint that runs.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the running endpoint.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show the running endpoint.")] = False,
 ) -> None:
-    """Serve a model on this machine: Envoy, transformer and predictor from the files that a cluster gets."""
+    """Serve a model on this machine: Envoy, transformer and predictor, from the manifests that a cluster gets."""
     from loopline.cli import serving
 
     if stop:

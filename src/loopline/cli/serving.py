@@ -23,7 +23,7 @@ STOP_SECONDS = 60.0
 
 
 def serve(package: str, version: str, port: int, console: Console, *, use_triton: bool) -> None:
-    """Serve a version until Ctrl-C; print how to call it once it is ready.
+    """Serve a version until Ctrl-C; print how to call it once it is ready, and a warning if it never passed its gates.
 
     Args:
         package: the use case.
@@ -38,7 +38,9 @@ def serve(package: str, version: str, port: int, console: Console, *, use_triton
     workspace, case = Workspace.find(), usecase.load(package)
     endpoint = Endpoint(workspace, case)
     expect_none(endpoint)
-    endpoint.prepare(_number(case, workspace, version))
+    number = _number(case, workspace, version)
+    endpoint.prepare(number)
+    _warn_unless_passed(case, workspace, number, console)
     triton = Triton()
     missing = triton.missing() if use_triton else "--no-triton is set"
     if missing:
@@ -131,6 +133,18 @@ def _examples(case: UseCase, port: int) -> list[str]:
         f"  curl {url}/v2/models/{name}",
         "stop it with Ctrl-C or `loopline serve --stop`",
     ]
+
+
+def _warn_unless_passed(case: UseCase, workspace: Workspace, version: int, console: Console) -> None:
+    from loopline.components.registry.models import passed_gates
+
+    if not passed_gates(case.spec.name, workspace.registry, version):
+        console.print(
+            f"[yellow]warning: version {version} of {case.spec.name} has not passed its gates, or was never validated; "
+            "use it for tests only[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _number(case: UseCase, workspace: Workspace, version: str) -> int:

@@ -8,7 +8,7 @@ from loopline.components.errors import LooplineError
 from loopline.components.registry import aliases, promotion_log
 from loopline.components.registry.client import opened
 from loopline.components.registry.fetch import fetch_model, resolve
-from loopline.components.registry.models import history, models
+from loopline.components.registry.models import history, models, passed_gates
 from loopline.components.registry.promote import promote
 from loopline.components.registry.rollback import restore_champion, rollback
 
@@ -64,6 +64,11 @@ def test_new_replay_replaces_whoever_is_champion(three):
     assert standing(three) == (2, 1)
     assert three.promote(3, "any") == "promoted"
     assert standing(three) == (3, 2)
+
+
+def test_a_version_passed_its_gates_if_its_promotion_is_recorded(three):
+    assert three.promote(2, "3") == "kept"
+    assert [passed_gates(NAME, three.registry, version) for version in (1, 2, 3)] == [True, True, False]
 
 
 @pytest.mark.parametrize("expected", ["", "3"])
