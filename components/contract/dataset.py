@@ -31,7 +31,7 @@ class Dataset:
     Attributes:
         path: its folder.
         tables: by name, ``rows``, ``columns`` (name -> Arrow type as text) and ``digest``.
-        facts: what its maker recorded about it: window, counts, lineage.
+        facts: what the step that wrote it recorded: window, counts, lineage.
         digest: content digest over schema and bytes of every table, and the facts.
     """
 
@@ -45,8 +45,8 @@ class Dataset:
         """Open a dataset, by default checking its bytes against its digest.
 
         Raises:
-            LooplineError: it is not there, or of another format.
-            CorruptArtifactError: its bytes changed since it was written.
+            LooplineError: it does not exist, or has another format.
+            CorruptArtifactError: its bytes have changed since it was written.
         """
         path = Path(path)
         manifest = read_manifest(path / MANIFEST, FORMAT, ("tables", "facts", "digest"))
@@ -64,7 +64,7 @@ class Dataset:
         for name, table in self.tables.items():
             file = self.file(name)
             if not file.is_file():
-                raise CorruptArtifactError(f"dataset {self.path} has lost its table {name}; delete it and run again")
+                raise CorruptArtifactError(f"dataset {self.path} lacks its table {name}; delete it and run again")
             if digest.of_file(file) != table["digest"]:
                 raise CorruptArtifactError(
                     f"{file} does not have the digest it was written with; delete it and run again"
@@ -101,7 +101,7 @@ def write(
     Args:
         path: the folder to make.
         tables: Arrow tables, or streams of record batches (at least one batch, possibly empty), by name.
-        facts: JSON values to keep with it; read after the last batch, so that a stream may note what it counted.
+        facts: JSON values to keep with it; read after the last batch, so that a stream can add what it counted.
 
     Raises:
         LooplineError: the disk is full.
@@ -120,22 +120,22 @@ def read_manifest(path: Path, expected: str, keys: Iterable[str] = ()) -> dict[s
     Args:
         path: the file.
         expected: its format.
-        keys: what it has to hold besides.
+        keys: other keys that it must have.
 
     Raises:
-        LooplineError: it is missing or of another format.
-        CorruptArtifactError: it is no JSON, or has lost a key.
+        LooplineError: it is missing or has another format.
+        CorruptArtifactError: it is not JSON, or lacks a key.
     """
     if not path.is_file():
         raise LooplineError(f"there is no artifact at {path.parent}: {path.name} is missing")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise CorruptArtifactError(f"{path} is damaged: it is no JSON; delete its folder and run again") from error
+        raise CorruptArtifactError(f"{path} is damaged: it is not JSON; delete its folder and run again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != expected:
         raise LooplineError(f"{path} is not in format {expected}")
     if lost := set(keys) - set(manifest):
-        raise CorruptArtifactError(f"{path} has lost {', '.join(sorted(lost))}; delete its folder and run again")
+        raise CorruptArtifactError(f"{path} lacks {', '.join(sorted(lost))}; delete its folder and run again")
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them in a file: 45m, 1h, 2d, 8w."""
+"""Durations as people write them in a file: 45m, 1h, 2d, 8w."""
 
 import re
 from datetime import timedelta
@@ -11,14 +11,14 @@ def parse_duration(value: Any) -> timedelta:
     """Read ``<number><unit>`` with unit s, m, h, d or w; a timedelta passes through.
 
     Raises:
-        ValueError: the text is no such thing.
+        ValueError: the text is not a duration.
     """
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", str(value).strip())
     if not match:
-        raise ValueError(f"'{value}' is no length of time; write for example 45m, 1h or 2d")
+        raise ValueError(f"'{value}' is not a duration; write for example 45m, 1h or 2d")
     try:
         return timedelta(**{_UNITS[match[2]]: float(match[1])})
     except OverflowError as error:
-        raise ValueError(f"'{value}' is longer than time itself is counted here") from error
+        raise ValueError(f"'{value}' is too long") from error

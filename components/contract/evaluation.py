@@ -1,4 +1,4 @@
-"""The evaluation artifact: how a model did on some examples, and the scores it gave, so that two can be compared.
+"""The evaluation artifact: metrics of a model on some examples, and its scores, so that two can be compared.
 
 Layout::
 
@@ -26,7 +26,7 @@ class _Part(BaseModel):
 
 
 class CalibrationBin(_Part):
-    """Rows whose score fell into one bin: their mean score, the mean of what was seen, and how many."""
+    """Rows with a score in one bin: their mean score, their mean label, and their number."""
 
     predicted: float
     seen: float
@@ -48,7 +48,7 @@ class Curves(_Part):
 
 
 class Slice(_Part):
-    """Metrics of the rows with one value of one column; ``judged`` is false where they are too few."""
+    """Metrics of the rows with one value of one column; ``judged`` is false if they are too few."""
 
     column: str
     value: str
@@ -65,16 +65,16 @@ class ScenarioResult(_Part):
 
 
 class Evaluation(_Part):
-    """How a model did.
+    """The evaluation of a model.
 
     Attributes:
         model: digest of the packaged model.
         examples: digest of the examples.
-        start: first moment of their window, ISO. ``end``: the end, excluded.
-        rows: examples in all; ``labelled`` of them had a label.
+        start: start of their window, ISO. ``end``: the end, excluded.
+        rows: number of examples; ``labelled`` of them have a label.
         metrics: `EVALUATION_METRICS`; the calibration error of a regression is over deciles of the prediction.
         months: the same metrics by month of the event, ``YYYY-MM``.
-        unseen: per categorical feature, the share of rows whose value training had not seen.
+        unseen: per categorical feature, the share of rows with a value unseen in training.
         scores: digest of scores.parquet.
     """
 
@@ -97,7 +97,7 @@ class Evaluation(_Part):
 
 
 class Footprint(_Part):
-    """What the model costs; measured, so not the same twice, and kept apart from the evaluation for that reason.
+    """Size and speed of the model; measured, so different each time, and therefore kept apart from the evaluation.
 
     Attributes:
         metrics: `FOOTPRINT_METRICS`; latency is of one row, rows_per_second in batches.
@@ -109,7 +109,7 @@ class Footprint(_Part):
 
 
 class GateResult(_Part):
-    """One gate held against its number (none where the rows do not define it); ``sentence`` says it in words."""
+    """One gate and its value (None if the rows do not define it); ``sentence`` says it in words."""
 
     gate: dict[str, Any]
     value: float | None
@@ -118,7 +118,7 @@ class GateResult(_Part):
 
 
 class Verdict(_Part):
-    """Whether a model may become champion, and the gates that say so."""
+    """Whether a model may become champion, and the results of its gates."""
 
     format: Literal["loopline.verdict/1"] = "loopline.verdict/1"
     model: str
@@ -128,7 +128,7 @@ class Verdict(_Part):
 
 
 class Comparison(_Part):
-    """Champion against challenger on the same rows, with a paired-bootstrap interval of the challenger's gain."""
+    """Champion and challenger on the same rows, with a paired-bootstrap interval of the challenger's gain."""
 
     format: Literal["loopline.comparison/1"] = "loopline.comparison/1"
     champion: str
@@ -153,7 +153,7 @@ def read(kind: type[Document], path: Path | str) -> Document:
     """Read one of these from its JSON file, or from the folder that holds evaluation.json.
 
     Raises:
-        LooplineError: it is missing or no such thing.
+        LooplineError: it is missing or invalid.
     """
     path = Path(path)
     file = path / FILE if path.is_dir() else path
@@ -162,4 +162,4 @@ def read(kind: type[Document], path: Path | str) -> Document:
     except FileNotFoundError as error:
         raise LooplineError(f"there is no {kind.__name__.lower()} at {file}") from error
     except ValueError as error:
-        raise LooplineError(f"{file} is no {kind.__name__.lower()}: {str(error).splitlines()[0]}") from error
+        raise LooplineError(f"{file} is not a valid {kind.__name__.lower()}: {str(error).splitlines()[0]}") from error

@@ -1,8 +1,8 @@
-"""The examples artifact: one row per entity with its features as they were known when it would have been asked.
+"""The examples artifact: one row per entity with its features as they were known at the time of the prediction.
 
-It is a dataset with one table, ``examples``: the entity table's columns, then ``feature_time`` (the moment of the
-prediction), ``label`` (float64; null where there is none, or where it was not yet known at the window's end),
-then the stored features in the order of the signature.
+It is a dataset with one table, ``examples``: the entity table's columns, then ``feature_time`` (the time of the
+prediction), ``label`` (float64; null where there is none, or where it was not known by the window's end), then the
+stored features in the order of the signature.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 class Feature:
     """One input of the model.
 
-    ``kind`` is ``category`` (a string, which may be one never seen) or ``number`` (float32, NaN where it is missing).
+    ``kind`` is ``category`` (a string, possibly unseen in training) or ``number`` (float32, NaN where missing).
     """
 
     name: str
@@ -32,13 +32,13 @@ class Feature:
 
 
 def request_features(spec: UseCaseSpec) -> list[Feature]:
-    """The features that come with the question, in the order of usecase.yaml; strings are categories."""
+    """The features that come with the request, in the order of usecase.yaml; strings are categories."""
     columns = spec.tables[spec.entity.table].columns
     return [Feature(name, "category" if columns[name].type == "string" else "number") for name in spec.features.request]
 
 
 def identity_columns(spec: UseCaseSpec) -> list[str]:
-    """The columns that name a row: entity keys, then the event's timestamp (once, if it is a key too)."""
+    """The columns that identify a row: entity keys, then the event timestamp (once, if it is also a key)."""
     return list(dict.fromkeys([*spec.entity.keys, spec.entity.timestamp]))
 
 

@@ -1,4 +1,4 @@
-"""Where a materialised feature store lies and how it is opened: what the features stage writes and serving reads.
+"""The layout and the settings of a materialised feature store, which the features stage writes and serving reads.
 
 Layout of the folder (or, with an online store elsewhere, of the tree in an object store)::
 
@@ -22,8 +22,8 @@ REGISTRY = "registry.db"
 ONLINE = "online.db"
 ADDRESS = "LOOPLINE_ONLINE_STORE"
 PASSWORD = "LOOPLINE_ONLINE_STORE_PASSWORD"  # noqa: S105 - the name of a variable
-# A Redis that does not answer for so long is taken for dead.
-SILENCE_SECONDS = 5
+# Timeout of a request to Redis.
+TIMEOUT_SECONDS = 5
 
 
 def settings(project: str, folder: Path, registry: str = REGISTRY, *, to_file: bool = False) -> dict[str, Any]:
@@ -31,9 +31,9 @@ def settings(project: str, folder: Path, registry: str = REGISTRY, *, to_file: b
 
     Args:
         project: the Feast project: the name of the use case.
-        folder: where it is.
-        registry: the file in it that holds the registry.
-        to_file: whether they are written to a file, which names a password and does not hold it.
+        folder: its folder.
+        registry: the file in it with the registry.
+        to_file: whether they are written to a file, which then refers to the variable of the password.
 
     Raises:
         LooplineError: LOOPLINE_ONLINE_STORE is set to something that cannot be used.
@@ -54,7 +54,7 @@ def _online_store(folder: Path, *, to_file: bool) -> dict[str, Any]:
     return {
         "type": "redis",
         "connection_string": _connection_string(address, to_file=to_file),
-        # Whoever writes compares with what is there. Redis' own comparison would lose a correction of the same moment.
+        # The step compares with what is stored. Feast's own check would drop a correction with the same timestamp.
         "skip_dedup": True,
     }
 
@@ -65,15 +65,15 @@ def _connection_string(address: str, *, to_file: bool) -> str:
         parts = urlsplit(address)
         host, port, database = parts.hostname, parts.port or 6379, parts.path.strip("/") or "0"
     except ValueError as error:
-        raise LooplineError(f"{ADDRESS} is '{address}', which is no address: {error}") from error
+        raise LooplineError(f"{ADDRESS} is '{address}', which is not an address: {error}") from error
     if parts.scheme not in {"redis", "rediss"} or not host or not database.isdecimal():
         raise LooplineError(f"{ADDRESS} is '{address}'; give it as redis://host:port, or leave it out for SQLite")
     if parts.username or parts.password:
-        raise LooplineError(f"{ADDRESS} holds a user or password; put the password into {PASSWORD}")
+        raise LooplineError(f"{ADDRESS} contains a user or password; put the password into {PASSWORD}")
     options = {
         "db": database,
-        "socket_timeout": str(SILENCE_SECONDS),
-        "socket_connect_timeout": str(SILENCE_SECONDS),
+        "socket_timeout": str(TIMEOUT_SECONDS),
+        "socket_connect_timeout": str(TIMEOUT_SECONDS),
         **({"ssl": "true"} if parts.scheme == "rediss" else {}),
         **_password(to_file=to_file),
     }
@@ -83,7 +83,7 @@ def _connection_string(address: str, *, to_file: bool) -> str:
 def _password(*, to_file: bool) -> dict[str, str]:
     password = os.environ.get(PASSWORD, "")
     if "," in password:
-        raise LooplineError(f"{PASSWORD} holds a comma, which Feast cannot pass on to Redis; choose another password")
+        raise LooplineError(f"{PASSWORD} contains a comma, which Feast cannot pass to Redis; choose another password")
     if not password:
         return {}
     return {"password": f"${{{PASSWORD}}}" if to_file else password}

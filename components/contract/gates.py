@@ -1,4 +1,4 @@
-"""The sections ``validation`` and ``retrain`` of usecase.yaml: how a model is judged, and when it replaces another."""
+"""The sections ``validation`` and ``retrain`` of usecase.yaml: gates of a model, and when it replaces the champion."""
 
 from typing import Annotated, Self
 
@@ -9,11 +9,11 @@ from loopline.components.io.strict import Strict
 
 
 class Scenario(Strict):
-    """A disturbance of the inputs under which the model is measured again.
+    """A perturbation of the inputs under which the model is evaluated again.
 
     Attributes:
-        missing: feature views or features that are emptied.
-        shift: feature -> number of its standard deviations that are added.
+        missing: feature views or features that are set to missing.
+        shift: feature -> number of its standard deviations to add.
     """
 
     name: Name
@@ -22,12 +22,12 @@ class Scenario(Strict):
 
 
 class Gate(Strict):
-    """A bound that a model has to hold before it may become champion.
+    """A bound that a model must meet before it can become champion.
 
     Attributes:
         metric: name of a metric of the evaluation (or of the footprint: latency_p99_ms, model_bytes).
-        slice: hold it in the worst slice of this column instead of overall.
-        scenario: hold it under this robustness scenario instead of on clean inputs.
+        slice: apply it to the worst slice of this column instead of overall.
+        scenario: apply it under this robustness scenario instead of on clean inputs.
     """
 
     metric: Name
@@ -46,7 +46,7 @@ class Gate(Strict):
 
 
 class Validation(Strict):
-    """How a model is judged. A slice with fewer rows than ``slice_rows`` is shown but not judged."""
+    """How a model is evaluated. A slice with fewer rows than ``slice_rows`` is shown but no gate applies to it."""
 
     slices: tuple[str, ...] = ()
     slice_rows: int = Field(default=200, ge=1)
@@ -69,8 +69,8 @@ class Retrain(Strict):
 
     Attributes:
         window: how much history the challenger is trained on.
-        metric: what the two are compared by, on the same rows.
-        min_gain: how much better the challenger has to be at least.
+        metric: the metric of the comparison, on the same rows.
+        min_gain: minimum improvement over the champion.
         confidence: level of the paired-bootstrap interval whose lower end must exceed ``min_gain``.
         resamples: number of bootstrap resamples.
     """

@@ -1,10 +1,10 @@
-"""The model artifact: ONNX that ships, safetensors that trains on, a signature, and a Triton repository around it.
+"""The model artifact: an ONNX graph in a Triton repository, its weights as safetensors, and a signature.
 
 Layout::
 
     model.json                               format, name, signature, facts, files {path: digest}, digest
-    weights.safetensors                      what training continues from
-    repository/<name>/config.pbtxt           the Triton model repository, served as it is
+    weights.safetensors                      weights, to continue training from
+    repository/<name>/config.pbtxt           the Triton model repository, served as is
     repository/<name>/1/model.onnx           raw features in, probability or prediction out
 """
 
@@ -28,9 +28,9 @@ class Model:
     """A packaged model on disk.
 
     Attributes:
-        facts: what it was made of; part of its identity.
-        provenance: which run and code revision made it; not part of its identity, so that the same training done
-            twice gives one model.
+        facts: what it was trained on; part of its identity.
+        provenance: which run and code revision made it; not part of its identity, so that repeating a training
+            gives the same model.
         digest: of files, name, signature and facts.
     """
 
@@ -44,7 +44,7 @@ class Model:
 
     @property
     def onnx(self) -> Path:
-        """The graph that ships."""
+        """The graph that is served."""
         return self.path / "repository" / self.name / "1" / "model.onnx"
 
     @classmethod
@@ -52,7 +52,7 @@ class Model:
         """Open a model, by default checking its bytes against its digest.
 
         Raises:
-            LooplineError: there is none.
+            LooplineError: there is no model.
             CorruptArtifactError: a file is missing or changed.
         """
         path = Path(path)
@@ -88,7 +88,7 @@ def seal(
     facts: Mapping[str, Any],
     provenance: Mapping[str, str] | None = None,
 ) -> Model:
-    """Write the manifest of a model whose other files already stand in ``folder``."""
+    """Write the manifest of a model whose other files are in ``folder``."""
     files = _content(folder)
     identity = _identity(name, signature, facts, files)
     manifest = {

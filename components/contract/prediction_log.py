@@ -1,6 +1,6 @@
-"""The prediction log: what an endpoint answered or failed to answer, a row for each row that it was asked about.
+"""The prediction log: a row for each row of a request to an endpoint, whether it was answered or failed.
 
-Serving writes it, the analysis of a release reads it. A log may have more columns, such as the request's id and entity.
+Serving writes it, the analysis of a release reads it. A log can have more columns, such as request id and entity.
 """
 
 import numpy as np
@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from loopline.components.errors import LooplineError
 
 TIME = "time"  # when it was answered
-VERSION = "model_version"  # of the model behind the pod that took it, also if it failed
+VERSION = "model_version"  # of the pod that received it, also if it failed
 FAILED = "failed"
 LATENCY = "latency_seconds"
 SCORE = "score"  # probability or prediction; null if it failed
 ROW = "row"  # optional: number of the row within its request, from 0
-LABEL = "label"  # joined once it is known; null or no such column before
+LABEL = "label"  # joined once it is known; until then null, or no such column
 
 SCHEMA = pa.schema(
     [
@@ -31,13 +31,13 @@ SCHEMA = pa.schema(
 
 
 def expect(table: pa.Table) -> pa.Table:
-    """The requests of a prediction log, each by its first row, with the columns of every log in their types.
+    """The requests of a prediction log, each by its first row, in the columns and types of `SCHEMA`.
 
-    The rows of one request are answered or fail together, so to a test they are one piece of evidence and not several.
-    A log without labels gets an empty column of them.
+    The rows of one request are answered or fail together, so for a statistical test they are one observation.
+    A log without labels gets a column of nulls.
 
     Raises:
-        LooplineError: a column is missing, or holds something else.
+        LooplineError: a column is missing, or has another type.
     """
     if LABEL not in table.column_names:
         table = table.append_column(SCHEMA.field(LABEL), pa.nulls(len(table), pa.float64()))
@@ -57,7 +57,7 @@ def expect(table: pa.Table) -> pa.Table:
         try:
             columns.append(table[field.name].cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise LooplineError(f"column {field.name} of the prediction log is no {field.type}: {error}") from error
+            raise LooplineError(f"column {field.name} of the prediction log is not {field.type}: {error}") from error
     return pa.table(columns, schema=SCHEMA)
 
 

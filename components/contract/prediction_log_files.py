@@ -1,6 +1,6 @@
 """The files of a prediction log: ``date=2013-07-01/<writer>-<number>.parquet``, on this machine or in an object store.
 
-Each appears whole and never changes, so whoever reads sees a log that only grows.
+Each file appears whole and never changes, so the log is append-only.
 """
 
 from datetime import UTC, date, datetime
@@ -28,7 +28,7 @@ _TYPES = {
 
 
 def schema(spec: UseCaseSpec) -> pa.Schema:
-    """The columns that serving writes: those of every log, what names the request, and what names the entity.
+    """The columns that serving writes: those of every log, those of the request, and the entity's keys.
 
     Raises:
         LooplineError: an entity key has the name of another column.
@@ -40,25 +40,25 @@ def schema(spec: UseCaseSpec) -> pa.Schema:
     for name in names:
         if name in {*(field.name for field in own), prediction_log.LABEL}:
             raise LooplineError(
-                f"usecase.yaml: '{name}' names the entity, and is a column of every prediction log; rename it"
+                f"usecase.yaml: entity key '{name}' has the name of a column of every prediction log; rename it"
             )
     return pa.schema([*own, *(pa.field(name, _TYPES[columns[name].type]) for name in names)])
 
 
 def file_of(uri: str, day: date, writer: str, number: int) -> str:
-    """Where a file of a log is, by the day that its rows were answered on, its writer and its number."""
+    """The URI of a file of a log, by the day of its rows, its writer and its number."""
     return f"{uri.rstrip('/')}/date={day.isoformat()}/{writer}-{number:06}.parquet"
 
 
 def read(uri: str, since: datetime | None = None) -> pa.Table:
-    """The rows of a log so far; an empty table, without columns beyond those of every log, if there are none.
+    """Read the rows of a log; if there are none, an empty table with the columns of every log.
 
     Args:
-        uri: where the log is.
-        since: leave out what was answered before.
+        uri: the log.
+        since: leave out rows from before.
 
     Raises:
-        LooplineError: it cannot be read, or holds a file that is no part of a log.
+        LooplineError: it cannot be read, or has a file that is not part of a log.
     """
     store, path = storage.filesystem(uri)
     day = since.astimezone(UTC).date().isoformat() if since else ""

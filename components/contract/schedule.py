@@ -1,4 +1,4 @@
-"""What a use case runs by the clock: the section ``schedule`` of usecase.yaml."""
+"""The schedules of a use case: the section ``schedule`` of usecase.yaml."""
 
 import re
 from datetime import datetime, time, timedelta
@@ -13,10 +13,10 @@ from loopline.components.io.strict import Strict
 
 
 def parse_offset(value: Any) -> timedelta:
-    """Read a signed length of time such as ``-1d``, ``0d`` or ``+6h``.
+    """Read a signed duration such as ``-1d``, ``0d`` or ``+6h``.
 
     Raises:
-        ValueError: the text is no such thing.
+        ValueError: the text is not a duration.
     """
     if isinstance(value, timedelta):
         return value
@@ -34,9 +34,9 @@ class Timetable(Strict):
 
     Attributes:
         cron: minute, hour, day of month, month, day of week, in the use case's timezone.
-        deadline: a run that could not start for so long after its moment is left out.
-        keep_succeeded: how many finished submissions the cluster keeps to be looked at. ``keep_failed``: likewise.
-        suspend: keep it in Git and on the cluster, but do not fire.
+        deadline: a run that could not start within this time is skipped.
+        keep_succeeded: how many successful submissions the cluster keeps. ``keep_failed``: likewise for failed ones.
+        suspend: keep it in Git and on the cluster, but start no runs.
     """
 
     cron: Cron
@@ -50,8 +50,9 @@ class Schedule(Timetable):
     """When one pipeline runs, and on which window of time.
 
     Attributes:
-        window: begin and end (excluded), each so long before (-) or after the moment that ``since`` names.
-        since: ``midnight``, the one at or before the scheduled moment in the use case's timezone, or ``moment`` itself.
+        window: begin and end (excluded), each as an offset, before (-) or after, from what ``since`` names.
+        since: ``midnight``, the last one at or before the scheduled time in the use case's timezone, or ``moment``, the
+            scheduled time itself.
     """
 
     window: tuple[Offset, Offset]
@@ -64,12 +65,12 @@ class Schedule(Timetable):
         return self
 
     def window_at(self, moment: datetime, zone: ZoneInfo) -> tuple[str, str]:
-        """The window of a run that was scheduled for a moment, as text that a pipeline takes.
+        """The window of a scheduled run, as text for the parameters of a pipeline.
 
-        Days are days of the calendar: one more than yesterday's midnight is today's, also where clocks were changed.
+        Days are calendar days: yesterday's midnight plus one day is today's, also when the clocks change.
 
         Args:
-            moment: when it was scheduled, with a zone.
+            moment: the scheduled time, with a zone.
             zone: the use case's timezone.
         """
         if self.since == "moment":
@@ -87,10 +88,10 @@ class CustomSchedule(Schedule):
 
 
 class Schedules(Strict):
-    """What runs by the clock; a pipeline that is left out does not.
+    """The scheduled pipelines; one that is left out is not scheduled.
 
-    Training and validation are not among them: they make the first champion, which people look at. From then on
-    ``retrain`` does both. A release is of whichever version is champion when it runs.
+    Training and validation are not scheduled: they make the first champion, which people review. From then on
+    ``retrain`` does both. A release takes the version that is champion when it runs.
 
     Attributes:
         custom: schedules of DAGs that were added to pipelines/, by the name of their module.
@@ -103,7 +104,7 @@ class Schedules(Strict):
     custom: dict[str, CustomSchedule] = Field(default_factory=dict)
 
     def given(self) -> dict[str, Timetable]:
-        """Those that there are, by pipeline."""
+        """The schedules that are set, by pipeline."""
         named = {name: schedule for name, schedule in dict(self).items() if isinstance(schedule, Timetable)}
         return {**named, **self.custom}
 

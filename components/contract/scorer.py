@@ -1,4 +1,4 @@
-"""Running a packaged model: the one way rows become scores, on a laptop, in a batch job and in evaluation."""
+"""Running a packaged model: the same code on a laptop, in a batch job and in evaluation."""
 
 from typing import Any
 
@@ -9,8 +9,7 @@ import pyarrow as pa
 from loopline.components.contract.model import Model
 from loopline.components.errors import LooplineError
 
-# Rows of one call of the graph: its intermediate results then fit the cache, and memory is bounded however many
-# rows are scored at once.
+# Rows in one call of the graph: intermediate results fit the CPU cache, and memory is bounded.
 ROWS_PER_CALL = 8_192
 
 
@@ -19,7 +18,7 @@ class Scorer:
 
     Args:
         model: the packaged model.
-        threads: cores that one call may use; 0 leaves it to ONNX Runtime.
+        threads: cores that one call may use; 0 lets ONNX Runtime decide.
 
     Raises:
         LooplineError: ONNX Runtime cannot load the graph.
@@ -38,7 +37,7 @@ class Scorer:
         self.signature = model.signature
 
     def score(self, rows: pa.Table | pa.RecordBatch) -> npt.NDArray[np.float32]:
-        """Scores of some rows, float32 [rows], in their order.
+        """Scores of some rows, float32 [rows], in order.
 
         Raises:
             LooplineError: a feature is absent or of the wrong type.
@@ -46,7 +45,7 @@ class Scorer:
         return self.run(self.signature.tensors(rows))
 
     def run(self, tensors: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        """Scores of ready-made tensors, float32 [rows]."""
+        """Scores of prepared tensors, float32 [rows]."""
         rows = len(next(iter(tensors.values())))
         if rows <= ROWS_PER_CALL:
             return self._call(tensors)

@@ -1,10 +1,9 @@
-"""What a packaged model takes and gives: raw features in, one number out; and how Arrow rows become its tensors.
+"""Inputs and output of a packaged model: raw features in, one number out; and how Arrow rows become its tensors.
 
-The graph itself does all preprocessing (missing values, unseen categories, scaling). What is left is the change of
-container from Arrow to numpy, and that is here, once, for training, validation, batch and serving alike.
+The graph itself does all preprocessing (missing values, unseen categories, scaling). What remains is the conversion
+from Arrow to numpy, which is here, once, for training, validation, batch and serving.
 
-Features of a kind stand side by side in one tensor: a server's work for a request grows with the number of tensors,
-not with their width.
+Features of a kind are columns of one tensor: the cost of a request grows with the number of tensors, not their width.
 """
 
 from collections.abc import Sequence
@@ -18,14 +17,14 @@ import pyarrow as pa
 from loopline.components.contract.examples import Feature
 from loopline.components.errors import LooplineError
 
-# What a missing category is called in the tensor; the graph gives it the id of an unseen one.
+# A missing category in the tensor; the graph maps it to the id of an unseen one.
 MISSING_CATEGORY = ""
-# The tensor that features of a kind stand in.
+# The tensor with the features of a kind.
 TENSORS = {"number": "numbers", "category": "categories"}
 # The datatype of each tensor in the V2 protocol, and of the output.
 DATATYPES = {TENSORS["number"]: "FP32", TENSORS["category"]: "BYTES"}
 OUTPUT_DATATYPE = "FP32"
-# Under this name a server tells which features stand in which tensor, as JSON: {"numbers": [name, ...], ...}.
+# The name of the server's parameter with the features of each tensor, as JSON: {"numbers": [name, ...], ...}.
 COLUMNS = "columns"
 
 
@@ -34,7 +33,7 @@ class Signature:
     """Inputs in order and the name of the output: ``probability`` (classification) or ``prediction`` (regression).
 
     The tensors are ``numbers``, float32 [rows, F], and ``categories``, string [rows, C], with a column for each input
-    of that kind, in their order; one that would have no column does not exist. The output is float32 [rows, 1].
+    of that kind, in order; a tensor without columns is left out. The output is float32 [rows, 1].
     """
 
     inputs: tuple[Feature, ...]
@@ -47,7 +46,7 @@ class Signature:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what `to_json` gave."""
+        """Read what `to_json` returned."""
         return cls(tuple(Feature(**feature) for feature in value["inputs"]), value["output"])
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +60,7 @@ class Signature:
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """Which inputs stand in which tensor."""
+        """The inputs of each tensor."""
         by_kind = {kind: [feature.name for feature in self.inputs if feature.kind == kind] for kind in TENSORS}
         return {TENSORS[kind]: names for kind, names in by_kind.items() if names}
 
@@ -98,7 +97,7 @@ def _numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float32]:
 
 
 def _categories(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.object_]:
-    """Python strings, one object per distinct value: a column repeats few, and making an object is what costs."""
+    """Python strings, one object per distinct value: a column has few, and creating objects is the cost."""
     text = column.cast(pa.string())
     encoded = (text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text).dictionary_encode()
     names = np.array([*encoded.dictionary.to_pylist(), MISSING_CATEGORY], dtype=object)

@@ -1,4 +1,4 @@
-"""What a use case says about itself in usecase.yaml. Strict and frozen: an unknown key is an error."""
+"""The schema of usecase.yaml. Strict and frozen: an unknown key is an error."""
 
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
@@ -19,7 +19,7 @@ Task = Literal["binary_classification", "regression"]
 
 
 class EntitySpec(Strict):
-    """The thing that is predicted: one row of ``table``, named by ``keys``, happening at ``timestamp``.
+    """The entity that is predicted: one row of ``table``, identified by ``keys``, with its event at ``timestamp``.
 
     Attributes:
         lead: the prediction is made this long before ``timestamp``; a feature must be observable by then.
@@ -32,7 +32,7 @@ class EntitySpec(Strict):
 
 
 class Label(Strict):
-    """What is predicted, and the column that says when it became known (empty: never, so the row has no label)."""
+    """The label column, and the column with the time that it became known (null: never, so the row has no label)."""
 
     column: str
     known_at: str
@@ -42,9 +42,9 @@ class Features(Strict):
     """What the model sees.
 
     Attributes:
-        request: columns of the entity table that are known when the question is asked.
+        request: columns of the entity table that are known at the time of the prediction.
         stored: feature views of features.py, whole (``view``) or one feature (``view:feature``).
-        lookback: how far before a window the raw data must reach for its first row's features.
+        lookback: how far before the window raw data is loaded, for the features of its first rows.
     """
 
     request: tuple[str, ...] = ()
@@ -62,11 +62,11 @@ class ModelSpec(Strict):
     """Hyper-parameters of the training stage. A use case with a model.py brings its own torch module to them.
 
     Attributes:
-        seed: of everything that is drawn.
-        epochs: at most so many passes over the rows; the learning rate falls to zero over them.
-        patience: stop after so many epochs without a better held-out loss.
+        seed: of all random numbers.
+        epochs: maximum number of passes over the rows; the learning rate falls to zero over them.
+        patience: stop after this many epochs without a better held-out loss.
         holdout: share of the rows, in stretches all over the window, that is held out to find the number of epochs.
-        batch_size: rows a step at most, over all processes; few rows are taken in smaller steps.
+        batch_size: maximum number of rows in a step, over all processes; a small dataset is taken in smaller steps.
         members: perceptrons in the ensemble, each of ``depth`` layers of ``width``.
         bins: pieces of the piecewise-linear encoding of a number.
         embedding: widest embedding of a category.
@@ -132,7 +132,7 @@ class UseCaseSpec(Strict):
         """The window between two dates or times, those without a zone taken in the use case's timezone.
 
         Raises:
-            LooplineError: one is no time, or the window is empty.
+            LooplineError: one is not a time, or the window is empty.
         """
         return Window.parse(start, end, ZoneInfo(self.timezone))
 
@@ -140,7 +140,7 @@ class UseCaseSpec(Strict):
     @classmethod
     def _zone_exists(cls, value: str) -> str:
         if value not in available_timezones():
-            raise ValueError(f"'{value}' is no timezone; write for example UTC or Europe/Berlin")
+            raise ValueError(f"'{value}' is not a timezone; write for example UTC or Europe/Berlin")
         return value
 
     @model_validator(mode="after")
@@ -165,10 +165,10 @@ class UseCaseSpec(Strict):
             "features.request": self.features.request,
             "validation.slices": self.validation.slices,
         }
-        for place, columns in wanted.items():
+        for key, columns in wanted.items():
             for column in columns:
                 if column not in table.columns:
-                    raise ValueError(f"{place}: '{column}' is not a column of table {self.entity.table}")
+                    raise ValueError(f"{key}: '{column}' is not a column of table {self.entity.table}")
         if self.label.column in self.features.request:
             raise ValueError(f"features.request: '{self.label.column}' is the label; a model must not see it")
         if self.label.known_at in self.features.request:

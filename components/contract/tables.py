@@ -7,12 +7,12 @@ from pydantic import ConfigDict, Field, model_validator
 from loopline.components.contract.fields import Duration, Share
 from loopline.components.io.strict import Strict
 
-# The column of a quarantine table that says why a row is in it.
+# The column of a quarantine table with the reasons.
 QUARANTINE_REASON = "reason"
 
 
 class Column(Strict):
-    """What one column of a raw table holds; a row that breaks it is quarantined, not dropped."""
+    """The schema of one column of a raw table; a row that violates it is quarantined, not dropped."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)  # allowed: [1, 2] as well as ["1", "2"]
 
@@ -32,7 +32,7 @@ class Column(Strict):
 
 
 class Volume(Strict):
-    """The reference that a batch's row count is held against."""
+    """The expected number of rows of a batch."""
 
     rows_per_day: tuple[float, float]
 
@@ -44,15 +44,15 @@ class Volume(Strict):
 
 
 class Table(Strict):
-    """One raw table of the source: its schema and what is expected of a batch of it.
+    """One raw table of the source: its schema, and expectations of a batch.
 
     Attributes:
-        columns: every column, by name; one that is not listed here is refused.
-        key: columns that together are unique.
-        timestamp: the column that places a row in time; a table without one is static (whole in every window).
-        freshness: the newest row lies at most this long before the end of the window.
-        volume: rows per day that a window must hold.
-        bad_rows_allowed: share of rows that may be quarantined before the batch as a whole is refused.
+        columns: every column, by name; a column that is not listed is an error.
+        key: columns whose values together are unique.
+        timestamp: the column with the time of a row; a table without one is static (whole in every window).
+        freshness: maximum age of the newest row at the end of the window.
+        volume: expected rows per day in a window.
+        bad_rows_allowed: share of rows that may be quarantined before the whole batch is rejected.
     """
 
     columns: dict[str, Column] = Field(min_length=1)

@@ -43,7 +43,7 @@ class UseCase:
         return digest.of_tree(self.folder)
 
     def source_fingerprint(self) -> str | None:
-        """What identifies the content behind ``source.tables``; None where the source offers no such thing."""
+        """The fingerprint of the data behind ``source.tables``; None if the source has no ``fingerprint()``."""
         fingerprint = getattr(self.source, "fingerprint", None)
         return None if fingerprint is None else str(fingerprint())
 
@@ -68,13 +68,13 @@ def load(package: str) -> UseCase:
     """Load the use case ``package.module``.
 
     Raises:
-        LooplineError: no such package, no usecase.yaml in it, or something is wrong in that file.
+        LooplineError: there is no such package, it has no usecase.yaml, or that file is invalid.
     """
     folder = _folder(package)
     path = folder / SPEC_FILE
     if not path.is_file():
         raise LooplineError(
-            f"{package} is no use case: {path} does not exist; `loopline new-usecase NAME` makes a working one"
+            f"{package} is not a use case: {path} does not exist; `loopline new-usecase NAME` makes a working one"
         )
     return UseCase(package, folder, read_spec(path))
 
@@ -83,7 +83,7 @@ def read_spec(path: Path) -> UseCaseSpec:
     """Read and check a usecase.yaml.
 
     Raises:
-        LooplineError: it is no YAML, or a value is wrong; the message names the place and, for a typo, the likely key.
+        LooplineError: it is not YAML, or a value is wrong; the message names the key and, for a typo, the likely one.
     """
     return read_yaml(path, UseCaseSpec)
 

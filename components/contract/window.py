@@ -1,4 +1,4 @@
-"""A half-open stretch of time in UTC, ``[start, end)``."""
+"""A half-open time window in UTC, ``[start, end)``."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -8,10 +8,10 @@ from loopline.components.errors import LooplineError
 
 
 def parse_time(value: str | date | datetime, zone: tzinfo = UTC) -> datetime:
-    """Read an ISO date or time, as UTC; what names no zone is in ``zone``.
+    """Read an ISO date or time, as UTC; without a zone it is in ``zone``.
 
     Raises:
-        LooplineError: it is neither.
+        LooplineError: it is neither a date nor a time.
     """
     if isinstance(value, datetime):
         moment = value
@@ -21,7 +21,7 @@ def parse_time(value: str | date | datetime, zone: tzinfo = UTC) -> datetime:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError as error:
-            raise LooplineError(f"'{value}' is no date or time; write for example 2013-05-01") from error
+            raise LooplineError(f"'{value}' is not a date or time; write for example 2013-05-01") from error
     return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
 
 
@@ -34,10 +34,10 @@ class Window:
 
     @classmethod
     def parse(cls, start: str | date | datetime, end: str | date | datetime, zone: tzinfo = UTC) -> Self:
-        """Build a window from two dates or times; those that name no zone are in ``zone``.
+        """Build a window from two dates or times; without a zone they are in ``zone``.
 
         Raises:
-            LooplineError: one is no time, or the end does not come after the start.
+            LooplineError: one is not a time, or the end does not come after the start.
         """
         window = cls(parse_time(start, zone), parse_time(end, zone))
         if window.end <= window.start:
@@ -58,6 +58,6 @@ class Window:
 
 
 def iso(moment: datetime) -> str:
-    """A moment as ISO text, as short as it can be: a bare date at midnight."""
+    """A time as ISO text, as short as possible: a bare date at midnight."""
     text = moment.astimezone(UTC).isoformat().replace("+00:00", "")
     return text.removesuffix("T00:00:00")

@@ -1,1 +1,1 @@
-"""The features stage: history of feature values, their point-in-time join, the online store and its honesty."""
+"""The features stage: history of feature values, their point-in-time join, the online store and its skew check."""

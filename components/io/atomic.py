@@ -1,6 +1,6 @@
-"""Atomic writes: a reader sees the old content or the new, never half of it, whatever is killed when.
+"""Atomic writes: a reader sees the old content or the new, never a part of it, also if the writer is killed.
 
-A power cut can still lose what the operating system had not written; the digests in the artifacts find that.
+A power cut can still lose what the operating system had not written; the digests in the artifacts detect that.
 """
 
 import errno
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from loopline.components.errors import LooplineError
 
-# A name that says what it is: anything so named and left behind by a killed process may be deleted.
+# Anything with this in its name was left by a killed process and may be deleted.
 PARTIAL = ".partial-"
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what is written there becomes ``path`` if no error leaves the block.
+    """Yield a temporary path beside ``path``; what is written there becomes ``path`` unless the block raises.
 
     Raises:
         LooplineError: the disk is full; the old file, if any, is untouched.
@@ -30,7 +30,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder that becomes ``path`` (replacing it) if no error leaves the block.
+    """Yield an empty temporary folder that becomes ``path`` (replacing it) unless the block raises.
 
     Raises:
         LooplineError: the disk is full; the old folder, if any, is untouched.
@@ -54,7 +54,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(root: Path) -> int:
-    """Delete what killed processes left half-written below ``root``; return how many such things there were."""
+    """Delete what killed processes left half-written below ``root``; return how many files and folders."""
     leftovers = [path for path in root.rglob(f"*{PARTIAL}*") if PARTIAL in path.name]
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Content digests: the identity of files, folders and values, independent of where they lie."""
+"""Content digests: the identity of files, folders and values, independent of their location."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ def of_file(path: Path) -> str:
 
 
 def of_value(value: Any) -> str:
-    """Digest of a value as JSON, the same before it is written and after it is read back; the order of keys is none."""
-    as_json = json.loads(json.dumps(value, default=str))  # keys that are no strings become some: 10 sorts before 9
+    """Digest of a value as JSON: the same before it is written and after it is read, whatever the order of its keys."""
+    as_json = json.loads(json.dumps(value, default=str))  # keys become strings, and sort as such: 10 before 9
     return of_bytes(json.dumps(as_json, sort_keys=True, separators=(",", ":")).encode())
 
 
 def of_files(root: Path, pattern: str = "*") -> dict[str, str]:
     """Digest of each file below ``root`` whose name matches, by relative POSIX path, in order.
 
-    Bytecode and hidden files are no content and are left out.
+    Bytecode and hidden files are left out.
     """
     names = sorted(
         path.relative_to(root).as_posix()

@@ -1,6 +1,6 @@
-"""The SQLite file behind MLflow on a laptop, which training tracks in and the registry keeps models in.
+"""The SQLite database of MLflow on a laptop: its path, whether it is intact, and its creation in one step.
 
-Where it is, whether it is sound, and making it in one step. A tracking server has none: there is nothing to do then.
+Training tracks runs in it, and the registry keeps models in it. With a tracking server there is none.
 """
 
 import os
@@ -20,29 +20,29 @@ def path_of(registry: str) -> Path | None:
     """The database file of ``sqlite:///<path>``; None for a tracking server.
 
     Raises:
-        LooplineError: it is neither.
+        LooplineError: it is neither a database nor a server.
     """
     if registry.startswith(SCHEME):
         return Path(registry.removeprefix(SCHEME)).absolute()
     if "://" not in registry or registry.startswith("file:"):
         raise LooplineError(
-            f"'{registry}' is no model registry; write sqlite:///<path>/mlflow.db, "
+            f"'{registry}' is not a model registry; write sqlite:///<path>/mlflow.db, "
             "or the http(s):// address of an MLflow tracking server"
         )
     return None
 
 
 def exists(registry: str) -> bool:
-    """Whether there is a registry to look into; a tracking server is taken to be there."""
+    """Whether the registry exists; a tracking server is assumed to."""
     path = path_of(registry)
     return path is None or path.exists()
 
 
 def check(path: Path) -> None:
-    """Look into a database before MLflow does, which would try a damaged one for minutes.
+    """Check a database before MLflow opens it, which would retry a damaged one for minutes.
 
     Raises:
-        LooplineError: it is missing, or no SQLite database.
+        LooplineError: it is missing, or not a SQLite database.
     """
     if not path.is_file():
         raise LooplineError(f"there is no model registry at {path} yet; training a model makes it")
@@ -57,14 +57,14 @@ def check(path: Path) -> None:
 
 
 def create(path: Path, migrate: Callable[[str], object]) -> None:
-    """Make a database if there is none; killed at any moment, or raced, it is whole or not there.
+    """Create a database if there is none; also if it is killed, or two do so at once, it is complete or not there.
 
-    MLflow builds its tables in many small steps, and cannot continue if it was killed between two of them or if two
-    processes take them at once. So they are taken in a file of our own, which then gets its name.
+    MLflow creates its tables in many small steps, and cannot continue if it was killed between two of them or if two
+    processes do so at once. So they are created in a temporary file, which is then renamed.
 
     Args:
-        path: the file to make.
-        migrate: given the URI of a fresh database, fills it with MLflow's tables.
+        path: the database.
+        migrate: given the URI of a new database, creates MLflow's tables in it.
     """
     if path.exists():
         return

@@ -1,4 +1,4 @@
-"""Files that people write: read into sections in which a key that nobody knows is an error, not a silence."""
+"""YAML files that people write, read into strict sections: an unknown key is an error."""
 
 import difflib
 from pathlib import Path
@@ -11,7 +11,7 @@ from loopline.components.errors import LooplineError
 
 
 class Strict(BaseModel):
-    """Base of every section: unknown keys refused, values frozen."""
+    """Base of every section: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,21 +24,21 @@ def read_yaml(path: Path, section: type[Section]) -> Section:
 
     Args:
         path: the file.
-        section: what it holds.
+        section: its schema.
 
     Raises:
-        LooplineError: it is no YAML, or a value is wrong; the message names the place and, for a typo, the likely key.
+        LooplineError: it is not YAML, or a value is wrong; the message names the key and, for a typo, the likely one.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
-        raise LooplineError(f"{path}{where} is no valid YAML: {getattr(error, 'problem', error)}") from error
+        raise LooplineError(f"{path}{where} is not valid YAML: {getattr(error, 'problem', error)}") from error
     except UnicodeDecodeError as error:
         raise LooplineError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     if not isinstance(raw, dict):
-        raise LooplineError(f"{path} is empty; it has to hold the sections {', '.join(_keys(section))}")
+        raise LooplineError(f"{path} is empty; it needs the sections {', '.join(_keys(section))}")
     try:
         return section.model_validate(raw)
     except ValidationError as error:
@@ -47,19 +47,19 @@ def read_yaml(path: Path, section: type[Section]) -> Section:
 
 
 def _explain(problem: Any, section: type[Strict]) -> str:
-    place = ".".join(str(part) for part in problem["loc"]) or "top level"
+    key = ".".join(str(part) for part in problem["loc"]) or "top level"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1], section)
         close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
+        return f"{key}: unknown key; {hint}"
     if problem["type"] == "missing":
-        return f"{place}: missing"
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+        return f"{key}: missing"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _keys_at(location: tuple[int | str, ...], section: type[Strict]) -> list[str]:
-    """The keys that the section at a place of a file may have."""
+    """The keys that the section at a location of a file may have."""
     here: Any = section
     for part in location:
         if _is_section(here):

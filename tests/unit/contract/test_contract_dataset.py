@@ -109,7 +109,7 @@ def test_any_changed_byte_is_detected(written: Dataset) -> None:
 
 def test_a_lost_table_is_detected(written: Dataset) -> None:
     written.file("t").unlink()
-    with pytest.raises(CorruptArtifactError, match="has lost its table t"):
+    with pytest.raises(CorruptArtifactError, match="lacks its table t"):
         Dataset.open(written.path)
 
 
@@ -138,11 +138,11 @@ def test_a_swapped_table_with_a_forged_digest_is_detected(written: Dataset) -> N
     ("content", "kind", "says"),
     [
         (None, LooplineError, "there is no artifact at"),
-        ('{"format": "loopline.data', CorruptArtifactError, "is damaged: it is no JSON"),
-        (b"\xff\xfe", CorruptArtifactError, "is damaged: it is no JSON"),
+        ('{"format": "loopline.data', CorruptArtifactError, "is damaged: it is not JSON"),
+        (b"\xff\xfe", CorruptArtifactError, "is damaged: it is not JSON"),
         ('{"format": "loopline.model/1"}', LooplineError, "is not in format loopline.dataset/1"),
         ("[]", LooplineError, "is not in format loopline.dataset/1"),
-        ('{"format": "loopline.dataset/1", "facts": {}}', CorruptArtifactError, "has lost digest, tables; delete"),
+        ('{"format": "loopline.dataset/1", "facts": {}}', CorruptArtifactError, "lacks digest, tables; delete"),
     ],
 )
 def test_a_manifest_that_is_none(tmp_path: Path, content: Any, kind: type[Exception], says: str) -> None:

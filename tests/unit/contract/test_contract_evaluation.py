@@ -31,8 +31,8 @@ def test_a_missing_document_and_a_wrong_one_are_one_sentence(tmp_path: Path) -> 
     with pytest.raises(LooplineError, match="there is no verdict at"):
         evaluation.read(Verdict, tmp_path / "verdict")
     (tmp_path / "verdict").write_text(Footprint(model="m", metrics={}).model_dump_json())
-    with pytest.raises(LooplineError, match=r"verdict is no verdict: \d+ validation errors for Verdict"):
+    with pytest.raises(LooplineError, match=r"verdict is not a valid verdict: \d+ validation errors for Verdict"):
         evaluation.read(Verdict, tmp_path / "verdict")
     (tmp_path / "verdict").write_text("{")
-    with pytest.raises(LooplineError, match="is no verdict"):
+    with pytest.raises(LooplineError, match="is not a valid verdict"):
         evaluation.read(Verdict, tmp_path / "verdict")

@@ -92,5 +92,5 @@ def test_there_is_no_model(tmp_path: Path) -> None:
 
 def test_a_manifest_that_has_lost_a_part(sealed: Model) -> None:
     (sealed.path / model.MANIFEST).write_text(json.dumps({"format": model.FORMAT, "name": "shop"}))
-    with pytest.raises(CorruptArtifactError, match="has lost digest, facts, files, provenance, signature"):
+    with pytest.raises(CorruptArtifactError, match="lacks digest, facts, files, provenance, signature"):
         Model.open(sealed.path)

@@ -85,7 +85,7 @@ def test_from_the_moment_itself(moment):
     ("change", "problem"),
     [
         ({"window": ["0d", "-1d"]}, "its begin does not come before its end"),
-        ({"window": ["yesterday", "0d"]}, "'yesterday' is no length of time"),
+        ({"window": ["yesterday", "0d"]}, "'yesterday' is not a duration"),
         ({"cron": "sometimes"}, "is not a cron expression"),
         ({"since": "noon"}, "Input should be 'midnight' or 'moment'"),
         ({"deadline": "0s"}, "greater than datetime"),

@@ -70,9 +70,9 @@ def test_a_spec_is_frozen(raw: Raw, read: Callable[[Raw], UseCaseSpec]) -> None:
         # values
         ("name", "My Flights", "name: String should match pattern"),
         ("task", "ranking", "task: Input should be 'binary_classification' or 'regression'"),
-        ("timezone", "Mars/Olympus", "timezone: 'Mars/Olympus' is no timezone; write for example UTC"),
-        ("entity.lead", "soon", "entity.lead: 'soon' is no length of time; write for example 45m"),
-        ("entity.lead", "99999999999w", "entity.lead: '99999999999w' is longer than"),
+        ("timezone", "Mars/Olympus", "timezone: 'Mars/Olympus' is not a timezone; write for example UTC"),
+        ("entity.lead", "soon", "entity.lead: 'soon' is not a duration; write for example 45m"),
+        ("entity.lead", "99999999999w", "entity.lead: '99999999999w' is too long"),
         ("entity.keys", [], "entity.keys: Tuple should have at least 1 item"),
         ("tables.flights.columns.hour.type", "int", "tables.flights.columns.hour.type: Input should be 'string'"),
         (
@@ -115,7 +115,7 @@ def test_a_spec_is_frozen(raw: Raw, read: Callable[[Raw], UseCaseSpec]) -> None:
             ["2013-05-01", "2013-01-01"],
             "replay.train: the window from 2013-05-01 to 2013-01-01 is empty",
         ),
-        ("replay.validate", ["2013-05-01", "May"], "replay.validate: 'May' is no date or time"),
+        ("replay.validate", ["2013-05-01", "May"], "replay.validate: 'May' is not a date or time"),
     ],
 )
 def test_what_is_wrong_is_said(raw: Raw, read: Callable[[Raw], UseCaseSpec], place: str, value: Any, says: str) -> None:
@@ -148,11 +148,11 @@ def test_a_replay_may_be_given_in_dates_times_and_texts(raw: Raw, read: Callable
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"name: flights\n  task: [1\n", "line 2 is no valid YAML"),
-        (b"", "is empty; it has to hold the sections name, description"),
-        (b"- name\n", "is empty; it has to hold the sections"),
+        (b"name: flights\n  task: [1\n", "line 2 is not valid YAML"),
+        (b"", "is empty; it needs the sections name, description"),
+        (b"- name\n", "is empty; it needs the sections"),
         (b"name: \xff\xfe", "is not UTF-8 text: invalid start byte at byte 6"),
-        (b"name: \x00", "is no valid YAML: unacceptable character"),
+        (b"name: \x00", "is not valid YAML: unacceptable character"),
     ],
 )
 def test_a_file_that_is_no_yaml(tmp_path: Path, content: bytes, says: str) -> None:

@@ -32,7 +32,7 @@ def test_durations(text: Any, length: timedelta) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "1", 3600, None, "-1h", "1h30m", "1 month", "h", "999999999999w"])
 def test_what_is_no_duration(text: Any) -> None:
-    with pytest.raises(ValueError, match=r"is no length of time|is longer than"):
+    with pytest.raises(ValueError, match=r"is not a duration|is too long"):
         parse_duration(text)
 
 
@@ -53,7 +53,7 @@ def test_a_time_without_a_zone_is_local(value: Any, moment: datetime) -> None:
 
 @pytest.mark.parametrize("value", ["", "tomorrow", "2013-02-30", "01.05.2013"])
 def test_what_is_no_time(value: str) -> None:
-    with pytest.raises(LooplineError, match="is no date or time; write for example"):
+    with pytest.raises(LooplineError, match="is not a date or time; write for example"):
         parse_time(value)
 
 

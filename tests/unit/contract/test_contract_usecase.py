@@ -47,7 +47,9 @@ def test_there_is_no_such_use_case(package: str) -> None:
 
 
 def test_a_package_that_is_no_use_case() -> None:
-    with pytest.raises(LooplineError, match=r"usecases is no use case: .*usecase\.yaml does not exist; `loopline new"):
+    with pytest.raises(
+        LooplineError, match=r"usecases is not a use case: .*usecase\.yaml does not exist; `loopline new"
+    ):
         load("usecases")
 
 

@@ -109,7 +109,7 @@ def test_requests_that_went_past_a_side_since_it_fell_silent(baseline):
         (lambda table: table.drop_columns([log.TIME, log.VERSION]), "no column time, model_version"),
         (
             lambda table: table.set_column(4, log.SCORE, pa.array(["high"] * len(table))),
-            "column score of the prediction log is no double",
+            "column score of the prediction log is not double",
         ),
         (
             lambda table: table.set_column(1, log.VERSION, pa.nulls(len(table), pa.string())),

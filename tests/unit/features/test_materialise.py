@@ -180,5 +180,5 @@ def test_no_store_and_no_history_are_one_sentence(parcels: Make) -> None:
     with pytest.raises(LooplineError, match="no artifact at"):
         bring_up(case, ONE_O_CLOCK)
     build_features(case.package, case.data, case.history)
-    with pytest.raises(LooplineError, match="'noon' is no date or time"):
+    with pytest.raises(LooplineError, match="'noon' is not a date or time"):
         bring_up(case, "noon")

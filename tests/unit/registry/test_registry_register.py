@@ -138,7 +138,7 @@ def test_registry_that_does_not_exist_is_not_made_by_looking(tmp_path):
 
 @pytest.mark.parametrize("registry", ["/some/folder", "mlruns", "file:///some/folder", ""])
 def test_what_is_no_registry_is_refused(registry):
-    with pytest.raises(LooplineError, match="is no model registry; write sqlite:///"):
+    with pytest.raises(LooplineError, match="is not a model registry; write sqlite:///"):
         resolve(NAME, registry, "champion")
 
 

@@ -133,7 +133,7 @@ def test_a_key_with_the_name_of_a_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "usecase.yaml").write_text(
         text.replace("      trip: {type: integer, min: 0}", "      score: {type: float}")
     )
-    with pytest.raises(LooplineError, match="'score' names the entity, and is a column of every prediction log"):
+    with pytest.raises(LooplineError, match="entity key 'score' has the name of a column of every prediction log"):
         prediction_log_files.schema(usecase.read_spec(tmp_path / "usecase.yaml"))
 
 

@@ -137,8 +137,8 @@ def test_a_service_on_redis_lives_on_when_it_dies(
         ("http://localhost:6379", "give it as redis://host:port"),
         ("redis://", "give it as redis://host:port"),
         ("redis://localhost:6379/first", "give it as redis://host:port"),
-        ("redis://localhost:99999", "is no address"),
-        ("redis://[", "is no address"),
+        ("redis://localhost:99999", "is not an address"),
+        ("redis://[", "is not an address"),
         ("redis://user:secret@localhost:6379", "put the password into LOOPLINE_ONLINE_STORE_PASSWORD"),
     ],
 )
@@ -160,7 +160,7 @@ def test_the_settings_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
         "cache.example.com:6379,db=0,socket_timeout=5,socket_connect_timeout=5,ssl=true,password=swordfish"
     )
     monkeypatch.setenv("LOOPLINE_ONLINE_STORE_PASSWORD", "a,b")
-    with pytest.raises(LooplineError, match="holds a comma"):
+    with pytest.raises(LooplineError, match="contains a comma"):
         settings("trams", Path("store"))
     monkeypatch.delenv("LOOPLINE_ONLINE_STORE")
     assert settings("trams", Path("store"))["online_store"] == {
