@@ -111,7 +111,7 @@ def test_a_registry_that_was_deleted_is_filled_again(laptop):
 
     shutil.rmtree(laptop.workspace / "registry")
     laptop.loopline("run", "training", "--usecase", USECASE)
-    assert "made anew" in laptop.step("training", "register")["why"]
+    assert "recreated" in laptop.step("training", "register")["why"]
     assert "candidate" in laptop.loopline("models", "--usecase", USECASE)
 
 

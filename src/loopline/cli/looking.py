@@ -1,4 +1,4 @@
-"""``loopline runs``, ``show``, ``explain`` and ``features``: looking at what is there."""
+"""``loopline runs``, ``show``, ``explain`` and ``features``: read runs and features, change nothing."""
 
 from collections.abc import Iterator
 from typing import Any

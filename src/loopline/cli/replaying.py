@@ -18,7 +18,7 @@ def replay(package: str, console: Console, *, reuse: bool, release: bool) -> Non
     """Replay a use case, print the tables, write the report.
 
     Raises:
-        LooplineError: it did not come to its end; the report shows how far it came.
+        LooplineError: it failed; the report shows how far it got.
     """
     begun = time.monotonic()
     case = usecase.load(package)

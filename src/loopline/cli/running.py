@@ -18,7 +18,7 @@ from loopline.report.tables import steps_table
 def run_pipeline(
     pipeline: str, package: str, given: Mapping[str, str], console: Console, *, reuse: bool, in_containers: bool
 ) -> None:
-    """Run it, show its steps.
+    """Run a pipeline and show its steps.
 
     Raises:
         LooplineError: it could not start, or a step failed.
@@ -28,7 +28,7 @@ def run_pipeline(
     values = parameters.complete(pipeline, case, workspace, given)
     values = versions.resolve_versions(pipeline, values, case, workspace)
     if values.get("target") == "trainjob":
-        shared_store()  # that there is none is better said now than when the examples are made
+        shared_store()  # fail now rather than after the examples are made
     run = Engine(workspace, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(
         pipeline_ir.load(pipeline), package, values
     )

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a line for each finished step, and what the running one says."""
+"""Prints the progress of a run: a line for each finished step, and the status of the running one."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -6,7 +6,7 @@ from rich.markup import escape
 from loopline.components.contract.release import DECISION_PREFIX
 from loopline.local.records import RunRecord, StepRecord
 
-# A step prints this before what is worth showing while it runs; the rest stays in its log.
+# A step begins a line with this to show it while it runs; other lines go to its log only.
 PROGRESS = "progress: "
 _SIGNS = {"succeeded": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 
@@ -24,12 +24,12 @@ class ConsoleWatcher:
         self._status.start()
 
     def progressed(self, run: RunRecord, step: StepRecord, line: str) -> None:
-        """A step said something."""
+        """A step printed a line."""
         if line.startswith(DECISION_PREFIX):
             self._console.print(line.removeprefix(DECISION_PREFIX), markup=False, highlight=False, soft_wrap=True)
         if line.startswith(PROGRESS):
-            told = escape(line.removeprefix(PROGRESS))
-            self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/] {told}")
+            message = escape(line.removeprefix(PROGRESS))
+            self._status.update(f"{run.pipeline} [bold]{escape(step.name)}[/] {message}")
 
     def finished(self, run: RunRecord, step: StepRecord) -> None:  # noqa: ARG002 - part of the Watcher protocol
         """A step ended."""

@@ -1,8 +1,8 @@
-"""How the pods of a pipeline are placed on a cluster: what each stage is given, may see, and how long it may take.
+"""Adds to a compiled pipeline what Kubernetes needs: resources, Secrets, labels, time limits, retries, GPU pools.
 
-The DAGs say what runs after what; this says what Kubernetes has to know besides, and is applied to their compiled IR.
-A laptop runs the same IR without it. A placed pipeline is still free of any environment: names of Secrets and
-ConfigMaps are the same everywhere, and a GPU pool is given by parameters of the run, which are empty by default.
+The DAGs define the order of steps; this is applied to their compiled IR, and a laptop runs the same IR without it. The
+result is free of any environment: Secrets and ConfigMaps have the same names everywhere, and a GPU pool is given by
+parameters of the run, which are empty by default.
 """
 
 import copy
@@ -52,8 +52,8 @@ RETRY_POLICY = MappingProxyType({"maxRetryCount": 2, "backoffDuration": "30s", "
 def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """A compiled pipeline with requests, limits and retries, and the platform configuration that goes with it.
 
-    KFP's own cache is switched off. It takes an artifact for the same if it lies at the same place, and takes a step
-    that reads or changes something outside for done: new data would not be ingested, and a prediction not be published.
+    KFP's own cache is switched off. It identifies an artifact by its URI, and a step that reads or changes something
+    outside counts as done: new data would not be ingested, and predictions would not be published.
 
     Args:
         ir: as KFP compiles it; images are named ``loopline-<stage>``.
@@ -100,10 +100,10 @@ def _resources(stage: StagePods) -> dict[str, Any]:
 
 
 def _pod(name: str, stage: StagePods, *, queued: bool) -> dict[str, Any]:
-    """The Kubernetes part of an executor, in the words of kfp-kubernetes.
+    """The Kubernetes part of an executor, as kfp-kubernetes writes it.
 
-    KFP takes labels only when it compiles. So a step whose queue depends on the environment, because it runs on a CPU
-    here and on a GPU there, cannot name one: training that shall wait in a GPU queue is a TrainJob, which can.
+    KFP takes labels at compile time only. So a step whose queue depends on the environment, because it runs on a CPU
+    here and on a GPU there, has none: training that has to wait in a GPU queue runs as a TrainJob.
     """
     secrets = [
         {
@@ -131,7 +131,7 @@ def _pod(name: str, stage: StagePods, *, queued: bool) -> dict[str, Any]:
 
 
 def pod_labels(component: str) -> dict[str, str]:
-    """The labels that every pod of ours carries; policies select by ``app.kubernetes.io/component``."""
+    """The labels of every pod of ours; policies select by ``app.kubernetes.io/component``."""
     return {
         "app.kubernetes.io/name": f"loopline-{component}",
         "app.kubernetes.io/component": component,
@@ -180,7 +180,7 @@ def _constant(value: str) -> dict[str, Any]:
 
 
 def _checked(platform: Mapping[str, Any]) -> dict[str, Any]:
-    """The same after a round through kfp-kubernetes' own message, which refuses a field that it does not know."""
+    """The same after a round trip through kfp-kubernetes' message, which refuses unknown fields."""
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2 as messages
 

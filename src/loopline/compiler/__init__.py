@@ -1,1 +1,1 @@
-"""From the DAGs in ``pipelines/`` to KFP IR, and the values of their parameters."""
+"""Compiles the DAGs in ``pipelines/`` to KFP IR, with values for their parameters."""

@@ -50,7 +50,7 @@ class Locations(Protocol):
         """Where a use case's batch predictions are published."""
 
     def release(self, usecase: str) -> dict[str, str]:
-        """How a release is carried out there: the pipeline's target, target_uri, log, owner and wait."""
+        """How a release reaches its endpoint: target, target_uri, log, owner and wait of the pipeline."""
 
 
 def complete(pipeline: str, case: UseCase, locations: Locations, given: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From the DAGs to KFP IR, with the image of each stage named for real."""
+"""Compiles the DAGs to KFP IR with the full name of each image."""
 
 import importlib
 from collections.abc import Mapping

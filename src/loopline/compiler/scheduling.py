@@ -20,7 +20,7 @@ def schedule_of(pipeline: str, case: UseCase) -> Timetable:
     schedule = case.spec.schedule.given().get(name)
     if schedule is None:
         raise LooplineError(
-            f"use case {case.spec.name} has no schedule.{name}, so nothing says which window a moment stands for; "
+            f"use case {case.spec.name} has no schedule.{name}, so a moment has no window; "
             f"add it to {file}, or give the window with --param"
         )
     if isinstance(schedule, CustomSchedule):

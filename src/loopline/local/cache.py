@@ -1,7 +1,7 @@
-"""The cache of finished steps: keyed by content, checked on every hit, and able to say why.
+"""The cache of finished steps: keyed by content, verified on every hit, and able to explain each miss.
 
-kfp.local's own cache keys an artifact by where it lies and trusts what it finds there. This one replaces its two
-questions, "what is the key" and "what is stored under it", and leaves when to ask them to kfp.
+kfp.local's own cache keys an artifact by its path and trusts what it finds there. This one overrides how keys are made
+and entries are read and written; kfp still decides when to call it.
 """
 
 import json
@@ -24,8 +24,8 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
     Args:
         cache_root: folder of the entries, one JSON file by key.
         keys: makes the key parts.
-        recorder: told of keys, hits, misses and outputs.
-        reuse: whether to answer from the cache at all; what is made is kept in any case.
+        recorder: takes keys, hits, misses and outputs.
+        reuse: whether to read from the cache; outputs are written to it in any case.
     """
 
     def __init__(self, cache_root: str, keys: KeyMaker, recorder: Recorder, *, reuse: bool) -> None:
@@ -43,7 +43,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         env_vars: dict[str, str] | None = None,
         custom_cache_key: str | None = None,
     ) -> str:
-        """The key of a step about to run, noted in its record."""
+        """The key of a step that is about to run; also recorded."""
         step = self._recorder.reached(component_name, arguments)
         interface = [*full_command, str(env_vars or {}), custom_cache_key or ""]
         parts = self._keys.parts(step.stage, step.component, interface, arguments)
@@ -52,10 +52,14 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         return f"{component_name}:{step.key}"
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The outputs of an equal step if their bytes are still what they were; else None, and the reason is noted."""
+        """The outputs of an equal step if their bytes are unchanged; else None, and the reason is recorded."""
         step = self._recorder.step_of(key.partition(":")[0])
         if not self._reuse or step.parts is None:
-            step.why = self._keys.why_not(step.stage, step.component) if self._reuse else "asked to run anew"
+            step.why = (
+                self._keys.why_not_cacheable(step.stage, step.component)
+                if self._reuse
+                else "the cache was not read, because of --fresh"
+            )
             return None
         entry = self._entry(step)
         if entry is None:
@@ -64,7 +68,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         left = entry["locations"]
         moved = [name for name, identity in locations_now(step.parts).items() if left.get(name) != identity]
         if moved:
-            step.why = f"{moved[0]}: another place, made anew, or changed since"
+            step.why = f"{moved[0]}: another location, or recreated or changed since"
             return None
         broken = next((name for name, output in entry["outputs"].items() if not _intact(output)), None)
         if broken:
@@ -75,7 +79,7 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
         return {**artifacts, **entry["values"]}
 
     def put(self, key: str, outputs: dict[str, Any]) -> None:
-        """Keep the outputs of a step that has just succeeded."""
+        """Store the outputs of a step that has just succeeded."""
         step = self._recorder.step_of(key.partition(":")[0])
         made = {name: _output(value) for name, value in outputs.items() if hasattr(value, "uri")}
         values = to_json({name: value for name, value in outputs.items() if not hasattr(value, "uri")})
@@ -108,13 +112,13 @@ class ContentCache(LocalCache):  # type: ignore[misc] # kfp is untyped
             return "it has not run before"
         except ValueError:
             return "the record of its last execution is damaged"
-        assert step.parts is not None  # noqa: S101 - a step without key parts was answered by the caller
+        assert step.parts is not None  # noqa: S101 - get() has returned for a step without key parts
         changes = list(differences(before, step.parts))
         return "; ".join(changes) if changes else "its cache entry is gone"
 
 
 def _key(parts: KeyParts) -> str:
-    """Everything but the state of places: an effect is reused only if its place is still as it was left."""
+    """Without the identity of locations, which `get` compares with how the step left them."""
     return digest.of_value(parts.model_dump(exclude={"locations"})).removeprefix("sha256:")
 
 
@@ -125,7 +129,7 @@ def _intact(output: dict[str, Any]) -> bool:
 
 def _output(artifact: Any) -> Output:
     path = Path(artifact.path)
-    if not path.exists():  # kfp's Metrics live in metadata alone; a file makes them like the others
+    if not path.exists():  # kfp's Metrics have metadata only; an empty file gives them a digest like the others
         try:
             path.touch()
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Steps in containers: the images and the very commands of the cluster, on docker or on podman's socket.
+"""Steps in containers: the images and commands of the cluster, on docker or on podman's socket.
 
-kfp's own handler for Docker lets the engine remove a container at its end; if that is quicker than the question for
-its exit code, a failure counts as success. Here a container is removed only after it was asked.
+kfp's own Docker handler lets the engine remove a container when it exits. If that happens before the exit code is read,
+a failure counts as success. Here a container is removed after its exit code was read.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from loopline.local.locations import local_folder
 from loopline.local.run_store import is_alive
 from loopline.local.workspace import Workspace
 
-# Who started a container, so that one whose run was killed can be told from one that is at work.
+# Who started a container: those of a killed run are removed, those of a running one are not.
 WORKSPACE_LABEL = "dev.loopline.workspace"
 PROCESS_LABEL = "dev.loopline.process"
-# Settings of the caller that a step needs for what a URL leads to; none that name a file of this machine.
-HANDED_ON = (
+# Variables of the caller that a step needs to reach a URL; none that name a file of this machine.
+FORWARDED = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -45,16 +45,16 @@ _EXCEPTION = re.compile(r"^((?:[A-Za-z_]\w*\.)*)([A-Za-z_]\w*): (.+)$")
 class Containers:
     """The container engine of this machine, for the steps of one run.
 
-    A step sees its image, read-only, an empty /tmp and the folders that hold state, and runs as whoever called. It has
-    no network unless a parameter of the run is a URL.
+    A step sees its image (read-only), an empty /tmp and the folders that hold state, and runs as the calling user. It
+    has no network unless a parameter of the run is a URL.
 
     Args:
-        workspace: is seen by steps under the path that it has here.
+        workspace: mounted under its own path.
         arguments: the parameters of the run.
         locations: those of them that name where state lies; such folders are mounted even outside the workspace.
 
     Raises:
-        LooplineError: no engine answers.
+        LooplineError: no container engine answers.
     """
 
     def __init__(self, workspace: Workspace, arguments: Mapping[str, Any], locations: Collection[str] = ()) -> None:
@@ -75,10 +75,10 @@ class Containers:
         self._user = "0:0" if any("rootless" in option for option in options) else f"{os.getuid()}:{os.getgid()}"
 
     def require(self, images: Iterable[str], case: UseCase) -> None:
-        """Check that the images for a use case are here.
+        """Check that the images for a use case are built.
 
         Raises:
-            LooplineError: one is not.
+            LooplineError: one is missing.
         """
         for image in sorted(set(images)):
             try:
@@ -86,11 +86,11 @@ class Containers:
             except ImageNotFound as error:
                 command = f"loopline images --usecase {case.package}" if catalogue.outside(case) else "make images"
                 raise LooplineError(
-                    f"there is no image {image}, the one with the code as it is now: build it with `{command}`"
+                    f"there is no image {image}, which holds the code as it is now; build it with `{command}`"
                 ) from error
 
     def remove_leftovers(self) -> None:
-        """End the containers of killed runs: they would go on writing where this run writes."""
+        """Remove the containers of killed runs, which would write to the same folders as this run."""
         mine = f"{WORKSPACE_LABEL}={self._workspace.root}"
         for container in self._client.containers.list(all=True, filters={"label": mine}):
             if not is_alive(int(container.labels.get(PROCESS_LABEL, 0))):
@@ -103,13 +103,13 @@ class Containers:
 
         Args:
             image: its image.
-            command: the command, placeholders filled in.
+            command: the command, with placeholders filled in.
             environment: variables set for the step.
             log: file that takes all output.
             progress: called with each line of the log as it appears.
 
         Raises:
-            LooplineError: the engine would not run it.
+            LooplineError: the engine could not run it.
         """
         for folder in self._folders:
             folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ class Containers:
         container = self._client.containers.create(
             image,
             command,
-            environment={**self._handed_on(), **environment},
+            environment={**self._forwarded(), **environment},
             labels={WORKSPACE_LABEL: str(self._workspace.root), PROCESS_LABEL: str(os.getpid())},
             user=self._user,
             volumes={str(folder): {"bind": str(folder), "mode": self._mode} for folder in self._folders},
@@ -146,19 +146,19 @@ class Containers:
         finally:
             _remove(container)
 
-    def _handed_on(self) -> dict[str, str]:
-        return {name: os.environ[name] for name in HANDED_ON if self._online and name in os.environ}
+    def _forwarded(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in FORWARDED if self._online and name in os.environ}
 
 
 def failure_sentence(log: Path, code: int) -> str:
-    """Why a step failed, for people: the exception that its log ends with.
+    """Why a step failed, in one sentence: the exception at the end of its log.
 
     Args:
         log: what the container printed.
         code: its exit code.
     """
     if code == KILLED:
-        return "its container was killed, perhaps for want of memory; run the same command again to resume here"
+        return "its container was killed, perhaps because it ran out of memory; run the command again to resume here"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     for line in reversed(lines):
         found = _EXCEPTION.match(line)
@@ -171,7 +171,7 @@ def failure_sentence(log: Path, code: int) -> str:
 
 
 def _copy_lines(chunks: Iterable[bytes], file: Any, progress: Callable[[str], None]) -> None:
-    """Write what a container prints, and tell each complete line."""
+    """Write what a container prints to a file, and report each complete line."""
     rest = b""
     for chunk in chunks:
         file.write(chunk)

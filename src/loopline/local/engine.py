@@ -1,4 +1,4 @@
-"""Running one pipeline: compile, hand the IR to kfp.local, keep the record."""
+"""Runs one pipeline: compiles it, passes the IR to kfp.local, keeps the record."""
 
 import contextlib
 import logging
@@ -35,8 +35,8 @@ class Engine:
 
     Args:
         workspace: where state lies.
-        watcher: told of progress.
-        reuse: whether to answer from the cache.
+        watcher: is notified of progress.
+        reuse: whether to read from the cache.
         in_containers: run each step in the image of its stage; else steps share one set of warm processes.
     """
 
@@ -50,11 +50,11 @@ class Engine:
         self._processes = StepProcesses()
 
     def pool(self) -> ProcessPoolExecutor:
-        """A process for functions that need heavy imports; the caller shuts it down."""
+        """A process pool for functions that need heavy imports; the caller shuts it down."""
         return self._processes.pool()
 
     def wait_until_warm(self) -> None:
-        """Return when heavy libraries are imported and every further step starts from a warm process."""
+        """Return once heavy libraries are imported and every further step starts from a warm process."""
         self._processes.wait_for("training")
 
     def run(self, pipeline: Any, package: str, arguments: Mapping[str, Any]) -> RunRecord:
@@ -85,7 +85,7 @@ class Engine:
             self._execute(folder, keys, recorder, {"usecase": package, **arguments}, containers)
         except LooplineError as problem:
             error = str(problem)
-        except RuntimeError as problem:  # kfp's, for a failed task; the step has said why
+        except RuntimeError as problem:  # raised by kfp for a failed task; the step has recorded why
             error = "" if run.error else f"kfp: {problem}"
         except KeyboardInterrupt:
             error = "interrupted; run the same command again to resume from its finished steps"
@@ -97,10 +97,10 @@ class Engine:
     def _containers(
         self, ir: dict[str, Any], case: UseCase, arguments: Mapping[str, Any], locations: set[str]
     ) -> Containers:
-        """The engine for the steps of a pipeline, if all their images are there.
+        """The container engine for the steps of a pipeline, once all their images are found.
 
         Raises:
-            LooplineError: no engine answers, or an image is not there.
+            LooplineError: no container engine answers, or an image is missing.
         """
         containers = Containers(self.workspace, arguments, locations)
         executors = ir["deploymentSpec"]["executors"].values()
@@ -137,26 +137,26 @@ class Engine:
 
 @contextlib.contextmanager
 def _plugged_in(cache: Any, handler: Any) -> Iterator[None]:
-    """kfp.local has no setting for its cache or its task handler; for the time of a run we take their places."""
-    places = (
+    """Replace kfp.local's cache and task handlers for the time of a run: it has no setting for them."""
+    patches = (
         (kfp_cache, "LocalCache", cache),
         (subprocess_task_handler, "SubprocessTaskHandler", handler),
         (docker_task_handler, "DockerTaskHandler", handler),
     )
-    former = [getattr(module, name) for module, name, _ in places]
-    for module, name, ours in places:
+    former = [getattr(module, name) for module, name, _ in patches]
+    for module, name, ours in patches:
         setattr(module, name, ours)
     try:
         yield
     finally:
-        for (module, name, _), theirs in zip(places, former, strict=True):
+        for (module, name, _), theirs in zip(patches, former, strict=True):
             setattr(module, name, theirs)
         kfp_cache.reset_local_cache_singleton()
 
 
 @contextlib.contextmanager
 def _kfp_log(path: Path) -> Iterator[None]:
-    """Send what kfp.local prints to a file: people get the watcher's account instead."""
+    """Send what kfp.local prints to a file; people see what the watcher prints."""
     with (
         path.open("w", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),

@@ -1,4 +1,4 @@
-"""Inside the process of a step: KFP's own executor over the frozen component, as its container would run it.
+"""The process of a step: KFP's own executor runs the frozen component, as it would in a container.
 
 Started cold as ``python -m loopline.local.execution REQUEST``, or called in a process forked from a warm one.
 """
@@ -26,8 +26,8 @@ class Request:
     Attributes:
         source: the component's frozen Python source.
         arguments: the arguments of KFP's executor, placeholders filled in.
-        log: file that takes all output.
-        failure: file that takes the sentence for people if the step fails.
+        log: file for all output.
+        failure: file for the reason, one sentence, if the step fails.
         environment: variables set for the step.
     """
 
@@ -65,7 +65,7 @@ def execute(request: Request) -> None:
         code = 0
     except LooplineError as error:
         _fail(request, str(error))
-    except BaseException as error:  # noqa: BLE001 - whatever it was, somebody has to be told
+    except BaseException as error:  # noqa: BLE001 - any failure has to be reported
         traceback.print_exc()
         if atomic.is_disk_full(error):
             _fail(request, "the disk is full; free some space and run the same command again")
@@ -75,7 +75,7 @@ def execute(request: Request) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # a forked process must not run the exit handlers of what it was forked from
+        os._exit(code)  # a forked process must not run the exit handlers of its parent
 
 
 def _run_component(request: Request) -> None:
@@ -103,9 +103,9 @@ def _redirect_output(log: Path) -> None:
 
 
 def end_with_parent() -> None:
-    """End once the run has: what outlived a killed one would go on writing where the next run writes.
+    """End with the run: a step that outlived a killed run would write to the same folders as the next one.
 
-    The run of a forked step is not its parent but the fork server's, which lives on as long as one of its steps does.
+    The parent of a forked step is the fork server, which lives as long as any of its steps, so the run is watched.
     """
     run, parent = multiprocessing.parent_process(), os.getppid()
 

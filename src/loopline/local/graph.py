@@ -8,7 +8,7 @@ from loopline.local.records import StepRecord
 
 _CONDITION = "condition-"
 _LOOP = "for-loop-"
-# Conditions and loops are DAGs to KFP, but no part of a step's place for people.
+# Conditions and loops are DAGs to KFP, but not part of a step's name here.
 _BLOCKS = (_CONDITION, _LOOP)
 
 
@@ -41,7 +41,7 @@ def _locations(ir: dict[str, Any], tasks: dict[str, Any], outer: dict[str, str])
 def _walk(
     ir: dict[str, Any], tasks: dict[str, Any], prefix: str, outer_needs: dict[str, list[str]]
 ) -> Iterator[tuple[StepRecord, list[str]]]:
-    """Yield each container step below a DAG with the names of the steps that it needs.
+    """Yield each step below a DAG with the names of the steps that it needs.
 
     ``outer_needs`` gives, for each input of this DAG, the steps that it comes from.
     """
@@ -67,19 +67,19 @@ def _walk(
 def _producers(
     ir: dict[str, Any], prefix: str, task: str, spec: dict[str, Any], component: dict[str, Any]
 ) -> list[str]:
-    """The steps that give a task's outputs: itself, or those inside it that the nested DAG hands out."""
+    """The steps that produce a task's outputs: itself, or those inside a nested DAG."""
     if "dag" not in component:
         return [_step_name(prefix, task, spec)]
     inner_prefix = prefix if task.startswith(_BLOCKS) else f"{prefix}{task}/"
     inner_tasks = component["dag"]["tasks"]
-    handed_out = {
+    selected = {
         selector["producerSubtask"]
         for output in component["dag"].get("outputs", {}).get("artifacts", {}).values()
         for selector in output["artifactSelectors"]
     } or set(inner_tasks)
     return [
         name
-        for inner in sorted(handed_out)
+        for inner in sorted(selected)
         for name in _producers(
             ir, inner_prefix, inner, inner_tasks[inner], ir["components"][inner_tasks[inner]["componentRef"]["name"]]
         )

@@ -1,4 +1,4 @@
-"""How one task of a pipeline is run: in a process of ours, or in a container; kfp.local calls it like its own."""
+"""Task handlers for kfp.local: one runs a task in a process of ours, one in a container."""
 
 import abc
 import time
@@ -16,7 +16,7 @@ from loopline.local.records import StepRecord
 
 
 class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
-    """Runs a task in our way instead of kfp's, and keeps its record."""
+    """Runs a task and keeps its record."""
 
     def __init__(self, image: str, command: list[str], env: dict[str, str], recorder: Recorder) -> None:
         self._image, self._command, self._recorder = image, command, recorder
@@ -33,15 +33,15 @@ class StepHandler(ITaskHandler):  # type: ignore[misc] # kfp is untyped
         return Status.FAILURE if error else Status.SUCCESS
 
     def _prepare(self, step: StepRecord) -> None:
-        """What has to be waited for and is no time of the step's."""
+        """Wait for what does not count as time of the step."""
 
     @abc.abstractmethod
     def _run(self, step: StepRecord) -> str:
-        """Run the task; the sentence for people if it failed, else nothing."""
+        """Run the task; return why it failed in one sentence, or an empty string."""
 
 
 class ProcessHandler(StepHandler):
-    """Runs a task in one of our processes instead of a shell's."""
+    """Runs a task in one of our processes instead of a shell."""
 
     def __init__(
         self, image: str, command: list[str], env: dict[str, str], processes: StepProcesses, recorder: Recorder
@@ -50,11 +50,11 @@ class ProcessHandler(StepHandler):
         self._processes = processes
 
     def _prepare(self, step: StepRecord) -> None:
-        self._recorder.progressed(step, "progress: waiting for libraries to be imported, once")
+        self._recorder.progressed(step, "progress: waiting until libraries are imported, once")
         self._processes.wait_for(step.stage)
 
     def _run(self, step: StepRecord) -> str:
-        # What the image build sets in a container: the revision of the code that runs, here the image's tag.
+        # Set by the image build in a container: the revision of the code, here the image's tag.
         environment = {"LOOPLINE_REVISION": self._image.rpartition(":")[2], **self._env}
         log = self._recorder.log_of(step)
         request = Request.from_command(self._command, log, log.with_suffix(".failure"), environment)
@@ -68,7 +68,7 @@ class ProcessHandler(StepHandler):
 
 
 class ContainerHandler(StepHandler):
-    """Runs a task in a container, so that neither its log nor its exit code is lost."""
+    """Runs a task in a container and keeps its log and its exit code."""
 
     def __init__(
         self, image: str, command: list[str], env: dict[str, str], containers: Containers, recorder: Recorder

@@ -1,4 +1,4 @@
-"""The cache key of a step: everything its result depends on, part by part, so that a miss can be explained."""
+"""The cache key of a step: everything that its result depends on, in parts, so that a miss can be explained."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,12 +16,12 @@ from loopline.local.records import KeyParts
 class KeyMaker:
     """Makes the key parts of the steps of one run.
 
-    Code, lock and source are read once; nobody edits them in the middle of a run and expects it to notice.
+    Code, lock and source are read once; a run does not notice edits that are made while it goes on.
 
     Args:
         usecase: whose steps they are.
-        environments: what runs steps, by stage: nothing for processes of this machine. A container has another
-            operating system and another build of Python, and whoever asks for one wants to see the step run there.
+        environments: digest of what runs the steps of a stage; empty for processes of this machine. A container has
+            another operating system and another build of Python, so a result from outside does not stand for it.
     """
 
     def __init__(self, usecase: UseCase, environments: Mapping[str, str] | None = None) -> None:
@@ -34,7 +34,7 @@ class KeyMaker:
         self._source: str | None = None
 
     def parts(self, stage: str, component: str, command: list[str], arguments: Mapping[str, Any]) -> KeyParts | None:
-        """The parts for one step, or None if its result may not be reused.
+        """The parts for one step, or None if its result cannot be reused.
 
         Args:
             stage: whose code it runs.
@@ -67,14 +67,14 @@ class KeyMaker:
         )
 
     @staticmethod
-    def why_not(stage: str, component: str) -> str:
-        """Why the result of a step without parts may not be reused."""
+    def why_not_cacheable(stage: str, component: str) -> str:
+        """Why the result of a step without parts cannot be reused."""
         facts = steps.facts(stage, component)
         if facts.effects == "outside":
             return "it changes something outside its outputs, so it runs each time"
         if facts.always_runs:
             return "its answer depends on how things stand at the moment, so it runs each time"
-        return "source.py has no fingerprint(), so nothing says that its data is the same"
+        return "source.py has no fingerprint(), so its data may have changed"
 
     def _fingerprint(self) -> str | None:
         if self._source is None:
@@ -92,7 +92,7 @@ def _identities(locations: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:
-    """What differs between the keys of two executions of a step, in words."""
+    """The differences between the keys of two executions of a step, as sentences."""
     for name, before, after in _changed(old.parameters, new.parameters):
         yield f"parameter {name}: {before!r} became {after!r}"
     for name, _, _ in _changed(old.inputs, new.inputs):
@@ -100,7 +100,7 @@ def differences(old: KeyParts, new: KeyParts) -> Iterator[str]:
     for name, before, after in _changed(old.code, new.code):
         yield f"code: {name} was {'added' if before is None else 'removed' if after is None else 'changed'}"
     for name, _, _ in _changed(old.locations, new.locations):
-        yield f"{name}: another place, made anew, or changed since"
+        yield f"{name}: another location, or recreated or changed since"
     if old.source != new.source:
         yield "the data behind source.py changed"
     if old.lock != new.lock:
@@ -131,7 +131,7 @@ def _is_artifact(value: Any) -> bool:
 
 
 def _content(artifact: Any) -> str:
-    """The digest that its maker gave an artifact, which leaves out what is not content; else that of its bytes."""
+    """The digest in an artifact's metadata, which covers its content only; else that of its bytes."""
     if isinstance(artifact, list):
         return digest.of_value([_content(one) for one in artifact])
     return str(artifact.metadata.get("digest") or digest.of_tree(Path(artifact.path)))

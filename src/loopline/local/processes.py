@@ -1,4 +1,4 @@
-"""Processes for steps: forked from one that has the heavy libraries imported already, or started cold.
+"""Processes for steps: forked from a fork server that has imported the heavy libraries, or started cold.
 
 Importing Feast, MLflow and torch takes longer than most steps do their work. A fork server imports them once, in the
 background, while the first steps run.
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from loopline.local.execution import Request, end_with_parent, execute, write_request
 
-# Only libraries; never our own code, which has to be imported afresh by each step.
+# Only libraries: each step imports our own code afresh.
 PRELOAD = (
     "__main__",
     "kfp.dsl.executor_main",
@@ -41,7 +41,7 @@ PRELOAD = (
 COLD_STAGES = frozenset({"data"})
 STEP_ENVIRONMENT = {
     "_KFP_RUNTIME": "true",  # makes `import kfp` in a step a matter of milliseconds
-    # A library that is preloaded keeps a semaphore; that it is still there at the end is nobody's concern.
+    # A preloaded library keeps a semaphore, and a warning about it at exit would be noise.
     "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
 POLL = 0.05
@@ -58,7 +58,7 @@ class StepProcesses:
         self._warming: threading.Thread | None = None
 
     def wait_for(self, stage: str) -> None:
-        """Return once a step of that stage can start: at once for a light one, else when the fork server is ready."""
+        """Return once a step of that stage can start: at once if its imports are light, else from the fork server."""
         self._warm_up()
         if stage not in COLD_STAGES:
             self._warm.wait()
@@ -74,12 +74,12 @@ class StepProcesses:
         return run(request, progress)
 
     def pool(self) -> ProcessPoolExecutor:
-        """A process for functions that need heavy imports: a warm one, or a plain one where no step has run."""
+        """A pool of one process for functions that need heavy imports: warm, or plain if no step has run yet."""
         context = self._context if self._warming else multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent)
 
     def _warm_up(self) -> None:
-        """Start the fork server, if it was not yet, without waiting for it."""
+        """Start the fork server, unless it runs, without waiting for it."""
         if self._warming is None:
             self._context.set_forkserver_preload(list(PRELOAD))
             with _environment(STEP_ENVIRONMENT):
@@ -131,7 +131,7 @@ class StepProcesses:
 
 @contextlib.contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set variables for a process that is started inside the block, and for nothing else."""
+    """Set variables for a process that is started inside the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -145,15 +145,15 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _end_fork_server() -> None:
-    """End it even in the middle of its imports; left alone it would hold our output open until they are done."""
-    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # the module offers no other way
+    """End it even in the middle of its imports, during which it would hold our output open."""
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # multiprocessing has no public access to it
     if server:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
 
 
 class _Tail:
-    """Reads what a growing file got since the last look."""
+    """Reads the lines that were appended to a file since the last read."""
 
     def __init__(self, path: Path, line: Progress) -> None:
         self._path, self._line, self._position = path, line, 0

@@ -14,7 +14,7 @@ class Watcher(Protocol):
     """Is notified of the progress of a run."""
 
     def started(self, run: RunRecord, step: StepRecord) -> None:
-        """A step began to execute."""
+        """A step began to run."""
 
     def progressed(self, run: RunRecord, step: StepRecord, line: str) -> None:
         """A running step printed a line."""
@@ -38,7 +38,7 @@ class Recorder:
         self._changing = threading.RLock()
 
     def reached(self, component: str, arguments: Mapping[str, Any]) -> StepRecord:
-        """A step, ``comp-<task>`` to kfp, has its turn in this thread; in a loop it is that of one item."""
+        """The step, ``comp-<task>`` to kfp, whose turn it is in this thread; in a loop, that of one item."""
         step = self._by_task[component.removeprefix("comp-")]
         if step.item:
             step = self._iteration(step, str(arguments[step.item]))
@@ -46,7 +46,7 @@ class Recorder:
         return step
 
     def step_of(self, component: str) -> StepRecord:
-        """The step that kfp calls ``comp-<task>``; in a loop, the one that this thread has reached."""
+        """The step that kfp calls ``comp-<task>``; in a loop, the one of this thread."""
         task = component.removeprefix("comp-")
         step: StepRecord = getattr(self._of_this_thread, task, None) or self._by_task[task]
         return step
@@ -70,7 +70,7 @@ class Recorder:
             return one
 
     def log_of(self, step: StepRecord) -> Path:
-        """Where a step's output goes."""
+        """The log file of a step."""
         return self.folder / "logs" / f"{step.name.replace('/', '.')}.log"
 
     def hit(self, step: StepRecord, origin: str, outputs: dict[str, Output], values: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Recorder:
         self._watcher.finished(self.run, step)
 
     def started(self, step: StepRecord) -> None:
-        """A step begins to execute."""
+        """A step begins to run."""
         step.state, step.started = "running", now()
         self._save()
         self._watcher.started(self.run, step)
@@ -108,7 +108,7 @@ class Recorder:
         self._save()
 
     def close(self, error: str = "") -> None:
-        """The run ended; steps that never got their turn were skipped, or come after a failure."""
+        """The run ended; steps that did not run were skipped, or come after a failure."""
         failed = bool(error or self.run.error)
         for step in self.run.steps:
             if step.state == "waiting":

@@ -27,7 +27,7 @@ class Output(BaseModel):
 
 
 class KeyParts(BaseModel):
-    """What a step's result depends on; equal parts, equal result.
+    """What the result of a step depends on: equal parts mean an equal result.
 
     Attributes:
         code: digest by file, of the stage, the contract and the use case.
@@ -35,9 +35,9 @@ class KeyParts(BaseModel):
         interface: digest of the step's KFP interface (its frozen body, image name without tag, environment).
         parameters: values by name.
         inputs: content digest by input artifact.
-        locations: identity of each stateful place that a parameter names.
-        source: fingerprint of the data behind the use case's source (ingest only).
-        environment: digest of what its image has below the code; empty for a process of this machine.
+        locations: identity of each location that a parameter names.
+        source: fingerprint of the data behind the use case's source, for a step that reads it.
+        environment: digest of its image without the code; empty for a process of this machine.
     """
 
     code: dict[str, str] = {}
@@ -54,12 +54,12 @@ class StepRecord(BaseModel):
     """One step of a run.
 
     Attributes:
-        name: place in the DAG, for example ``training-examples/ingest``.
+        name: its path in the DAG, for example ``training-examples/ingest``.
         task: kfp's name for it in the compiled pipeline, for example ``ingest-2``.
         stage: whose image it runs in.
         component: the function in that stage's component.py, for example ``ingest``.
         needs: names of the steps whose outputs it takes.
-        item: in a loop, the parameter that tells one execution of it from another; each becomes a step of its own.
+        item: in a loop, the parameter that identifies an iteration; each iteration becomes a step of its own.
         why: why it was cached, or ran, or was skipped, or failed: one sentence.
         values: output parameters; the unnamed one, `DECISION`, is what the step decided.
         refused: whether it decided against something, such as a promotion.
@@ -129,5 +129,5 @@ def now() -> str:
 
 
 def to_json(value: Any) -> Any:
-    """A value as JSON would give it back."""
+    """A value after a round trip through JSON."""
     return json.loads(json.dumps(value, default=str))

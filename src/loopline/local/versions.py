@@ -9,10 +9,10 @@ from loopline.local.workspace import Workspace
 
 
 def resolve_versions(pipeline: str, values: Mapping[str, str], case: UseCase, workspace: Workspace) -> dict[str, str]:
-    """Turn aliases such as ``champion`` into the version they stand for now: a run is about one model, not a name.
+    """Resolve aliases such as ``champion`` to version numbers: a run is about one model.
 
     Raises:
-        LooplineError: nothing has that alias.
+        LooplineError: no model has that alias.
     """
     resolved = dict(values)
     named = parameters.aliases(pipeline, values)

@@ -1,4 +1,4 @@
-"""The one folder that holds all state on a laptop: ``.loopline``, or what LOOPLINE_HOME names."""
+"""The workspace, the one folder that holds all state on a laptop: ``.loopline``, or LOOPLINE_HOME."""
 
 import getpass
 import os
@@ -12,12 +12,12 @@ from loopline.components.errors import LooplineError
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where things lie.
+    """All state of a laptop.
 
     Layout::
 
         runs/<id>/            run.json, pipeline.yaml, logs/, artifacts/
-        cache/                what a finished step left, by its key
+        cache/                outputs of finished steps, by key
         registry/             MLflow: experiments and model versions
         features/<use case>/  Feast: registry and online store
         predictions/<use case>/current   published batch predictions
@@ -29,7 +29,7 @@ class Workspace:
 
     @classmethod
     def find(cls) -> "Workspace":
-        """The workspace named by LOOPLINE_HOME, else ``.loopline`` here.
+        """The workspace in LOOPLINE_HOME, else in ``.loopline`` of the current folder.
 
         Raises:
             LooplineError: the path cannot hold state ("python3" in it is rewritten by kfp's local runner).
@@ -96,5 +96,5 @@ class Workspace:
 
 
 def person() -> str:
-    """Who calls, on which machine."""
+    """The calling user and machine, as ``user@host``."""
     return f"{getpass.getuser()}@{platform.node()}"

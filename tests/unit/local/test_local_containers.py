@@ -103,8 +103,8 @@ def test_a_step_may_do_little(workspace, engine):
     assert engine.container.removed
 
 
-def test_a_url_opens_the_network_and_hands_on_what_it_needs(workspace, engine, monkeypatch):
-    for name in module.HANDED_ON:
+def test_a_url_opens_the_network_and_forwards_the_variables_for_it(workspace, engine, monkeypatch):
+    for name in module.FORWARDED:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
     monkeypatch.setenv("SOMETHING_ELSE", "secret")
@@ -118,7 +118,7 @@ def test_a_database_file_is_no_url(workspace, engine):
     assert engine.asked["network_mode"] == "none"
 
 
-def test_places_outside_of_the_home_are_seen_too(workspace, engine, tmp_path):
+def test_locations_outside_of_the_workspace_are_mounted_too(workspace, engine, tmp_path):
     run(workspace, {"destination": str(tmp_path / "elsewhere"), "registry": f"sqlite:///{tmp_path}/models/mlflow.db"})
     assert set(engine.asked["volumes"]) == {str(workspace.root), str(tmp_path / "elsewhere"), str(tmp_path / "models")}
 
@@ -141,7 +141,7 @@ def test_a_failure_is_a_failure_however_quick(workspace, engine):
     assert engine.container.removed
 
 
-def test_output_is_kept_and_told_line_by_line(workspace, engine):
+def test_output_is_kept_and_reported_line_by_line(workspace, engine):
     engine.container = Container([b"one\ntw", b"o\n\nthr", b"ee"])
     lines = []
     run(workspace, lines=lines)
@@ -177,11 +177,11 @@ def test_containers_of_killed_runs_end_and_those_at_work_do_not(workspace, engin
         ("Traceback\nloopline.components.errors.CorruptArtifactError: a is damaged\n", 1, "a is damaged"),
         ("Traceback\nValueError: bad: value\n", 1, "ValueError: bad: value"),
         ("OSError: [Errno 28] No space left on device\n", 1, "the disk is full; free some space"),
-        ("anything\n", 137, "its container was killed, perhaps for want of memory"),
+        ("anything\n", 137, "its container was killed, perhaps because it ran out of memory"),
         ("", 3, "exit code 3; see"),
     ],
 )
-def test_a_failure_is_told_in_one_sentence(tmp_path, log, code, sentence):
+def test_a_failure_is_reported_in_one_sentence(tmp_path, log, code, sentence):
     file = tmp_path / "log"
     file.write_text(log)
     assert failure_sentence(file, code).startswith(sentence)

@@ -1,4 +1,4 @@
-"""A key covers code, lock, parameters, content of inputs and places; what differs is said in words."""
+"""A key covers code, lock, parameters, content of inputs and locations; differences are explained."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ def artifact(path):
     return SimpleNamespace(path=str(path), uri=str(path), metadata={})
 
 
-def test_key_is_of_content_not_of_place(keys, tmp_path):
+def test_key_is_of_content_not_of_path(keys, tmp_path):
     (tmp_path / "a").write_text("same")
     (tmp_path / "b").write_text("same")
     (tmp_path / "c").write_text("other")
@@ -56,13 +56,13 @@ def test_code_of_stage_contract_and_use_case_count_and_other_stages_do_not(keys)
     assert not any(name.startswith("components/training") for name in code)
 
 
-def test_a_place_made_anew_is_another_place(keys, tmp_path):
+def test_a_location_that_was_recreated_is_another(keys, tmp_path):
     registry = f"sqlite:///{tmp_path}/registry/mlflow.db"
     before = keys.parts("registry", "register", [], {"registry": registry})
     assert before == keys.parts("registry", "register", [], {"registry": registry})
     (tmp_path / "registry" / ".identity").unlink()
     after = keys.parts("registry", "register", [], {"registry": registry})
-    assert list(differences(before, after)) == ["registry: another place, made anew, or changed since"]
+    assert list(differences(before, after)) == ["registry: another location, or recreated or changed since"]
 
 
 TEXT = st.text(min_size=1, max_size=5)
@@ -84,7 +84,7 @@ def test_every_difference_is_explained_and_equal_parts_have_none(old, new):
     assert bool(list(differences(old, new))) == (old != new)
 
 
-def test_a_published_place_is_told_by_where_it_points(tmp_path):
+def test_the_identity_of_published_predictions_is_where_current_points(tmp_path):
     destination = tmp_path / "predictions"
     (destination / "snapshots" / "one").mkdir(parents=True)
     (destination / "current").symlink_to("snapshots/one")
@@ -107,7 +107,7 @@ def test_a_container_is_another_environment_and_a_process_is_none():
     assert list(differences(container, newer)) == ["what its image has below the code changed"]
 
 
-def test_what_acts_or_asks_how_things_stand_is_never_reused(keys):
+def test_what_acts_outside_or_depends_on_the_moment_is_never_reused(keys):
     for stage, task in (
         ("deployment", "render"),
         ("deployment", "canary"),
@@ -126,4 +126,4 @@ def notify(webhook: str) -> None:
 
 def test_a_new_step_that_changes_something_outside_is_never_reused(keys):
     assert keys.parts("data", "notify", ["x"], {"webhook": "https://example.org"}) is None
-    assert keys.why_not("data", "notify") == "it changes something outside its outputs, so it runs each time"
+    assert keys.why_not_cacheable("data", "notify") == "it changes something outside its outputs, so it runs each time"
