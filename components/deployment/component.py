@@ -42,6 +42,9 @@ def render(
     Returns:
         percent of the traffic in each step that is left.
     """
+    import os
+
+    from loopline.components.contract.environment_policy import VARIABLE, EnvironmentPolicy
     from loopline.components.deployment import steps
     from loopline.components.deployment.release.plan import Plan, known_target
 
@@ -55,6 +58,7 @@ def render(
         ),
         model=model.path,
         service_file=service.path,
+        policy=EnvironmentPolicy.parse(os.environ.get(VARIABLE, "")),
     )
     found.write(plan.path)
     plan.metadata.update(version=found.version, found=found.found)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from loopline.components.contract.environment_policy import UNCHANGED, EnvironmentPolicy
 from loopline.components.contract.usecase import UseCase, load
 from loopline.components.deployment.analysis.prediction_log_reader import PredictionLogReader
 from loopline.components.deployment.release.controller import ReleaseController
@@ -22,10 +23,12 @@ class StepContext:
     Attributes:
         plan: of the run.
         printer: says what is decided.
+        policy: what the environment changes of the use case's; matters to a release that is begun, which keeps it.
     """
 
     plan: Plan
     printer: DecisionPrinter
+    policy: EnvironmentPolicy = UNCHANGED
 
     @cached_property
     def case(self) -> UseCase:
@@ -42,7 +45,8 @@ class StepContext:
         """Whoever carries it out."""
         return ReleaseController(
             target=self.target,
-            spec=self.case.spec,
+            spec=self.policy.applied_to(self.case.spec),
+            overrides=self.policy.release_keys(),
             read_log=PredictionLogReader(self.case, self.plan.log).since,
             owner=self.plan.owner,
             on_decision=self.printer.tell,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from loopline.components.contract.environment_policy import UNCHANGED, EnvironmentPolicy
 from loopline.components.contract.model import Model
 from loopline.components.deployment.release import plan as plans
 from loopline.components.deployment.release.decision_printer import DecisionPrinter
@@ -25,7 +26,16 @@ from loopline.components.io import atomic
 NOTHING = "nothing was due"
 
 
-def render(asked: str, champion: str, since: str, wait: str, plan: Plan, model: str, service_file: str) -> Plan:
+def render(
+    asked: str,
+    champion: str,
+    since: str,
+    wait: str,
+    plan: Plan,
+    model: str,
+    service_file: str,
+    policy: EnvironmentPolicy = UNCHANGED,
+) -> Plan:
     """Check all that can be checked, and begin the release, or find the one that is under way.
 
     Args:
@@ -36,6 +46,7 @@ def render(asked: str, champion: str, since: str, wait: str, plan: Plan, model: 
         plan: of the run, without version and outcome.
         model: the champion's package.
         service_file: takes the InferenceService of what is due first.
+        policy: what the environment changes of the use case's.
 
     Returns:
         the plan, complete.
@@ -43,7 +54,7 @@ def render(asked: str, champion: str, since: str, wait: str, plan: Plan, model: 
     Raises:
         LooplineError: the release cannot begin, or its object or package would be refused.
     """
-    patience, context = plans.seconds(wait), StepContext(plan, DecisionPrinter())
+    patience, context = plans.seconds(wait), StepContext(plan, DecisionPrinter(), policy)
     target, last = context.target, context.target.record()
     stable = target.traffic_split().stable
     version, found = _chosen(asked, champion, datetime.fromisoformat(since), stable, last)

@@ -30,13 +30,29 @@ def read_yaml(path: Path, section: type[Section]) -> Section:
         LooplineError: it is not YAML, or a value is wrong; the message names the key and, for a typo, the likely one.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LooplineError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    return parse_yaml(text, str(path), section)
+
+
+def parse_yaml(text: str, path: str, section: type[Section]) -> Section:
+    """Read YAML and check it.
+
+    Args:
+        text: the YAML.
+        path: where it comes from, for errors.
+        section: its schema.
+
+    Raises:
+        LooplineError: it is not YAML, or a value is wrong; the message names the key and, for a typo, the likely one.
+    """
+    try:
+        raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         raise LooplineError(f"{path}{where} is not valid YAML: {getattr(error, 'problem', error)}") from error
-    except UnicodeDecodeError as error:
-        raise LooplineError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     if not isinstance(raw, dict):
         raise LooplineError(f"{path} is empty; it needs the sections {', '.join(_keys(section))}")
     try:

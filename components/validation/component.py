@@ -68,12 +68,15 @@ def check_gates(
     Returns:
         pass or fail.
     """
+    import os
     from pathlib import Path
 
+    from loopline.components.contract.environment_policy import VARIABLE, EnvironmentPolicy
     from loopline.components.io import digest
     from loopline.components.validation import gates
 
-    found = gates.check_gates(usecase, evaluation.path, footprint.path, verdict.path)
+    policy = EnvironmentPolicy.parse(os.environ.get(VARIABLE, ""))
+    found = gates.check_gates(usecase, evaluation.path, footprint.path, verdict.path, policy)
     gates.write_summary(found, summary.path)
     verdict.metadata.update(digest=digest.of_tree(Path(verdict.path)), passed=found.passed, reason=found.reason)
     return "pass" if found.passed else "fail"

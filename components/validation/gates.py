@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loopline.components.contract import usecase as contract_usecase
+from loopline.components.contract.environment_policy import UNCHANGED, EnvironmentPolicy
 from loopline.components.contract.evaluation import Evaluation, Footprint, GateResult, Metrics, Verdict, read
 from loopline.components.contract.gates import Gate
 from loopline.components.contract.metrics import EVALUATION_METRICS, FOOTPRINT_METRICS
@@ -14,9 +15,13 @@ from loopline.components.validation.gate_numbers import distinct
 
 
 def check_gates(
-    usecase: str, evaluation_path: Path | str, footprint_path: Path | str, verdict_path: Path | str
+    usecase: str,
+    evaluation_path: Path | str,
+    footprint_path: Path | str,
+    verdict_path: Path | str,
+    policy: EnvironmentPolicy = UNCHANGED,
 ) -> Verdict:
-    """Check every gate of usecase.yaml and write the verdict.
+    """Check every gate of usecase.yaml, or of the environment's policy, and write the verdict.
 
     A value equal to its bound passes. A gate on a slice column is checked in the worst slice that is judged and whose
     rows define the metric; where there is none, or where the rows do not define the metric, the gate fails.
@@ -26,12 +31,13 @@ def check_gates(
         evaluation_path: folder of an evaluation.
         footprint_path: footprint of the same model.
         verdict_path: the JSON file to write.
+        policy: what the environment changes of the use case's gates.
 
     Raises:
         LooplineError: the two are of different models or of another use case, or a gate names an unknown metric, slice
             or scenario.
     """
-    spec = contract_usecase.load(usecase).spec
+    spec = policy.applied_to(contract_usecase.load(usecase).spec)
     evaluation, footprint = read(Evaluation, evaluation_path), read(Footprint, footprint_path)
     if evaluation.model != footprint.model:
         raise LooplineError(

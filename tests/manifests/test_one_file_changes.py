@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from loopline.components.contract import usecase
+from loopline.components.contract.environment_policy import EnvironmentPolicy
 from loopline.components.io import digest
-from tests.manifests.render import render
+from tests.manifests.pods import pods_of
+from tests.manifests.render import OVERLAYS, named, render
 
 Objects = list[dict[str, Any]]
 Key = tuple[str, str]
@@ -125,6 +128,21 @@ def test_a_scale_is_one_file(changed: Callable[..., dict[Key, set[str]]]) -> Non
         ("Deployment", "mlflow"): {"/spec/replicas"},
         ("ResourceQuota", "loopline"): {"/spec/hard/pods"},
     }
+
+
+def test_the_steps_of_a_canary_are_one_file(changed: Callable[..., dict[Key, set[str]]]) -> None:
+    found = changed("prod", "flights/policy.yaml", lambda path: path.write_text("release: {steps: [1, 10, 50]}\n"))
+    assert found == {("ConfigMap", "flights-policy"): {"/data/policy.yaml"}}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_the_policy_of_an_overlay_is_one_and_reaches_the_steps(overlay: Callable[[str], Objects], name: str) -> None:
+    text = named(overlay(name), "ConfigMap", "flights-policy")["data"]["policy.yaml"]
+    EnvironmentPolicy.parse(text).applied_to(usecase.load("loopline.usecases.flights").spec)
+    for version in (item for item in overlay(name) if item["kind"] == "PipelineVersion"):
+        reading = {pod.owner.rpartition("/")[2] for pod in pods_of(version) if "flights-policy" in str(pod.spec)}
+        steps = version["spec"]["pipelineSpec"]["deploymentSpec"]["executors"].keys()
+        assert {"exec-check-gates", "exec-render"} & steps <= reading
 
 
 def test_the_comparison_itself_sees_a_change(overlay: Callable[[str], Objects]) -> None:

@@ -39,6 +39,7 @@ class ReleaseController:
         seen: the prediction log from a moment on, with labels as far as they are known.
         owner: whose releases these are; two who call themselves alike go on with each other's.
         on_decision: called with each decision, also to wait.
+        overrides: keys of the release policy that the environment set, and not the use case.
         pause: seconds between two looks at a step.
         now: the present moment. ``sleep``: waits so many seconds.
     """
@@ -48,6 +49,7 @@ class ReleaseController:
     read_log: Callable[[datetime], pa.Table]
     owner: str
     on_decision: Callable[[Decision], object]
+    overrides: tuple[str, ...] = ()
     pause: float = 15.0
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], None] = time.sleep
@@ -77,6 +79,7 @@ class ReleaseController:
         now, policy, task = self.now(), self.spec.release, self.spec.task
         baseline = baseline_from_rows(self.read_log(now - BASELINE_WINDOW), policy, task, stable)
         record = transitions.begin(self.spec.name, stable, version, task, policy, baseline, self.owner, now, last)
+        record = record.model_copy(update={"overrides": self.overrides})
         check(record)
         self.target.store(record)
         return record

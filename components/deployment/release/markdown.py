@@ -21,7 +21,7 @@ def page(record: Record, latest: Decision | None = None) -> str:
     planned = ", ".join(f"{percent}%" for percent in record.policy.steps)
     began = f"Begun {_clock(record.began)} UTC; planned traffic of the canary: {planned}, then all."
     title = f"# {record.endpoint}: version {record.stable} to {record.canary}"
-    lines = [title, "", f"{_standing(record)} {began}", ""]
+    lines = [title, "", f"{_standing(record)} {began}", "", _policy(record), ""]
     for event in record.events:
         if isinstance(event, Decided):
             lines += section(event.decision)
@@ -30,6 +30,14 @@ def page(record: Record, latest: Decision | None = None) -> str:
     if latest and latest.outcome == "wait":
         lines += section(latest)
     return "\n".join(lines)
+
+
+def _policy(record: Record) -> str:
+    """Under which policy the release runs, and who set it."""
+    policy, (least, most) = record.policy, record.policy.requests
+    limits = f"{least:,} to {most:,} requests and at most {policy.time_limit} a step"
+    changed = f", with {', '.join(record.overrides)} from the environment's policy.yaml" if record.overrides else ""
+    return f"Policy: {limits}. From usecase.yaml{changed}."
 
 
 def section(decision: Decision) -> list[str]:

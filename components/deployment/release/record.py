@@ -54,7 +54,8 @@ class Record(Strict):
         stable: version that had all the traffic. ``canary``: version to be released.
         owner: who may change the record, such as the id of a run. ``lease``: until when nobody else may take it over.
         generation: counts the changes to the record, over all releases of the endpoint.
-        policy: of the use case, as it was when the release began.
+        policy: under which it runs, as it was when the release began.
+        overrides: keys of the policy that the environment's policy.yaml set; the rest is the use case's.
         baseline: what the stable showed before.
         events: what happened, in order.
     """
@@ -69,6 +70,7 @@ class Record(Strict):
     generation: int = Field(ge=1)
     began: AwareDatetime
     policy: ReleasePolicy
+    overrides: tuple[str, ...] = ()
     baseline: Baseline
     events: tuple[Event, ...] = ()
 

@@ -139,12 +139,16 @@ def release(
     clone: Annotated[Path, typer.Option(help="Target git: a clone of the repository with the overlays.")] = Path(),
     overlay: Annotated[str, typer.Option(help="Target git: a folder in kustomize/overlays.")] = "prod",
     cluster: ClusterOption = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Policy of this environment, which goes before usecase.yaml's.", metavar="FILE"),
+    ] = None,
     wait: Annotated[str, typer.Option(help="Seconds to wait for evidence at most; the next call goes on.")] = "",
 ) -> None:
     """Give a version more and more of the traffic, then all, or roll it back. Killed, it goes on when called again."""
     from loopline.cli import releasing
 
-    releasing.release(usecase, version, target, clone, overlay, cluster, wait, console)
+    releasing.release(usecase, version, target, clone, overlay, cluster, wait, console, policy)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """``loopline release``: the release DAG on this machine, for an endpoint here, a Git repository or a cluster."""
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from loopline.cli.watch import ConsoleWatcher
 from loopline.cluster.settings import Cluster
 from loopline.compiler import parameters, pipeline_ir
 from loopline.components.contract import usecase
+from loopline.components.contract.environment_policy import VARIABLE, EnvironmentPolicy
 from loopline.components.contract.usecase import UseCase
 from loopline.components.deployment.release.plan import Plan, known_target
 from loopline.components.deployment.release.record import Record
@@ -30,6 +32,7 @@ def release(
     settings: Path | None,
     wait: str,
     console: Console,
+    policy: Path | None = None,
 ) -> None:
     """Release the champion; a release that was killed, or for which there was no more time, is gone on with.
 
@@ -42,11 +45,14 @@ def release(
         settings: for git and cluster, of the cluster whose registry and prediction log are read.
         wait: seconds to wait for evidence at most; empty for as long as it takes.
         console: where to say what is decided.
+        policy: a policy.yaml that changes the use case's release policy.
 
     Raises:
         LooplineError: it cannot begin, is another's, or the version was rolled back.
     """
     case, workspace = usecase.load(package), Workspace.find()
+    if policy:
+        _use(policy, case)
     given = {"version": version, "target": known_target(target), "wait": wait, "owner": person()}
     if target == "local":
         values = parameters.complete("release", case, workspace, given)
@@ -61,6 +67,19 @@ def release(
     if run.state != "succeeded":
         raise LooplineError(f"{run.error} (logs in {workspace.runs / run.id / 'logs'})")
     _conclude(case, run, workspace, console)
+
+
+def _use(policy: Path, case: UseCase) -> None:
+    """Give the steps of this process a policy.yaml, as the pods of a cluster get it.
+
+    Raises:
+        LooplineError: it is not there, or something in it is wrong.
+    """
+    if not policy.is_file():
+        raise LooplineError(f"{policy} does not exist; kustomize/overlays/prod/flights/policy.yaml is such a file")
+    text = policy.read_text(encoding="utf-8")
+    EnvironmentPolicy.parse(text, str(policy)).applied_to(case.spec)
+    os.environ[VARIABLE] = text
 
 
 def _locked(case: UseCase, values: dict[str, str]) -> AbstractContextManager[None]:

@@ -49,6 +49,11 @@ def schedule_name(case: UseCase, pipeline: str) -> str:
     return name
 
 
+def policy_name(case: UseCase) -> str:
+    """The name of the ConfigMap with an environment's release policy and gates."""
+    return f"{usecase_name(case)}-policy"
+
+
 def _expect_short(case: UseCase, what: str, name: str, length: int, whose: str, longest: int) -> None:
     if length > longest:
         raise LooplineError(

@@ -8,7 +8,7 @@ from typing import Any
 from loopline import project
 from loopline.cluster import names, placement, schedules
 from loopline.compiler import parameters, pipeline_ir
-from loopline.components.contract import usecase
+from loopline.components.contract import environment_policy, usecase
 from loopline.components.contract.usecase import UseCase
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, digest
@@ -17,7 +17,6 @@ from loopline.images import catalogue, code
 API = "pipelines.kubeflow.org/v2beta1"
 INTERFACE = "loopline.dev/interface-"
 TEMPLATE = Path("manifests/usecase-template")
-POLICY = "policy.yaml"
 KUSTOMIZATION = "kustomization.yaml"
 CONFIGURATION = "kustomizeconfig.yaml"
 HEADER = "# Made by `loopline compile`; do not edit.\n"
@@ -60,7 +59,7 @@ def rendered(case: UseCase) -> Files:
     """
     tag = project.version()
     files = _from_template(case)
-    resources = [name for name in files if "/" not in name and name != POLICY]
+    resources = [name for name in files if "/" not in name and name != environment_policy.FILE]
     versions, executors = {}, set()
     for name in pipeline_ir.PIPELINES:
         pipeline, version = pipeline_objects(case, name, tag)
@@ -94,7 +93,7 @@ def pipeline_objects(case: UseCase, name: str, tag: str) -> tuple[dict[str, Any]
     ir = pipeline_ir.with_images(pipeline_ir.ir_of(pipeline), dict.fromkeys(catalogue.STAGES, tag))
     ir["pipelineInfo"]["name"] = full_name
     ir = pipeline_ir.with_defaults(ir, {"usecase": case.package, **parameters.defaults(name, case)})
-    spec, platform = placement.placed(ir)
+    spec, platform = placement.placed(ir, names.policy_name(case))
     content = digest.of_value([spec, platform]).removeprefix(digest.PREFIX)[:12]
     stages = sorted(
         {
@@ -165,8 +164,8 @@ def _kustomization(case: UseCase, resources: list[str]) -> dict[str, Any]:
         "configurations": [CONFIGURATION],
         "configMapGenerator": [
             {
-                "name": f"{names.usecase_name(case)}-policy",
-                "files": [POLICY],
+                "name": names.policy_name(case),
+                "files": [environment_policy.FILE],
                 "options": {"disableNameSuffixHash": True},
             }
         ],

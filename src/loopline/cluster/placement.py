@@ -13,6 +13,7 @@ from typing import Any
 from loopline.cluster import stage_pods
 from loopline.cluster.stage_pods import StagePods
 from loopline.compiler import steps
+from loopline.components.contract import environment_policy
 from loopline.components.contract.step import StepFacts
 from loopline.components.errors import LooplineError
 from loopline.images import catalogue
@@ -48,8 +49,11 @@ RUN_ID = {"name": "LOOPLINE_RUN", "fieldPath": "metadata.labels['pipeline/runid'
 # For a step that talks to a service that may be away. What fails by its data fails again.
 RETRY_POLICY = MappingProxyType({"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0})
 
+# Where the environment's release policy and gates are read.
+POLICY_STAGES = ("validation", "deployment")
 
-def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+
+def placed(ir: dict[str, Any], policy: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
     """A compiled pipeline with requests, limits and retries, and the platform configuration that goes with it.
 
     KFP's own cache is switched off. It identifies an artifact by its URI, and a step that reads or changes something
@@ -57,6 +61,7 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Args:
         ir: as KFP compiles it; images are named ``loopline-<stage>``.
+        policy: the ConfigMap with the policy.yaml of the use case; empty for none.
 
     Returns:
         the IR, and the content of its second document (``platforms``).
@@ -79,7 +84,8 @@ def placed(ir: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if stage.environment:
             variables = [{"name": key, "value": value} for key, value in sorted(stage.environment.items())]
             container["env"] = [*container.get("env", []), *variables]
-        platform[label] = _pod(name, stage, queued=not steps.facts(*steps.of_executor(executor)).gpu)
+        gpu = steps.facts(*steps.of_executor(executor)).gpu
+        platform[label] = _pod(name, stage, policy if name in POLICY_STAGES else "", queued=not gpu)
     for task in _tasks(ir):
         if "cachingOptions" in task:
             task["cachingOptions"] = {}
@@ -99,7 +105,7 @@ def _resources(stage: StagePods) -> dict[str, Any]:
     }
 
 
-def _pod(name: str, stage: StagePods, *, queued: bool) -> dict[str, Any]:
+def _pod(name: str, stage: StagePods, policy: str, *, queued: bool) -> dict[str, Any]:
     """The Kubernetes part of an executor, as kfp-kubernetes writes it.
 
     KFP takes labels at compile time only. So a step whose queue depends on the environment, because it runs on a CPU
@@ -114,19 +120,29 @@ def _pod(name: str, stage: StagePods, *, queued: bool) -> dict[str, Any]:
         }
         for secret, keys in {**stage.secrets, **stage.optional}.items()
     ]
-    store = {
-        "configMapName": "loopline-object-store",
-        "configMapNameParameter": _constant("loopline-object-store"),
-        "keyToEnv": [{"configMapKey": key, "envVar": key} for key in stage_pods.OBJECT_STORE],
-        "optional": False,
-    }
+    variables = []
+    if "loopline-s3" in stage.secrets:
+        keys = {key: key for key in stage_pods.OBJECT_STORE}
+        variables.append(_from_config_map("loopline-object-store", keys, optional=False))
+    if policy:
+        keys = {environment_policy.FILE: environment_policy.VARIABLE}
+        variables.append(_from_config_map(policy, keys, optional=True))
     return {
         "podMetadata": {"labels": {**pod_labels(name), **({QUEUE_LABEL: "cpu"} if queued else {})}},
         "securityContext": {"runAsUser": str(USER), "runAsGroup": str(USER), "runAsNonRoot": True},
         "activeDeadlineSeconds": str(int(stage.timeout.total_seconds())),
         "fieldPathAsEnv": [RUN_ID],
         **({"secretAsEnv": secrets} if secrets else {}),
-        **({"configMapAsEnv": [store]} if "loopline-s3" in stage.secrets else {}),
+        **({"configMapAsEnv": variables} if variables else {}),
+    }
+
+
+def _from_config_map(name: str, keys: Mapping[str, str], *, optional: bool) -> dict[str, Any]:
+    return {
+        "configMapName": name,
+        "configMapNameParameter": _constant(name),
+        "keyToEnv": [{"configMapKey": key, "envVar": variable} for key, variable in keys.items()],
+        "optional": optional,
     }
 
 

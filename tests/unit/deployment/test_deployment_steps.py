@@ -9,8 +9,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from loopline.components.contract.environment_policy import EnvironmentPolicy
 from loopline.components.deployment import step_context, steps
 from loopline.components.deployment.release import plan
+from loopline.components.deployment.release.decision_printer import DecisionPrinter
 from loopline.components.deployment.release.plan import Plan
 from loopline.components.deployment.release.record import Record
 from loopline.components.deployment.release.target import CanaryFailedError
@@ -95,6 +97,23 @@ class Dag:
 
     def calls(self):
         return [self.render, self.canary, self.analyse, self.canary, self.analyse, self.finish]
+
+
+def test_a_release_begins_under_the_environments_policy(monkeypatch):
+    told = {}
+    monkeypatch.setattr(step_context, "connect", lambda *_: None)
+    monkeypatch.setattr(step_context, "ReleaseController", lambda **settings: told.update(settings))
+    plan = Plan(usecase="loopline.usecases.flights", target="cluster", log="log", owner="me")
+    policy = EnvironmentPolicy.parse("release: {steps: [1, 99]}")
+    step_context.StepContext(plan, DecisionPrinter(), policy).controller  # noqa: B018 - made when asked for
+    assert told["spec"].release.steps == (1, 99)
+    assert told["overrides"] == ("steps",)
+
+
+def test_the_record_names_what_the_environment_set():
+    controller = World().controller("me", overrides=("steps",))
+    assert controller.begin(CANARY).overrides == ("steps",)
+    assert World().controller("me").begin(CANARY).overrides == ()
 
 
 def decided(world):

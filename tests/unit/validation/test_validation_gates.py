@@ -2,6 +2,7 @@
 
 import pytest
 
+from loopline.components.contract.environment_policy import UNCHANGED, EnvironmentPolicy
 from loopline.components.contract.evaluation import Curves, Evaluation, Footprint, ScenarioResult, Slice, Verdict, read
 from loopline.components.errors import LooplineError
 from loopline.components.validation.gate_numbers import distinct, number
@@ -19,7 +20,9 @@ def cut(value, auc, *, rows=100, judged=True, **more):
 def hold(world):
     """Hold one gate, or several, against an evaluation with some slices and scenarios."""
 
-    def _hold(*gates, metrics=METRICS, slices=(), scenarios=(), model="sha256:m", usecase_name="tiny"):
+    def _hold(
+        *gates, metrics=METRICS, slices=(), scenarios=(), model="sha256:m", usecase_name="tiny", policy=UNCHANGED
+    ):
         usecase = world.usecase(
             validation={
                 "slices": ["colour"],
@@ -47,7 +50,7 @@ def hold(world):
         files = [world.path(name) for name in ("evaluation", "footprint", "verdict")]
         for file, document in zip(files, (evaluation, footprint), strict=False):
             file.write_text(document.model_dump_json())
-        verdict = check_gates(usecase, *files)
+        verdict = check_gates(usecase, *files, policy)
         assert read(Verdict, files[2]) == verdict
         return verdict
 
@@ -57,6 +60,13 @@ def hold(world):
 def only(verdict):
     (gate,) = verdict.gates
     return gate.passed, gate.value, gate.sentence
+
+
+def test_an_environment_has_gates_of_its_own(hold):
+    stricter = EnvironmentPolicy.parse("gates: [{metric: auc, min: 0.8}, {metric: latency_p99_ms, max: 10}]")
+    verdict = hold({"metric": "auc", "min": 0.7}, policy=stricter)
+    assert [gate.passed for gate in verdict.gates] == [False, True]
+    assert "below 0.8" in verdict.reason
 
 
 def test_a_gate_over_all_rows(hold):
