@@ -106,15 +106,7 @@ def scaffold(stage: str, name: str, root: Path) -> list[Path]:
     Raises:
         LooplineError: this is no checkout, there is no such stage, or the name is no Python name or taken.
     """
-    if not (root / "src" / "loopline").is_dir():
-        raise LooplineError(
-            "a step is part of a stage and its image, so this needs a checkout of Loopline: clone the repository, run "
-            "`make setup` there, and call `.venv/bin/loopline new-step` again"
-        )
-    if stage not in catalogue.STAGES:
-        raise LooplineError(f"there is no stage '{stage}'; there are {', '.join(catalogue.STAGES)}")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise LooplineError(f"'{name}' cannot be a function: use lower-case letters, digits and underscores")
+    _check(stage, name, root)
     folder = root / "components" / stage
     interface = (folder / "component.py").read_text(encoding="utf-8")
     module, test = folder / f"{name}.py", root / "tests" / "unit" / stage / f"test_{stage}_{name}.py"
@@ -135,3 +127,15 @@ def scaffold(stage: str, name: str, root: Path) -> list[Path]:
     atomic.write_text(folder / "component.py", interface + adapter)
     atomic.write_text(test, Template(TEST).substitute(values, imports="\n".join(in_test)))
     return [module, folder / "component.py", test]
+
+
+def _check(stage: str, name: str, root: Path) -> None:
+    if not (root / "src" / "loopline").is_dir():
+        raise LooplineError(
+            "a step is part of a stage and its image, so this needs a checkout of Loopline: clone the repository, run "
+            "`make setup` there, and call `.venv/bin/loopline new-step` again"
+        )
+    if stage not in catalogue.STAGES:
+        raise LooplineError(f"there is no stage '{stage}'; there are {', '.join(catalogue.STAGES)}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise LooplineError(f"'{name}' cannot be a function: use lower-case letters, digits and underscores")
