@@ -19,7 +19,7 @@ class Background:
     Args:
         port: on loopback. ``path``: of the requests.
         bodies: of the requests, each sent once.
-        how: ``connections`` and ``rate`` of `ask`.
+        how: ``connections`` and ``rate`` of `send`.
     """
 
     def __init__(self, port: int, path: str, bodies: list[str], **how: Any) -> None:
@@ -32,14 +32,14 @@ class Background:
         self._process.stdin = None
 
     def end(self) -> dict[str, Any]:
-        """Wait for the end; return what `ask` returns."""
-        said, _ = self._process.communicate(timeout=600)
-        assert self._process.returncode == 0, said
-        found: dict[str, Any] = json.loads(said)
+        """Wait for the end; return what `send` returns."""
+        output, _ = self._process.communicate(timeout=600)
+        assert self._process.returncode == 0, output
+        found: dict[str, Any] = json.loads(output)
         return found
 
 
-async def ask(
+async def send(
     port: int, path: str, bodies: list[str], connections: int = 4, rate: float | None = None
 ) -> dict[str, Any]:
     """Send requests over some connections, one after the other on each.
@@ -92,4 +92,4 @@ async def ask(
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(ask(**json.loads(sys.stdin.read())))))
+    print(json.dumps(asyncio.run(send(**json.loads(sys.stdin.read())))))

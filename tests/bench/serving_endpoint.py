@@ -46,7 +46,7 @@ def running() -> Iterator[tuple[Endpoint, Iterator[str]]]:
 
 
 def load(port: int, path: str, bodies: Iterator[str], *, requests: int, **options: Any) -> dict[str, Any]:
-    """Send requests from a process of its own; see `http_load.ask`."""
+    """Send requests from a process of its own; see `http_load.send`."""
     return http_load.Background(port, path, list(islice(bodies, requests)), **options).end()
 
 

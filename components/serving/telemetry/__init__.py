@@ -1,1 +1,1 @@
-"""What the service tells about itself: metrics, the prediction log and its own log."""
+"""What the service reports: metrics, the prediction log and its own log."""

@@ -1,1 +1,1 @@
-"""What others would build in place of our transformer: with the same lookups, and what surrounds them stock."""
+"""What others would build instead of our transformer, with the same feature lookup."""

@@ -15,7 +15,7 @@ from tests.bench.serving_peers.lookup import Lookup  # noqa: E402
 
 
 class Transformer(Model):  # type: ignore[misc] # kserve has no types
-    """Looks features up, asks the predictor over gRPC: KServe's HTTP client fails on bytes, and JSON has no NaN."""
+    """Looks up features and calls the predictor over gRPC: KServe's HTTP client fails on bytes, and JSON has no NaN."""
 
     def __init__(self, lookup: Lookup) -> None:
         super().__init__(lookup.spec.name)

@@ -41,8 +41,8 @@ class Process:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, *instances: dict[str, Any], **options: Any) -> httpx.Response:
-        """Ask by the V1 protocol."""
+    def predict(self, *instances: dict[str, Any], **options: Any) -> httpx.Response:
+        """Send a V1 request."""
         path = f"{self.address}/v1/models/trams:predict"
         return self.client.post(path, json={"instances": instances}, timeout=30, **options)
 

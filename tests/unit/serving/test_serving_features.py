@@ -47,7 +47,7 @@ def test_a_ttl_of_zero_is_for_ever() -> None:
     assert judged(datetime(1990, 1, 1, tzinfo=UTC), view=forever)[2] == []
 
 
-def test_what_became_known_after_the_event_is_no_value() -> None:
+def test_a_value_known_after_the_event_is_missing() -> None:
     assert judged(EVENT) == ({"delay": 4.0, "mood": "bad"}, [], []), "asked late, more is known: as in life"
     assert judged(EVENT + timedelta(seconds=1)) == (NONE, ["delay", "mood"], [])
 
@@ -77,7 +77,7 @@ WANTED = [Feature("delay", "number", "line_delay"), Feature("mood", "category", 
 LINES = ["M1", "M2", "M3", "M4", ""]
 
 
-def test_the_store_gives_what_feast_gives(served: Served) -> None:
+def test_the_store_returns_what_feast_returns(served: Served) -> None:
     from feast import RepoConfig
 
     online = FeastOnlineStore("trams", str(served.store))

@@ -30,7 +30,7 @@ schemathesis.openapi.format("date-time", TIMES.map(datetime.isoformat))
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
-def test_every_answer_is_one_that_the_document_names(service: Process, mode: GenerationMode) -> None:
+def test_every_response_is_in_the_openapi_document(service: Process, mode: GenerationMode) -> None:
     document = schemathesis.openapi.from_url(f"{service.address}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations()]
     assert {operation.path for operation in operations} >= {"/v1/models/trams:predict", "/v2/models/trams/infer"}

@@ -172,7 +172,7 @@ BODY = orjson.dumps({"instances": [instance()]})
         ("/v2/models/trams/versions/3/ready", {"name": "trams", "ready": True}),
     ],
 )
-def test_what_can_be_read(service: Service, path: str, wanted: Any) -> None:
+def test_gets(service: Service, path: str, wanted: Any) -> None:
     status, headers, body = service(path)
     assert (status, headers["content-type"], body) == (200, "application/json", wanted)
 
@@ -188,13 +188,13 @@ def test_what_can_be_read(service: Service, path: str, wanted: Any) -> None:
         ("/" + "x" * 500, "GET", "there is nothing at"),
     ],
 )
-def test_what_is_not_there_is_404(service: Service, path: str, method: str, says: str) -> None:
+def test_an_unknown_path_is_404(service: Service, path: str, method: str, says: str) -> None:
     status, _, body = service(path, BODY, method=method, headers=JSON)
     assert (status, body["kind"]) == (404, "not_found")
     assert says in body["error"]
 
 
-def test_another_method_is_405_and_told_which(service: Service) -> None:
+def test_another_method_is_405_with_the_allowed_one(service: Service) -> None:
     status, headers, body = service("/v1/models/trams:predict", method="GET")
     assert (status, headers["allow"], body["kind"]) == (405, "POST", "method_not_allowed")
     status, headers, _ = service("/v2/health/ready", b"", method="POST")
@@ -248,7 +248,7 @@ def test_a_body_that_stops_coming_is_408(service: Service, monkeypatch: pytest.M
     assert asyncio.run(run()) == 408
 
 
-def test_v2_gives_bytes_to_those_who_ask_for_them(service: Service) -> None:
+def test_v2_sends_bytes_on_request(service: Service) -> None:
     body = {"inputs": tensors([instance()]), "parameters": {"binary_data_output": True}}
     status, headers, content = service("/v2/models/trams/infer", orjson.dumps(body), headers=JSON)
     assert (status, headers["content-type"]) == (200, "application/octet-stream")
@@ -257,7 +257,7 @@ def test_v2_gives_bytes_to_those_who_ask_for_them(service: Service) -> None:
     assert content[length : length + 4] == b"\x00\x00\x00\x3f"
 
 
-def test_draining_is_unready_yet_answers_and_ends_connections(service: Service) -> None:
+def test_draining_is_not_ready_but_responds_and_closes_connections(service: Service) -> None:
     service.application.draining = True
     status, headers, body = service("/v2/health/ready")
     assert (status, body["kind"]) == (503, "draining")
@@ -266,7 +266,7 @@ def test_draining_is_unready_yet_answers_and_ends_connections(service: Service) 
     assert (status, headers["connection"]) == (200, "close")
 
 
-def test_a_failure_is_logged_with_the_version_and_a_mistake_of_the_asker_is_not(service: Service) -> None:
+def test_a_server_error_is_logged_with_the_version_and_a_client_error_is_not(service: Service) -> None:
     assert service.predict(instance(trip="x"))[0] == 400
     assert service.log.rows == []
     service.predictor.error = predictor_unavailable("gone")
@@ -281,7 +281,7 @@ def test_a_failure_is_logged_with_the_version_and_a_mistake_of_the_asker_is_not(
     assert 'loopline_errors_total{kind="invalid",model_name="trams",model_version="3"} 1.0' in text
 
 
-def test_a_mistake_of_our_own_is_500_with_a_sentence_and_without_a_traceback(
+def test_an_unexpected_error_is_500_with_a_message_and_no_traceback(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.predictor.error = ZeroDivisionError("secret")
@@ -293,7 +293,7 @@ def test_a_mistake_of_our_own_is_500_with_a_sentence_and_without_a_traceback(
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), TimeoutError()], ids=["dead", "hung"])
-def test_without_its_store_it_answers_from_what_is_asked_with(served: Served, error: Exception) -> None:
+def test_without_its_store_it_responds_from_the_request_features(served: Served, error: Exception) -> None:
     service = Service(served, store=Store(error))
     status, _, body = service.predict(instance())
     assert status == 200
@@ -302,7 +302,7 @@ def test_without_its_store_it_answers_from_what_is_asked_with(served: Served, er
     assert (sent["signal"], sent["delay"], sent["mood"]) == ([10.0], [None], [None])
 
 
-def test_without_its_store_it_does_not_answer_where_every_answer_would_be_the_same(served: Served) -> None:
+def test_without_its_store_a_model_of_stored_features_only_is_unavailable(served: Served) -> None:
     service = Service(served, predictor=Predictor(INPUTS[2:]), store=Store(OSError("gone")))
     status, headers, body = service.predict(instance())
     assert (status, body["kind"], headers["retry-after"]) == (503, "online_store_unavailable", "1")
@@ -327,7 +327,7 @@ def test_a_model_of_another_use_case_is_never_ready(served: Served, predictor: P
     assert says in body["error"]
 
 
-def test_before_it_is_ready_it_tries_made_up_rows_that_count_for_nothing(served: Served) -> None:
+def test_before_it_is_ready_it_scores_sample_rows_uncounted(served: Served) -> None:
     service = Service(served)
     before = service("/metrics")
     assert service("/v2/health/ready")[0] == 200
@@ -356,7 +356,7 @@ def test_a_model_that_takes_less_is_served(served: Served) -> None:
     assert list(service.predictor.asked[0]) == ["signal", "delay", "stop"]
 
 
-def test_lines_of_access_are_written_where_they_are_wanted(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_access_log_is_off_by_default(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     import json
 
     from loopline.components.serving.telemetry.structured_log import JsonLines
@@ -375,7 +375,7 @@ def test_lines_of_access_are_written_where_they_are_wanted(served: Served, caplo
     ]
 
 
-def test_a_regression_answers_predictions(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_regression_returns_predictions(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     package = write_package(tmp_path, f"tram_minutes_{tmp_path.name}", "prediction")
     service = Service(replace(served, package=package), predictor=Predictor(output="prediction"))
@@ -387,7 +387,7 @@ def test_a_regression_answers_predictions(served: Served, tmp_path: Path, monkey
     assert "loopline_score" not in service("/metrics")[2].decode(), "a distribution is only counted of probabilities"
 
 
-def test_the_use_case_temperature_is_asked_with_its_station_and_hour() -> None:
+def test_the_fields_of_the_use_case_temperature_are_station_time_and_hour() -> None:
     spec = usecase.load("tests.usecases.temperature").spec
     assert list(request_fields(spec, ["station"])) == ["station", "read_at", "hour_of_day"]
     assert schema(spec).names[-2:] == ["station", "read_at"]

@@ -23,7 +23,7 @@ print(json.dumps({
 """
 
 
-def test_without_what_is_not_used_the_libraries_work():
+def test_the_libraries_work_without_the_unused_imports():
     done = subprocess.run([sys.executable, "-c", SKIPPED], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"loaded": [], "again": True, "checked": []}

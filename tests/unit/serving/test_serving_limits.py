@@ -78,7 +78,7 @@ async def fill(limit: ConcurrencyLimit, requests: int, seconds: float) -> list[s
     return await asyncio.gather(*(request() for _ in range(requests)))
 
 
-def test_what_waits_is_bounded_and_the_rest_refused_at_once() -> None:
+def test_the_queue_is_bounded_and_the_rest_rejected_at_once() -> None:
     async def run() -> list[str]:
         limit = ConcurrencyLimit(2, 3, 5)
         outcomes = await fill(limit, 10, 0.01)
@@ -94,13 +94,13 @@ def test_what_waits_is_bounded_and_the_rest_refused_at_once() -> None:
     }
 
 
-def test_nobody_waits_longer_than_the_limit() -> None:
+def test_no_request_waits_longer_than_the_limit() -> None:
     outcomes = asyncio.run(fill(ConcurrencyLimit(1, 3, 0.05), 3, 0.5))
     assert outcomes.count("answered") == 1
     assert sum("waited 0.05 s for a slot" in outcome for outcome in outcomes) == 2
 
 
-def test_a_failing_request_gives_its_place_back() -> None:
+def test_a_failing_request_frees_its_slot() -> None:
     async def run() -> None:
         limit = ConcurrencyLimit(1, 0, 1)
         for _ in range(3):

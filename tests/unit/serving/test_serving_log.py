@@ -74,7 +74,7 @@ def test_files_lie_by_day_and_none_is_half_there(tmp_path: Path, spec: UseCaseSp
     assert late["trip"].to_pylist() == [2]
 
 
-def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path, spec: UseCaseSpec) -> None:
+def test_rows_beyond_the_queue_are_dropped_and_counted(tmp_path: Path, spec: UseCaseSpec) -> None:
     log = writer(tmp_path, spec, interval_seconds=60, max_queued=10)
     started = time.perf_counter()
     for number in range(1000):
@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path, spec: UseCaseS
     assert len(prediction_log_files.read(str(tmp_path))) == 10
 
 
-def test_a_place_that_cannot_be_written_is_tried_again(tmp_path: Path, spec: UseCaseSpec) -> None:
+def test_a_folder_that_cannot_be_written_is_retried(tmp_path: Path, spec: UseCaseSpec) -> None:
     (tmp_path / "log").write_text("a file where the folder should be")
     log = writer(tmp_path / "log", spec)
     log.add(row(1))
@@ -97,7 +97,7 @@ def test_a_place_that_cannot_be_written_is_tried_again(tmp_path: Path, spec: Use
     assert (log.written, log.queued) == (1, 0)
 
 
-def test_what_cannot_be_written_at_the_end_is_counted_as_dropped(tmp_path: Path, spec: UseCaseSpec) -> None:
+def test_rows_that_cannot_be_written_at_shutdown_are_counted_as_dropped(tmp_path: Path, spec: UseCaseSpec) -> None:
     (tmp_path / "log").write_text("a file where the folder should be")
     log = writer(tmp_path / "log", spec, interval_seconds=60)
     log.add(row(1))

@@ -104,7 +104,7 @@ def test_a_connection_is_kept() -> None:
     assert scripted.connections == 1
 
 
-def test_a_kept_connection_that_was_closed_costs_no_request() -> None:
+def test_an_idle_connection_that_was_closed_costs_no_request() -> None:
     scripted = Scripted(scores(0.1, 0.2), "close", scores(0.3, 0.4))
     assert ask(scripted, 2) == [[0.1, 0.2], [0.3, 0.4]]
     assert scripted.connections == 2
@@ -143,13 +143,13 @@ def test_a_response_in_pieces_is_put_together() -> None:
         (response(b'{"outputs":[{"name":"probability","data":[1e999,1]}]}'), 502, "predictor_error", "2 rows"),
     ],
 )
-def test_what_a_predictor_may_do_wrong(answer: Any, status: int, kind: str, says: str) -> None:
+def test_each_predictor_failure_has_its_error(answer: Any, status: int, kind: str, says: str) -> None:
     ((found_status, found_kind, message),) = ask(Scripted(answer), seconds=0.2 if answer == "hang" else 5)
     assert (found_status, found_kind) == (status, kind)
     assert says in message
 
 
-def test_after_a_deadline_the_late_answer_is_nobodys() -> None:
+def test_a_response_after_the_deadline_is_not_read_as_the_next_one() -> None:
     scripted = Scripted("hang", scores(0.3, 0.4))
     first, second = ask(scripted, 2, seconds=0.2)
     assert first[0] == 504
@@ -157,7 +157,7 @@ def test_after_a_deadline_the_late_answer_is_nobodys() -> None:
     assert scripted.connections == 2
 
 
-def test_nobody_there_is_said() -> None:
+def test_a_predictor_that_does_not_listen_is_unavailable() -> None:
     async def run() -> bool:
         predictor = Predictor("127.0.0.1:1", "trams", 1)
         with pytest.raises(InferenceError, match=r"127\.0\.0\.1:1 cannot be reached") as refused:
@@ -168,7 +168,7 @@ def test_nobody_there_is_said() -> None:
     assert not asyncio.run(run())
 
 
-def test_scores_that_are_no_numbers_are_refused() -> None:
+def test_scores_that_are_not_finite_are_an_error() -> None:
     body = orjson.dumps({"outputs": [{"name": "probability", "datatype": "FP32"}]})
     nan = b"\x00\x00\xc0\x7f\x00\x00\x80\x3f"
     answer = response(body + nan, headers=f"Inference-Header-Content-Length: {len(body)}\r\n")
@@ -186,7 +186,7 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
         {"parameters": {"columns": "numbers"}},
     ],
 )
-def test_a_model_that_does_not_say_what_its_tensors_hold_is_refused(told: dict[str, Any]) -> None:
+def test_a_configuration_without_the_features_of_its_tensors_is_an_error(told: dict[str, Any]) -> None:
     async def run() -> None:
         server = await asyncio.start_server(Scripted(response(orjson.dumps(told))), "127.0.0.1", 0)
         predictor = Predictor(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", "trams", 5)
@@ -198,7 +198,7 @@ def test_a_model_that_does_not_say_what_its_tensors_hold_is_refused(told: dict[s
     asyncio.run(run())
 
 
-def test_which_features_the_tensors_hold_is_read_from_the_configuration() -> None:
+def test_the_features_of_the_tensors_are_read_from_the_configuration() -> None:
     columns = {"numbers": ["signal"], "categories": ["stop"]}
     told = {"parameters": {"columns": {"string_value": orjson.dumps(columns).decode()}}}
 

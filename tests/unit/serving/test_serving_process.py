@@ -34,8 +34,8 @@ def only(response: httpx.Response) -> dict[str, Any]:
     return dict(prediction)
 
 
-def test_v1_answers_with_stored_features(service: Process) -> None:
-    response = service.ask(instance(), headers={"x-request-id": "mine"})
+def test_v1_uses_stored_features(service: Process) -> None:
+    response = service.predict(instance(), headers={"x-request-id": "mine"})
     assert only(response) == {"probability": pytest.approx(expected(**FRESH), abs=1e-6), "missing": [], "stale": []}
     assert response.json() | {"predictions": []} == {
         "predictions": [],
@@ -55,31 +55,31 @@ def test_v1_answers_with_stored_features(service: Process) -> None:
         ({"signal": None, "stop": "Mars"}, {"delay": 4.0, "mood": "bad", "years": 3}, [], []),
     ],
 )
-def test_what_is_missing_or_stale_is_left_out_and_said(
+def test_missing_and_stale_features_are_left_out_and_listed(
     service: Process, changes: dict[str, Any], known: dict[str, Any], missing: list[str], stale: list[str]
 ) -> None:
-    prediction = only(service.ask(instance(**changes)))
+    prediction = only(service.predict(instance(**changes)))
     assert prediction["probability"] == pytest.approx(expected(**known), abs=1e-6)
     assert (prediction["missing"], prediction["stale"]) == (missing, stale)
 
 
-def test_rows_are_answered_in_their_order(service: Process) -> None:
+def test_predictions_are_in_the_order_of_the_rows(service: Process) -> None:
     rows = [instance(signal=float(row % 100), line=["M1", "M3"][row % 2]) for row in range(1024)]
-    response = service.ask(*rows)
+    response = service.predict(*rows)
     scores = [prediction["probability"] for prediction in response.json()["predictions"]]
     known = [{}, {"delay": 4.0, "mood": "bad"}]
     wanted = [expected(signal=float(row % 100), stop="Alex", years=3, **known[(row + 1) % 2]) for row in range(1024)]
     assert scores == pytest.approx(wanted, abs=1e-6)
 
 
-def test_v2_answers_the_same(service: Process) -> None:
+def test_v2_returns_the_same(service: Process) -> None:
     rows = [instance(), instance("M2")]
     response = service.client.post(
         f"{service.address}/v2/models/trams/versions/3/infer", json={"inputs": tensors(rows)}
     )
     assert response.status_code == 200, response.text
     outputs = {output["name"]: output["data"] for output in response.json()["outputs"]}
-    by_v1 = [prediction["probability"] for prediction in service.ask(*rows).json()["predictions"]]
+    by_v1 = [prediction["probability"] for prediction in service.predict(*rows).json()["predictions"]]
     assert outputs["probability"] == pytest.approx(by_v1, abs=1e-6)
     assert outputs["stale"] == ["[]", '["delay","mood"]']
 
@@ -111,7 +111,7 @@ def grpc_request(**changes: Any) -> Any:
     return request
 
 
-def test_grpc_answers_the_same_and_refuses_by_code(service: Process) -> None:
+def test_grpc_returns_the_same_and_has_a_code_for_each_error(service: Process) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel:
         stub = GRPCInferenceServiceStub(channel)
         answer = stub.ModelInfer(grpc_request())
@@ -135,7 +135,7 @@ def test_grpc_answers_the_same_and_refuses_by_code(service: Process) -> None:
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_big_body_is_refused_with_a_sentence(service: Process) -> None:
+def test_a_large_body_is_rejected_with_a_message(service: Process) -> None:
     body = json.dumps({"instances": [instance(stop="x" * 10_000_000)]})
     headers = {"content-type": "application/json"}
     response = service.client.post(f"{service.address}/v1/models/trams:predict", content=body, headers=headers)
@@ -143,22 +143,22 @@ def test_a_big_body_is_refused_with_a_sentence(service: Process) -> None:
     chunks = (body[start : start + 65536].encode() for start in range(0, len(body), 65536))
     response = httpx.post(f"{service.address}/v1/models/trams:predict", content=chunks, headers=headers)
     assert response.status_code == 413
-    assert service.ask(instance()).status_code == 200
+    assert service.predict(instance()).status_code == 200
 
 
 def test_scores_come_from_the_cache_the_second_time(service: Process) -> None:
     row = instance(signal=-77.5)
     hits, misses = (service.metric(f"loopline_cache_{what}_total") for what in ("hits", "misses"))
-    assert only(service.ask(row)) == only(service.ask(row))
+    assert only(service.predict(row)) == only(service.predict(row))
     assert service.metric("loopline_cache_hits_total") - hits == 1
     assert service.metric("loopline_cache_misses_total") - misses == 1
 
 
-def test_metrics_name_the_version_and_what_happened(service: Process) -> None:
+def test_metrics_have_the_version_and_the_outcome(service: Process) -> None:
     before = service.metric("loopline_requests_total", protocol="v1", status="400")
-    service.ask(instance(trip="seven"))
+    service.predict(instance(trip="seven"))
     assert service.metric("loopline_requests_total", protocol="v1", status="400", model_version="3") == before + 1
-    service.ask(instance("M2"))
+    service.predict(instance("M2"))
     assert service.metric("loopline_features_absent_total", feature="mood", reason="stale") >= 1
     assert service.metric("loopline_score_bucket", le="+Inf") >= 1
     assert service.metric("loopline_in_flight") == 0
@@ -168,13 +168,15 @@ def rows_of(log: Path) -> list[dict[str, Any]]:
     return list(prediction_log_files.read(str(log)).to_pylist())
 
 
-def test_the_log_has_a_row_for_each_answer_and_is_whole_after_the_end(
+def test_the_log_has_a_row_for_each_prediction_and_is_complete_after_shutdown(
     served: Served, onnx_predictor: Process, log: Path
 ) -> None:
     with transformer(served, onnx_predictor.port, log) as service:
         for request in range(50):
-            service.ask(instance(trip=request), instance("M2", trip=request), headers={"x-request-id": f"r{request}"})
-        assert service.ask({"line": "M1"}).status_code == 400
+            service.predict(
+                instance(trip=request), instance("M2", trip=request), headers={"x-request-id": f"r{request}"}
+            )
+        assert service.predict({"line": "M1"}).status_code == 400
         assert service.stop() == 0
         messages = [json.loads(line)["message"] for line in service.output.read_text().splitlines()]
     assert messages[-3:] == ["listening", "draining", "ended"], "no line for a request"
@@ -192,16 +194,16 @@ def test_the_log_has_a_row_for_each_answer_and_is_whole_after_the_end(
 def test_a_dead_predictor_is_503_and_logged_with_the_version(served: Served, log: Path) -> None:
     port = free_port()
     with transformer(served, port, log, ready="/v2/health/live") as service:
-        response = service.ask(instance())
+        response = service.predict(instance())
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
         assert "cannot be reached" in response.json()["error"]
         assert service.get("/v2/health/ready").status_code == 503
         assert service.get("/v2/models/trams/ready").status_code == 503
         with predictor(served, port) as alive:
             service.wait()
-            assert only(service.ask(instance()))["probability"] == pytest.approx(expected(**FRESH), abs=1e-6)
+            assert only(service.predict(instance()))["probability"] == pytest.approx(expected(**FRESH), abs=1e-6)
             alive.stop(signal.SIGKILL)
-            assert service.ask(instance(signal=1.5)).status_code == 503
+            assert service.predict(instance(signal=1.5)).status_code == 503
             assert service.get("/v2/health/ready").status_code == 503
             assert service.get("/v2/health/live").status_code == 200
         service.stop()
@@ -216,23 +218,23 @@ def test_a_hung_predictor_is_504_within_the_deadline(served: Served, onnx_predic
     with predictor(served) as hanging:
         more = ("--predictor_request_timeout_seconds", "0.5", "--cache_rows", "0")
         with transformer(served, hanging.port, log, *more) as service:
-            assert service.ask(instance()).status_code == 200
+            assert service.predict(instance()).status_code == 200
             hanging.process.send_signal(signal.SIGSTOP)
             started = time.monotonic()
-            response = service.ask(instance())
+            response = service.predict(instance())
             assert (response.status_code, response.json()["kind"]) == (504, "predictor_timeout")
             assert 0.4 < time.monotonic() - started < 2
             assert service.get("/v2/health/ready").status_code == 503
             hanging.process.send_signal(signal.SIGCONT)
             service.wait()
-            assert service.ask(instance()).status_code == 200
+            assert service.predict(instance()).status_code == 200
 
 
-def test_overload_is_refused_at_once_and_the_rest_answered(served: Served, onnx_predictor: Process, log: Path) -> None:
+def test_overload_is_503_at_once_and_the_rest_is_served(served: Served, onnx_predictor: Process, log: Path) -> None:
     more = ("--max_in_flight", "1", "--max_waiting", "2", "--max_waiting_seconds", "60", "--cache_rows", "0")
     more += ("--predictor_request_timeout_seconds", "60")
     with predictor(served) as slow, transformer(served, slow.port, log, *more) as service:
-        assert service.ask(instance()).status_code == 200
+        assert service.predict(instance()).status_code == 200
         slow.process.send_signal(signal.SIGSTOP)
         statuses: list[int] = []
         threads = [threading.Thread(target=lambda: statuses.append(asked(service))) for _ in range(8)]
@@ -289,18 +291,18 @@ def ask_until_unready(service: Process, outcomes: list[Any]) -> None:
                 return
 
 
-def test_a_store_that_dies_leaves_answers_without_its_features(
+def test_without_its_store_the_service_responds_without_stored_features(
     served: Served, onnx_predictor: Process, log: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "store"
     copy.mkdir()
     (copy / "registry.db").write_bytes((served.store / "registry.db").read_bytes())  # and no online.db
     with transformer(served, onnx_predictor.port, log, "--store", str(copy)) as service:
-        prediction = only(service.ask(instance()))
+        prediction = only(service.predict(instance()))
         assert prediction["probability"] == pytest.approx(expected(signal=10.0, stop="Alex"), abs=1e-6)
         assert prediction["missing"] == ["delay", "mood", "years"]
         assert service.metric("loopline_online_store_failures_total") == 1
-        service.ask(instance())
+        service.predict(instance())
         assert service.output.read_text().count("the online store cannot be read") == 1, "said once"
 
 
@@ -316,7 +318,7 @@ def run(*arguments: str, served: Served) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_cannot_be_served_is_said_in_one_sentence(served: Served, tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_one_line(served: Served, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

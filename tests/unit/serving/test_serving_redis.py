@@ -110,7 +110,7 @@ def test_a_service_on_redis_lives_on_when_it_dies(
     with transformer(served, onnx_predictor.port, tmp_path / "log", "--store", str(store)) as service:
 
         def answer() -> dict[str, object]:
-            response = service.ask(instance())
+            response = service.predict(instance())
             assert response.status_code == 200, response.text
             return dict(response.json()["predictions"][0])
 

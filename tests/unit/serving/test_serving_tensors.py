@@ -43,7 +43,7 @@ def as_bytes(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], bytes]:
     return described, rest
 
 
-def test_json_and_bytes_ask_the_same(known: dict[str, Field]) -> None:
+def test_json_and_bytes_are_the_same_request(known: dict[str, Field]) -> None:
     rows = [instance(), instance("Straße", trip=2**60)]
     plain = read(known, {"inputs": tensors(rows)}).request
     described, rest = as_bytes(rows)
@@ -115,26 +115,26 @@ def changed(name: str, /, **changes: Any) -> dict[str, Any]:
         ({**changed("trip"), "outputs": ["probability"]}, "outputs has to be a list of objects"),
     ],
 )
-def test_a_wrong_body_is_refused_by_name(known: dict[str, Field], body: Any, says: str) -> None:
+def test_an_invalid_body_names_what_is_wrong(known: dict[str, Field], body: Any, says: str) -> None:
     with pytest.raises(InferenceError) as refused:
         read(known, body)
     assert says in str(refused.value)
     assert refused.value.status == 400
 
 
-def test_too_many_rows_are_refused_before_they_are_read(known: dict[str, Field]) -> None:
+def test_too_many_rows_are_rejected_before_they_are_read(known: dict[str, Field]) -> None:
     with pytest.raises(InferenceError, match="has 10,000 rows") as refused:
         read(known, {"inputs": [tensor | {"shape": [10_000, 1]} for tensor in tensors([instance()])]})
     assert refused.value.status == 413
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "99999", "²", "1e3"])
-def test_a_wrong_length_of_the_json_is_refused(known: dict[str, Field], length: str) -> None:
+def test_a_wrong_length_of_the_json_is_rejected(known: dict[str, Field], length: str) -> None:
     with pytest.raises(InferenceError, match="Inference-Header-Content-Length"):
         read(known, {"inputs": tensors([instance()])}, b"rest", length)
 
 
-def test_bytes_that_belong_to_nothing_are_refused(known: dict[str, Field]) -> None:
+def test_bytes_that_belong_to_no_input_are_rejected(known: dict[str, Field]) -> None:
     with pytest.raises(InferenceError, match="4 bytes after the JSON belong to no input"):
         read(known, {"inputs": tensors([instance()])}, b"rest")
 
@@ -150,7 +150,7 @@ def test_bytes_that_belong_to_nothing_are_refused(known: dict[str, Field]) -> No
         ("BF16", b"\x00\x00", 1, "not supported"),
     ],
 )
-def test_wrong_bytes_are_refused(datatype: str, raw: bytes, rows: int, says: str) -> None:
+def test_invalid_bytes_are_rejected(datatype: str, raw: bytes, rows: int, says: str) -> None:
     with pytest.raises(InferenceError, match=says):
         from_bytes("x", datatype, raw, rows)
 
@@ -163,7 +163,7 @@ def test_strings_survive_the_binary_form(texts: list[str]) -> None:
 ANSWER = InferenceResponse("id", "trams", "3", "probability", [0.25, 0.5], [["delay"], []], [[], ["mood"]], ["a", "b"])
 
 
-def test_an_answer_is_written_in_json_and_as_bytes() -> None:
+def test_a_response_is_written_as_json_and_as_bytes() -> None:
     plain, length = v2.write(ANSWER, {"probability": False, "missing": False, "stale": False})
     assert length is None
     content = orjson.loads(plain)
@@ -178,7 +178,7 @@ def test_an_answer_is_written_in_json_and_as_bytes() -> None:
     assert second["shape"] == [2, 1]
 
 
-def test_the_outputs_that_are_wanted_are_given(known: dict[str, Field]) -> None:
+def test_the_requested_outputs_are_returned(known: dict[str, Field]) -> None:
     body = {"inputs": tensors([instance()]), "parameters": {"binary_data_output": True}}
     assert read(known, body).outputs == {"probability": True, "missing": True, "stale": True}
     body["outputs"] = [{"name": "probability", "parameters": {"binary_data": False}}]
@@ -209,14 +209,12 @@ BODY = st.fixed_dictionaries(
 
 
 @given(BODY, st.binary(max_size=40), st.none() | st.text(max_size=6) | st.integers(0, 200).map(str))
-def test_whatever_the_body_it_is_answered_or_refused(
-    known: dict[str, Field], body: Any, rest: bytes, length: str | None
-) -> None:
+def test_any_body_is_parsed_or_rejected(known: dict[str, Field], body: Any, rest: bytes, length: str | None) -> None:
     refusable(known, orjson.dumps(body) + rest, length)
 
 
 @given(st.data())
-def test_a_broken_question_is_answered_or_refused(known: dict[str, Field], data: st.DataObject) -> None:
+def test_a_broken_request_is_parsed_or_rejected(known: dict[str, Field], data: st.DataObject) -> None:
     described, rest = as_bytes([instance()])
     for tensor in described:
         if data.draw(st.integers(0, 3)) == 0:

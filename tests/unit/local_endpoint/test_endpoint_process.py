@@ -50,14 +50,14 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
         ("import os; os.kill(os.getpid(), 9)", "the shop was killed by SIGKILL"),
     ],
 )
-def test_one_that_ended_says_how(tmp_path: Path, program: str, said: str) -> None:
+def test_a_problem_is_how_the_process_ended(tmp_path: Path, program: str, said: str) -> None:
     process = Process.start("the shop", [sys.executable, "-c", program], {}, tmp_path / "log")
     process.handle.wait(20)
     assert process.problem.startswith(said)
     assert str(tmp_path / "log") in process.problem
 
 
-def test_one_that_does_not_listen_is_ended_the_hard_way(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     process = Process.start("deaf", [sys.executable, "-c", deaf], {}, tmp_path / "log")
     while not (tmp_path / "log").read_text():

@@ -28,7 +28,7 @@ def ask(known: dict[str, Field], *instances: Any) -> InferenceRequest:
     return v1.read(orjson.dumps({"instances": instances}), known, None)
 
 
-def test_keys_time_request_features_and_join_keys_are_asked_with(known: dict[str, Field]) -> None:
+def test_fields_are_keys_time_request_features_and_join_keys(known: dict[str, Field]) -> None:
     assert list(known) == ["line", "trip", "departs_at", "signal", "stop", "driver"]
     assert [name for name, field in known.items() if not field.required] == ["signal", "driver"]
 
@@ -75,7 +75,7 @@ def test_a_category_that_was_never_seen_is_taken(known: dict[str, Field]) -> Non
         ({"linie": "M1"}, "there is no field 'linie'; did you mean 'line'?"),
     ],
 )
-def test_a_wrong_value_is_named(known: dict[str, Field], changes: dict[str, Any], says: str) -> None:
+def test_an_invalid_value_is_named(known: dict[str, Field], changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InferenceError) as refused:
         ask(known, instance(**changes))
     assert says in str(refused.value)
@@ -101,13 +101,13 @@ def test_a_wrong_value_is_named(known: dict[str, Field], changes: dict[str, Any]
         (b'{"instances": [{}], "more": 1}', "'more'"),
     ],
 )
-def test_a_body_that_is_no_question_is_refused(known: dict[str, Field], body: bytes, says: str) -> None:
+def test_an_invalid_body_is_rejected(known: dict[str, Field], body: bytes, says: str) -> None:
     with pytest.raises(InferenceError, match=says) as refused:
         v1.read(body, known, None)
     assert refused.value.status == 400
 
 
-def test_more_rows_than_a_batch_are_refused(known: dict[str, Field]) -> None:
+def test_more_rows_than_a_batch_are_rejected(known: dict[str, Field]) -> None:
     assert ask(known, *[instance()] * MAX_ROWS).rows == MAX_ROWS
     with pytest.raises(InferenceError, match="the request has 10,000 rows, and the limit is 1,024") as refused:
         ask(known, *[instance()] * 10_000)
@@ -130,7 +130,7 @@ def test_a_request_keeps_its_id_or_gets_one(known: dict[str, Field]) -> None:
         v1.read(body, known, "x" * 129)
 
 
-def test_a_view_joined_on_nothing_that_is_asked_is_refused(served: Served) -> None:
+def test_a_view_joined_on_an_unknown_column_is_rejected(served: Served) -> None:
     with pytest.raises(LooplineError, match="joined on 'tailnum', which is not a column of table trips"):
         request_fields(usecase.load(served.package).spec, ["tailnum"])
 
@@ -143,7 +143,7 @@ JSON = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(["line", "trip", "departs_at", "signal", "stop", "x"], JSON)))
-def test_whatever_is_asked_is_answered_or_refused(known: dict[str, Field], changes: dict[str, Any]) -> None:
+def test_any_value_is_parsed_or_rejected(known: dict[str, Field], changes: dict[str, Any]) -> None:
     try:
         rows, status = ask(known, instance(**changes)).rows, 200
     except InferenceError as refused:

@@ -43,7 +43,7 @@ def test_a_canary_is_the_stable_predictor_but_for_what_a_release_changes() -> No
     assert canary["trafficPercent"] == 25
     assert (tried["name"], tried["labels"][VERSION]) == ("v4", "4")
     assert tried["model"]["storageUri"] == "file:///models/v4/repository"
-    same = {"name", "labels", "model", "maxReplicas"}
+    same = {"name", "labels", "model", "maxReplicas", "autoScaling"}
     assert {key: value for key, value in tried.items() if key not in same} == {
         key: value for key, value in stable.items() if key not in same
     }

@@ -158,7 +158,7 @@ def test_changes_under_load_fail_no_request(front) -> None:
     assert len(seen) == 2
 
 
-def test_what_cannot_be_reached_is_503_with_a_sentence(front) -> None:
+def test_an_unreachable_version_is_503_with_a_message(front) -> None:
     folder, port, admin, _ = front
     nobody = free_ports(1)[0]
     clusters = envoy.write_clusters(folder, {"1": Backend(nobody, nobody)})
@@ -171,7 +171,7 @@ def test_what_cannot_be_reached_is_503_with_a_sentence(front) -> None:
     assert "no version of flights is ready" in json.loads(refused.value.read())["error"]
 
 
-def test_a_dead_admin_interface_is_a_sentence() -> None:
+def test_a_dead_admin_interface_is_an_error() -> None:
     admin = Admin(free_ports(1)[0])
     assert not admin.ready()
     with pytest.raises(Exception, match="Envoy's admin interface does not respond"):

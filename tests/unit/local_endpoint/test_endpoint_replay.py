@@ -52,7 +52,7 @@ def run(count: int, **how: Any) -> tuple[ReplayCounts, list[Any], list[tuple[int
     return asyncio.run(both()), seen, told
 
 
-def test_each_question_is_asked_once_and_counted() -> None:
+def test_each_row_is_sent_once_and_counted() -> None:
     traffic, seen, told = run(101, connections=8)
     assert sorted(seen) == list(range(101))
     assert traffic == ReplayCounts({"3": 51}, {503: 50})
@@ -70,19 +70,19 @@ def test_a_rate_is_kept() -> None:
     assert time.monotonic() - began >= 0.5
 
 
-def test_nobody_there_is_a_failure_and_no_exception() -> None:
+def test_no_response_is_counted_as_failed() -> None:
     [port] = free_ports(1)
     traffic = asyncio.run(replay(f"http://127.0.0.1:{port}", "m", [{"number": 1}]))
     assert traffic == ReplayCounts({}, {0: 1})
 
 
-def test_an_endpoint_that_is_away_is_a_sentence() -> None:
+def test_an_unavailable_endpoint_is_an_error() -> None:
     [port] = free_ports(1)
     with pytest.raises(LooplineError, match="does not return the metadata of m"):
         request_fields(f"http://127.0.0.1:{port}", "m")
 
 
-def test_questions_are_the_past_in_order_without_what_came_later() -> None:
+def test_instances_are_past_events_in_order_without_later_columns() -> None:
     rows = list(instances(CASE, "2013-05-21", "2013-05-22", COLUMNS))
     assert rows
     assert all(list(row) == COLUMNS for row in rows)
