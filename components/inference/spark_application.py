@@ -6,29 +6,23 @@ which is suspended for good: the step creates a copy of it. A change of hardware
 
 import copy
 import os
-import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
-from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.cluster_job import job_name
 from loopline.components.contract.usecase import load
-from loopline.components.errors import LooplineError
 from loopline.components.io import digest
 
 TEMPLATE = "loopline-batch"
-# Annotation of the template: how long a job may take, counted from its creation.
-DEADLINE = "loopline.dev/deadline"
 ARGUMENTS = ("usecase", "model", "version", "examples", "quarantine", "output")
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"  # the operator has given up; after SUBMISSION_FAILED it tries again
 
 
 def name_of(usecase: str, identity: list[Any]) -> str:
-    """A name that is the same for the same prediction, short enough for what the operator appends to name pods."""
-    label = re.sub(r"[^a-z0-9]+", "-", load(usecase).spec.name.lower()).strip("-")[:20].strip("-")
+    """A name that is the same for the same prediction."""
     revision = os.environ.get("LOOPLINE_REVISION", "")
-    return f"batch-{label}-{digest.of_value([*identity, revision]).removeprefix(digest.PREFIX)[:12]}"
+    return job_name("batch", load(usecase).spec.name, digest.of_value([*identity, revision]))
 
 
 def manifest(template: Mapping[str, Any], name: str, values: Mapping[str, str]) -> dict[str, Any]:
@@ -43,21 +37,6 @@ def manifest(template: Mapping[str, Any], name: str, values: Mapping[str, str]) 
         "metadata": {"name": name, "labels": labels},
         "spec": spec,
     }
-
-
-def deadline_of(template: Mapping[str, Any]) -> timedelta:
-    """How long a job may take.
-
-    Raises:
-        LooplineError: the annotation is missing, or is no duration.
-    """
-    text = template["metadata"].get("annotations", {}).get(DEADLINE, "")
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise LooplineError(
-            f"SparkApplication {TEMPLATE} has {DEADLINE} '{text}'; annotate it with a duration, for example 5h"
-        ) from error
 
 
 def state_of(application: Mapping[str, Any]) -> tuple[str, str]:

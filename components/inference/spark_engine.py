@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from loopline.components.contract import dataset
+from loopline.components.contract.cluster_job import DEADLINE, deadline_of
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.model import Model
 from loopline.components.errors import LooplineError
 from loopline.components.inference import kubernetes_api, spark_application
 from loopline.components.inference.artifact import Artifact
 from loopline.components.inference.kubernetes_api import SPARK_APPLICATIONS
-from loopline.components.inference.spark_application import COMPLETED, DEADLINE, FAILED, TEMPLATE
+from loopline.components.inference.spark_application import COMPLETED, FAILED, TEMPLATE
 from loopline.components.io import storage
 from loopline.components.io.kubernetes_api import KubernetesApi
 from loopline.components.io.kubernetes_errors import ConflictError, UnreachableError
@@ -65,7 +66,7 @@ def predict_on_spark(
     name = spark_application.name_of(usecase, [usecase, version, *digests, template["spec"]])
     output = f"s3://{bucket}/spark/{name}"
     values = {"usecase": usecase, "version": version, "output": output, **{n: a.uri for n, a in inputs.items()}}
-    deadline = spark_application.deadline_of(template)
+    deadline = deadline_of(template)
     _create(api, template, name, values, poll_seconds)
     _wait(api, name, output, deadline, poll_seconds)
     with tempfile.TemporaryDirectory(dir=Path(predictions_path).parent) as folder:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 
-from loopline.components.contract import usecase
+from loopline.components.contract import cluster_job, usecase
 from loopline.components.contract.dataset import Dataset
 from loopline.components.errors import LooplineError
 from loopline.components.io import atomic, storage
@@ -67,7 +67,7 @@ def train_on_nodes(
     dataset = Dataset.open(examples_path)
     jobs = TrainJobs.connect()
     runtime = jobs.runtime()
-    deadline = trainjob.deadline_of(runtime)
+    deadline = cluster_job.deadline_of(runtime)
     name = trainjob.name_of(case, dataset.digest, tracking)
     place = f"{store}/{name}"
     arguments = [
@@ -139,7 +139,7 @@ def _wait(jobs: TrainJobs, name: str, deadline: timedelta, made: str) -> None:
             jobs.delete(name)
             raise LooplineError(
                 f"TrainJob {name} was not done in {deadline} ({state.words}) and was deleted; its checkpoint stays: "
-                f"run the step again to go on, or raise {trainjob.DEADLINE} of TrainingRuntime {trainjob.RUNTIME}"
+                f"run the step again to go on, or raise {cluster_job.DEADLINE} of TrainingRuntime {trainjob.RUNTIME}"
             )
 
 

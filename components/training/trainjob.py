@@ -5,24 +5,19 @@ change of hardware is a change of one object in Git. The TrainJob only says what
 """
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from loopline.components import contract
-from loopline.components.contract.duration import parse_duration
+from loopline.components.contract.cluster_job import deadline_of, job_name
 from loopline.components.contract.usecase import UseCase
-from loopline.components.errors import LooplineError
 from loopline.components.io import digest
 
 GROUP = "trainer.kubeflow.org"
 VERSION = "v1alpha1"
 RUNTIME = "loopline-torch"
-# Of the TrainingRuntime, read here: how long a job may take from its creation on, waiting in a queue included.
-DEADLINE = "loopline.dev/deadline"
 QUEUE = "kueue.x-k8s.io/queue-name"
 # The replicated job whose pods train, as the TrainingRuntime names it.
 NODES = "node"
@@ -39,9 +34,7 @@ class State:
 
 
 def name_of(case: UseCase, examples: str, tracking: str) -> str:
-    """A name that is the same for the same training: a step that is tried again finds the job it has started.
-
-    It leaves room for what JobSet appends to make names of pods, which have at most 63 characters.
+    """A name that is the same for the same training.
 
     Args:
         case: the use case.
@@ -51,8 +44,7 @@ def name_of(case: UseCase, examples: str, tracking: str) -> str:
     code = [digest.of_files(folder, "*.py") for folder in (Path(__file__).parent, *map(Path, contract.__path__))]
     revision = os.environ.get("LOOPLINE_REVISION", "")
     identity = digest.of_value([case.package, case.code_digest(), examples, tracking, code, revision])
-    label = re.sub(r"[^a-z0-9]+", "-", case.spec.name.lower()).strip("-")[:20].strip("-")
-    return f"train-{label}-{identity.removeprefix(digest.PREFIX)[:12]}"
+    return job_name("train", case.spec.name, identity)
 
 
 def manifest(name: str, runtime: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
@@ -81,26 +73,11 @@ def manifest(name: str, runtime: Mapping[str, Any], arguments: Sequence[str]) ->
         },
         "spec": {
             "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": RUNTIME},
-            # The step waits no longer either; this ends a job whose step has gone without a word.
+            # The step waits no longer either; this ends a job whose step was killed.
             "activeDeadlineSeconds": int(deadline_of(runtime).total_seconds()),
             "trainer": {"args": list(arguments)},
         },
     }
-
-
-def deadline_of(runtime: Mapping[str, Any]) -> timedelta:
-    """How long a job on this TrainingRuntime may take.
-
-    Raises:
-        LooplineError: it does not say so, or not in a way that can be read.
-    """
-    text = runtime["metadata"].get("annotations", {}).get(DEADLINE, "")
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise LooplineError(
-            f"TrainingRuntime {RUNTIME} has {DEADLINE} '{text}'; annotate it with a length of time, for example 11h"
-        ) from error
 
 
 def state_of(job: Mapping[str, Any]) -> State:

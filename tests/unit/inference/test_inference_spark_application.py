@@ -13,6 +13,7 @@ import yaml
 from fake_spark_operator import FakeSparkOperator
 from tram_examples import FIRST, Inputs, moments, trips
 
+from loopline.components.contract.cluster_job import deadline_of
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.model import Model
 from loopline.components.errors import LooplineError
@@ -267,6 +268,6 @@ def test_the_template_is_what_the_step_expects() -> None:
     template = yaml.safe_load(TEMPLATE.read_text())
     assert template["metadata"]["name"] == spark_application.TEMPLATE
     assert template["spec"]["suspend"] is True
-    assert spark_application.deadline_of(template) == timedelta(hours=5)
+    assert deadline_of(template) == timedelta(hours=5)
     assert template["apiVersion"] == f"{SPARK_APPLICATIONS.group}/{SPARK_APPLICATIONS.version}"
     assert json.dumps(template["spec"]).count("secretKeyRef") == 4

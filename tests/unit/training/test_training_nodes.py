@@ -14,7 +14,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from loopline.components.contract import usecase
+from loopline.components.contract import cluster_job, usecase
 from loopline.components.contract.dataset import Dataset
 from loopline.components.errors import LooplineError
 from loopline.components.io import storage
@@ -320,10 +320,10 @@ def test_no_runtime(api, training):
     assert not (training.weights.parents[1] / "store").exists()  # nothing was put
 
 
-@pytest.mark.parametrize("annotations", [{}, {trainjob.DEADLINE: "soon"}])
+@pytest.mark.parametrize("annotations", [{}, {cluster_job.DEADLINE: "soon"}])
 def test_a_runtime_without_a_deadline(annotations, api, training):
     api.objects["trainingruntimes/loopline-torch"]["metadata"]["annotations"] = annotations
-    with pytest.raises(LooplineError, match="annotate it with a length of time"):
+    with pytest.raises(LooplineError, match="annotate it with a duration"):
         training()
     assert api.jobs() == []
 
@@ -366,7 +366,7 @@ def test_a_job_that_someone_deletes(api, training):
 
 
 def test_a_job_that_takes_too_long_is_deleted(api, training):
-    api.objects["trainingruntimes/loopline-torch"]["metadata"]["annotations"] = {trainjob.DEADLINE: "1s"}
+    api.objects["trainingruntimes/loopline-torch"]["metadata"]["annotations"] = {cluster_job.DEADLINE: "1s"}
     with pytest.raises(LooplineError, match=r"not done in 0:00:01 \(waiting for nodes to start\) and was deleted"):
         training()
     assert api.jobs() == []
