@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# What the sources of use cases import.
+REQUIREMENTS := $(wildcard usecases/*/requirements.txt)
 # pip's own find-links (a folder of wheels, if this machine has one) is handed on to uv.
 export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null || true)
 export UV_LINK_MODE ?= hardlink
@@ -39,7 +41,7 @@ $(BIN)/uv:
 
 # torch for the CPU unless there is an NVIDIA GPU: the default build on Linux brings 4.6 GB of CUDA libraries. A wheel in
 # find-links wins. uv does not fall back by itself where the index of CPU builds is out of reach, so that is tried first.
-$(VENV)/ready: pyproject.toml constraints.txt | $(BIN)/uv
+$(VENV)/ready: pyproject.toml constraints.txt $(REQUIREMENTS) | $(BIN)/uv
 	@echo "setting up $(VENV) from constraints.txt (about a minute, once)"
 	install="$(BIN)/uv pip install --quiet --python $(BIN)/python"
 	torch="$$(grep '^torch==' constraints.txt)"
@@ -51,7 +53,7 @@ $(VENV)/ready: pyproject.toml constraints.txt | $(BIN)/uv
 			echo "torch's CPU build is out of reach: taking the default build, which includes CUDA"
 		fi
 	fi
-	$$install --compile-bytecode --constraint constraints.txt --editable '.[laptop,dev]'
+	$$install --compile-bytecode --constraint constraints.txt --editable '.[laptop,dev]' $(addprefix --requirement ,$(REQUIREMENTS))
 	touch $@
 
 .PHONY: setup
@@ -151,7 +153,7 @@ bench-serving: setup-serving ## the endpoint against named peers, into bench.jso
 lock: $(BIN)/uv ## renew constraints.txt from pyproject.toml
 	@{ echo "# The one lock: the laptop and every image install from it. Renew with: make lock"
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)"
-	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml \
+	@$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml $(REQUIREMENTS) \
 		| sed -E 's/^(torch==[0-9.]+)\+cpu$$/\1/' | grep -v '^uv=='; } > constraints.txt.new
 	@# A package that somebody else repacked has its bytes pinned too, for as long as it has its version.
 	@awk 'NR == FNR {if ($$2 ~ /^--hash=/) pinned[$$1] = $$0; next} {print ($$1 in pinned) ? pinned[$$1] : $$0}' \

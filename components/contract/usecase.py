@@ -13,6 +13,7 @@ from loopline.components.io import digest
 from loopline.components.io.strict import read_yaml
 
 SPEC_FILE = "usecase.yaml"
+REQUIREMENTS = "requirements.txt"  # what source.py imports beyond what every stage has
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class UseCase:
             if error.name == f"{self.package}.{name}":
                 raise LooplineError(f"use case {self.package} has no {name}.py in {self.folder}") from error
             raise LooplineError(
-                f"{self.package}/{name}.py needs the Python package {error.name}, which is not installed"
+                f"{self.package}/{name}.py needs the Python package {error.name}, which is not installed; add it to "
+                f"{self.folder / REQUIREMENTS} and install that file"
             ) from error
         except LooplineError:
             raise

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopline import project
-from loopline.components.contract.usecase import UseCase
+from loopline.components.contract.usecase import REQUIREMENTS, UseCase
 from loopline.images import catalogue, code
 from loopline.images.builder import Builder
 from loopline.images.catalogue import Image
+from loopline.images.requirements import expect_installable
 
 LOGS = project.ROOT / "build" / "images"
 INTERFACE_LABEL = "dev.loopline.interface"
@@ -50,16 +51,17 @@ def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Cal
         tell: told of each image before it is built.
 
     Raises:
-        LooplineError: one could not be built.
+        LooplineError: one could not be built, or the use case asks for packages that the lock does not allow.
     """
     outside = catalogue.outside(case)
+    expect_installable(case)
 
     def build(image: Image) -> Built:
         reference = catalogue.reference(image)
         seconds = _build(builder, image, reference, tell)
         if outside and image.published:
             parent, reference = reference, catalogue.reference(image, outside)
-            seconds += _add_usecase(builder, parent, reference, outside, tell)
+            seconds += _add_usecase(builder, image, parent, reference, outside, tell)
         system, size = builder.size(system_image()), builder.size(reference)
         return Built(image, reference, seconds, size, size - system if size and system else None)
 
@@ -100,10 +102,15 @@ def _build(builder: Builder, image: Image, reference: str, tell: Callable[[str],
     return _timed(builder, project.ROOT, project.path(image.dockerfile), reference, args, labels(image), tell)
 
 
-def _add_usecase(builder: Builder, parent: str, reference: str, outside: UseCase, tell: Callable[[str], None]) -> float:
+def _add_usecase(
+    builder: Builder, image: Image, parent: str, reference: str, outside: UseCase, tell: Callable[[str], None]
+) -> float:
     args = {"BASE_IMAGE": parent, "REVISION": reference.partition(":")[2]}
     with tempfile.TemporaryDirectory() as context:
-        target = Path(context) / outside.package.replace(".", "/")
+        requirements = outside.folder / REQUIREMENTS
+        installed = requirements.read_text(encoding="utf-8") if image.reads_sources and requirements.is_file() else ""
+        (Path(context) / REQUIREMENTS).write_text(installed, encoding="utf-8")
+        target = Path(context) / "package" / outside.package.replace(".", "/")
         shutil.copytree(outside.folder, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         dockerfile = project.path(catalogue.USECASE_DOCKERFILE)
         return _timed(builder, Path(context), dockerfile, reference, args, {}, tell)

@@ -45,9 +45,17 @@ class Image:
     @cached_property
     def content(self) -> tuple[str, ...]:
         """The files and folders that its Dockerfile copies, in order."""
-        text = project.path(self.dockerfile).read_text(encoding="utf-8").replace("\\\n", " ")
-        copied = re.findall(r"^COPY (.+)$", text, re.MULTILINE)
+        copied = re.findall(r"^COPY (?!--from)(.+)$", self._text, re.MULTILINE)
         return tuple(source for line in copied for source in line.split()[:-1])
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether its stage runs the source of a use case, so that it installs what that imports."""
+        return "COPY --from=requirements " in self._text
+
+    @cached_property
+    def _text(self) -> str:
+        return project.path(self.dockerfile).read_text(encoding="utf-8").replace("\\\n", " ")
 
 
 def _stage(stage: str, name: str = "", parent: str = "base") -> Image:

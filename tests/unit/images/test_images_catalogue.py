@@ -57,7 +57,7 @@ def test_contract_and_use_cases_are_in_every_image_that_runs_and_in_no_parent(ch
     assert changed(before) == set(catalogue.PUBLISHED)
 
 
-@pytest.mark.parametrize("path", ["constraints.txt", "images/base/Dockerfile", "images/base/install-extras"])
+@pytest.mark.parametrize("path", ["constraints.txt", "images/base/Dockerfile", "images/base/install-packages"])
 def test_what_is_in_the_base_is_in_all(checkout, path):
     before = tags()
     append(checkout / path)
@@ -71,6 +71,13 @@ def test_a_dependency_changes_every_tag_and_a_setting_of_a_tool_none(checkout):
     assert changed(before) == set()
     declaration.write_text(declaration.read_text().replace('"pyyaml>=6.0.3"', '"pyyaml>=6.0.2"'))
     assert changed(before) == set(IMAGES)
+
+
+def test_what_a_source_imports_is_installed_where_it_is_read(checkout):
+    assert {name for name, image in IMAGES.items() if image.reads_sources} == {"data", "deployment"}
+    before = tags()
+    append(checkout / "usecases" / "flights" / "requirements.txt", "pandas\n")
+    assert {"data", "deployment"} <= changed(before) == set(catalogue.PUBLISHED)
 
 
 def test_a_dockerfile_is_in_the_tag(checkout):
