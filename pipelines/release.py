@@ -1,4 +1,4 @@
-"""The release DAG: the champion takes over an endpoint's traffic step by step, or is rolled back."""
+"""The release DAG: the champion gets an endpoint's traffic step by step, and is promoted or rolled back."""
 
 from kfp import dsl
 
@@ -18,20 +18,20 @@ def release(
     wait: str,
     registry: str,
 ) -> None:
-    """Release the champion at an endpoint, or go on with the release that is under way there.
+    """Release the champion at an endpoint, or continue the release that is under way there.
 
-    What is due is told by the record at the target, not by the number of an iteration. A run that is killed, or whose
-    time is up, is gone on with by the next.
+    Each step reads from the release's record, which the target keeps, what is due; the number of the iteration does
+    not matter. If a run is killed or its waiting time ends, the next run continues the release.
 
     Args:
         usecase: package of the use case, for example loopline.usecases.flights.
-        version: number of the champion, or champion for whichever that is.
-        target: where the traffic is moved: local, git or cluster.
-        target_uri: folder of a running endpoint for local; a clone, or the address of a repository, for git.
-        overlay: a folder in kustomize/overlays, for git.
-        log: where the endpoint's prediction log is.
-        owner: whose release it is; runs of the same owner go on with each other's.
-        wait: seconds that the run waits for evidence at most; empty for as long as it takes.
+        version: number of the champion, or "champion".
+        target: where the traffic is shifted: local, git or cluster.
+        target_uri: for local the state dir of a running endpoint; for git a clone or the address of a repository.
+        overlay: for git, the name of a folder in kustomize/overlays.
+        log: URI of the endpoint's prediction log.
+        owner: of the release; runs of the same owner continue each other's releases.
+        wait: seconds that the run waits for evidence at most; empty for no limit.
         registry: MLflow URI of the model registry.
     """
     champion = find_champion(usecase=usecase, registry=registry, version=version).outputs

@@ -1,4 +1,4 @@
-"""The deployment stage's steps as KFP components."""
+"""The steps of a release as KFP components."""
 
 from kfp import dsl
 
@@ -22,25 +22,25 @@ def render(
     service: dsl.Output[dsl.Artifact],
     plan: dsl.Output[dsl.Artifact],
 ) -> list[str]:
-    """Check all that can be checked, and begin the release, or find the one that is under way.
+    """Check everything that can be checked in advance, then begin a release or find the current one.
 
     Args:
         usecase: package of the use case, such as loopline.usecases.flights.
-        version: number, or champion for whichever that is; then a release that is under way comes first.
+        version: number of the champion, or "champion"; with "champion", a release under way is continued first.
         champion: number of the champion.
-        since: moment since which it is champion.
+        since: ISO time since when it is champion.
         target: local, git or cluster.
-        target_uri: folder of a running endpoint for local; a clone, or the address of a repository, for git.
-        overlay: a folder in kustomize/overlays, for git.
-        log: where the endpoint's prediction log is.
-        owner: whose release it is; another may take it over after ten minutes of silence.
-        wait: seconds that the run waits for evidence at most; empty for as long as it takes.
+        target_uri: for local the state dir of a running endpoint; for git a clone or the address of a repository.
+        overlay: for git, the name of a folder in kustomize/overlays.
+        log: URI of the endpoint's prediction log.
+        owner: of the release; another owner may take it over ten minutes after its last change.
+        wait: seconds that the run waits for evidence at most; empty for no limit.
         model: the champion's package.
-        service: the InferenceService of what is due first.
+        service: the InferenceService after the first action that is due.
         plan: what the other steps need to know.
 
     Returns:
-        percent of the traffic in each step that is left.
+        percent of the traffic for each remaining step.
     """
     import os
 
@@ -48,8 +48,8 @@ def render(
     from loopline.components.deployment import steps
     from loopline.components.deployment.release.plan import Plan, known_target
 
-    found = steps.render(
-        asked=version,
+    complete = steps.render(
+        requested=version,
         champion=champion,
         since=since,
         wait=wait,
@@ -60,18 +60,18 @@ def render(
         service_file=service.path,
         policy=EnvironmentPolicy.parse(os.environ.get(VARIABLE, "")),
     )
-    found.write(plan.path)
-    plan.metadata.update(version=found.version, found=found.found)
-    return steps.steps_left(found)
+    complete.write(plan.path)
+    plan.metadata.update(version=complete.version, state=complete.state)
+    return steps.remaining_steps(complete)
 
 
 @StepFacts(effects="outside", calls_service=True)
 @dsl.component(base_image="loopline-deployment", install_kfp_package=False)
 def canary(percent: str, plan: dsl.Input[dsl.Artifact]) -> str:
-    """Give the canary the traffic of the step that is due.
+    """Give the canary its share of the traffic, if the record of the release says that a shift is due.
 
     Args:
-        percent: of the traffic; the record says whether it is this step's turn.
+        percent: of the traffic in this iteration; shown only, since the record says what is due.
         plan: of this run.
 
     Returns:
@@ -81,19 +81,19 @@ def canary(percent: str, plan: dsl.Input[dsl.Artifact]) -> str:
     from loopline.components.deployment.release.plan import Plan
 
     done = steps.canary(Plan.read(plan.path))
-    print(f"progress: at the turn of {percent}%: {done}")
+    print(f"progress: step of {percent}%: {done}")
     return done
 
 
 @StepFacts(effects="outside", calls_service=True, refusals=("roll back",), reason="decision")
 @dsl.component(base_image="loopline-deployment", install_kfp_package=False)
 def analyse(percent: str, plan: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Markdown]) -> str:
-    """Look at the step under way until it is decided; what is shown to be worse is rolled back.
+    """Analyse the current step until it is decided, and roll a canary back that is shown to be worse.
 
     Args:
-        percent: of the traffic; the record says whether it is this step's turn.
+        percent: of the traffic in this iteration; shown only, since the record says what is due.
         plan: of this run.
-        decision: what was decided, why, and on what numbers.
+        decision: the decision with its reason and numbers.
 
     Returns:
         advance, wait, roll back, or that nothing was due.
@@ -102,7 +102,7 @@ def analyse(percent: str, plan: dsl.Input[dsl.Artifact], decision: dsl.Output[ds
     from loopline.components.deployment.release.plan import Plan
 
     outcome = steps.analyse(Plan.read(plan.path), decision.path)
-    print(f"progress: at the turn of {percent}%: {outcome}")
+    print(f"progress: step of {percent}%: {outcome}")
     return outcome
 
 
@@ -115,13 +115,13 @@ def finish(
     page: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Promote if every step passed, and write down how the release stands.
+    """Promote the canary if every step passed, and write the record of the release.
 
     Args:
-        decisions: what the steps came to; the record has them too.
+        decisions: outcomes of the steps; the record has them too.
         plan: of this run.
-        record: every decision and what was carried out.
-        page: the same for people.
+        record: every decision, and every action that was applied.
+        page: the record as Markdown.
         metrics: requests of both versions, and by how much the canary was worse.
 
     Returns:
@@ -130,7 +130,7 @@ def finish(
     from loopline.components.deployment import steps
     from loopline.components.deployment.release.plan import Plan
 
-    print(f"the steps came to: {', '.join(decisions)}")
+    print(f"decisions: {', '.join(decisions)}")
     outcome, numbers = steps.finish(Plan.read(plan.path), record.path, page.path)
     for name, value in numbers.items():
         metrics.log_metric(name, value)

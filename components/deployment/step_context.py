@@ -1,6 +1,6 @@
-"""A release as one step of the release DAG sees it: its use case, its target, and whoever carries it out."""
+"""What a step of the release DAG works with: the use case, the target and the controller that its plan names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from loopline.components.contract.environment_policy import UNCHANGED, EnvironmentPolicy
@@ -12,23 +12,23 @@ from loopline.components.deployment.release.plan import Plan
 from loopline.components.deployment.release.target import Target
 from loopline.components.deployment.targets.connect import connect
 
-# Seconds between two looks at a step: here, where the log is written each second, and elsewhere.
+# Seconds between two analyses: on this machine, where the log is written every second, and elsewhere.
 LOCAL_PAUSE, PAUSE = 1.0, 15.0
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """A release as one step sees it.
+    """What one step works with.
 
     Attributes:
         plan: of the run.
-        printer: says what is decided.
-        policy: what the environment changes of the use case's; matters to a release that is begun, which keeps it.
+        policy: the environment's changes to the use case's policy; a release keeps the policy that it began with.
+        printer: prints the decisions.
     """
 
     plan: Plan
-    printer: DecisionPrinter
     policy: EnvironmentPolicy = UNCHANGED
+    printer: DecisionPrinter = field(default_factory=DecisionPrinter)
 
     @cached_property
     def case(self) -> UseCase:
@@ -37,18 +37,18 @@ class StepContext:
 
     @cached_property
     def target(self) -> Target:
-        """The endpoint."""
+        """The endpoint under release."""
         return connect(self.plan, self.case.spec.name)
 
     @cached_property
     def controller(self) -> ReleaseController:
-        """Whoever carries it out."""
+        """Releases at the target."""
         return ReleaseController(
             target=self.target,
             spec=self.policy.applied_to(self.case.spec),
             overrides=self.policy.release_keys(),
             read_log=PredictionLogReader(self.case, self.plan.log).since,
             owner=self.plan.owner,
-            on_decision=self.printer.tell,
+            on_decision=self.printer.on_decision,
             pause=LOCAL_PAUSE if self.plan.target == "local" else PAUSE,
         )

@@ -1,4 +1,4 @@
-"""Decide what becomes of a canary at one step: go on, wait, or roll back."""
+"""Decide on one step of a release: advance, wait, or roll back."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -9,19 +9,19 @@ from loopline.components.contract.release import ReleasePolicy
 from loopline.components.deployment.analysis.baseline import Baseline
 from loopline.components.deployment.analysis.checks import Check, run_checks
 from loopline.components.deployment.analysis.evidence import LATE, Evidence, Tally
-from loopline.components.deployment.analysis.formatting import in_words
+from loopline.components.deployment.analysis.formatting import sentence
 from loopline.components.io.strict import Strict
 
 Outcome = Literal["advance", "wait", "roll back"]
-Ruling = tuple[Outcome, str]  # and the reason
-# A side that gets none of so much traffic that this would happen once in a million steps does not get its share.
+Result = tuple[Outcome, str]  # and the reason
+# A version that shows no request although that has less than this probability does not get its share of the traffic.
 _NO_CHANCE = 1e-6
-# Requests dated in the future that are put down to the moment it takes to look, as a share of a side's.
+# Share of a version's requests that may be dated after the end of the period, since reading the log takes a moment.
 _AHEAD = 0.02
 
 
 class RolloutStep(Strict):
-    """A step that is under way: ``percent`` of the traffic for the canary since ``started``; steps count from 1."""
+    """A step of a rollout: ``percent`` of the traffic for the canary since ``started``. Steps are numbered from 1."""
 
     number: int
     percent: int
@@ -29,12 +29,13 @@ class RolloutStep(Strict):
 
 
 class Decision(Strict):
-    """What was decided at a step, why, and on what numbers.
+    """The decision on a step, with its reason and numbers.
 
     Attributes:
         reason: one sentence.
-        checks: every check with its numbers; none where there was nothing to hold.
-        canary_requests: requests of the canary in the step. ``stable_requests``: likewise.
+        checks: every check with its numbers; empty if there was no evidence.
+        canary_requests: requests of the canary during the step.
+        stable_requests: requests of the stable version during the step.
     """
 
     step: RolloutStep
@@ -55,27 +56,28 @@ def analyse(
     failure: str | None = None,
     blind_since: datetime | None = None,
 ) -> Decision:
-    """Decide on a step from all that was seen in it so far; it may be asked after every request.
+    """Decide on a step from all evidence since it began; this may be done as often as one likes.
 
-    What is shown against the canary rolls it back at once, also below the least requests: the tests hold at every
-    count. Where evidence is lacking, it waits until the time limit and then rolls back; it never advances unseen.
+    A canary that is shown to be worse is rolled back at once, even below the least number of requests, since the tests
+    are valid at any number. If evidence is missing, the decision is to wait, and to roll back after the time limit.
+    Without evidence a step never advances.
 
     Args:
         policy: bounds and limits.
-        baseline: what the stable showed before the release.
-        step: the step, and since when the canary has its share.
-        evidence: counts of both sides from then on; None if no metrics could be read.
-        now: the present moment.
+        baseline: taken from the stable version's requests before the release.
+        step: to decide on.
+        evidence: counts of both versions since the step began; None if no metrics could be read.
+        now: the current time.
         failure: why the canary cannot serve at all, such as a pod that restarts; None if it can.
-        blind_since: since when no metrics could be read, if they cannot; the beginning of the step if not known.
+        blind_since: since when no metrics could be read; None for since the step began.
     """
-    failed: Ruling | None = ("roll back", f"the canary does not serve: {failure}") if failure else None
+    failed: Result | None = ("roll back", f"the canary does not serve: {failure}") if failure else None
     if evidence is None:
-        outcome, reason = failed or _unseen(now - (blind_since or step.started))
+        outcome, reason = failed or _without_metrics(now - (blind_since or step.started))
         return Decision(step=step, outcome=outcome, reason=reason, time=now)
     checks = run_checks(policy, baseline, evidence)
-    against = failed or _against(step, evidence, checks, now)
-    outcome, reason = against or _progress(policy, step, evidence, checks, now)
+    worse = failed or _worse(step, evidence, checks, now)
+    outcome, reason = worse or _progress(policy, step, evidence, checks, now)
     return Decision(
         step=step,
         outcome=outcome,
@@ -87,16 +89,16 @@ def analyse(
     )
 
 
-def _unseen(lasting: timedelta) -> Ruling:
+def _without_metrics(lasting: timedelta) -> Result:
     reason = f"no metrics could be read for {lasting / timedelta(minutes=1):.0f} minutes"
     return ("roll back" if lasting >= LATE else "wait"), reason
 
 
-def _against(step: RolloutStep, evidence: Evidence, checks: tuple[Check, ...], now: datetime) -> Ruling | None:
-    """What the evidence shows against the canary, if anything."""
-    worse = [in_words(check) for check in checks if check.verdict == "worse"]
-    if worse:
-        return "roll back", f"the canary is worse than allowed: {'; '.join(worse)}"
+def _worse(step: RolloutStep, evidence: Evidence, checks: tuple[Check, ...], now: datetime) -> Result | None:
+    """Roll back if the evidence shows that the canary is worse or does not answer."""
+    failed = [sentence(check) for check in checks if check.verdict == "worse"]
+    if failed:
+        return "roll back", f"the canary is worse than allowed: {'; '.join(failed)}"
     missed = _missed(evidence.canary, evidence.stable, now - step.started)
     if _implausible(missed, step.percent / 100):
         stopped = "has stopped answering" if evidence.canary.requests else "answered nothing"
@@ -109,24 +111,24 @@ def _against(step: RolloutStep, evidence: Evidence, checks: tuple[Check, ...], n
 
 def _progress(
     policy: ReleasePolicy, step: RolloutStep, evidence: Evidence, checks: tuple[Check, ...], now: datetime
-) -> Ruling:
-    """How far a step is that nothing speaks against."""
+) -> Result:
+    """Advance or wait, where the evidence shows no harm."""
     over, requests = now - step.started >= policy.time_limit, evidence.canary.requests
-    lacking = _lacking(policy, step, evidence, now)
-    if lacking:
-        return ("roll back", f"{lacking}, at the end of the time limit") if over else ("wait", lacking)
-    still = ", ".join(check.name for check in checks if check.verdict == "open")
-    if not still:
+    missing = _missing_evidence(policy, step, evidence, now)
+    if missing:
+        return ("roll back", f"{missing}, at the end of the time limit") if over else ("wait", missing)
+    undecided = ", ".join(check.name for check in checks if check.verdict == "open")
+    if not undecided:
         judged = ", ".join(check.name for check in checks if check.verdict == "fine")
         return "advance", f"not worse than allowed in {judged}, shown on {requests:,} requests of the canary"
     if over or requests >= policy.requests[1]:
         end = "the time limit" if over else f"the most requests, {policy.requests[1]:,}"
-        return "advance", f"no harm was shown until {end}, though {still} could not be shown to be fine"
-    return "wait", f"{still} cannot be told yet from {requests:,} requests of the canary"
+        return "advance", f"no harm was shown until {end}, though {undecided} could not be shown to be fine"
+    return "wait", f"{undecided} cannot be decided yet from {requests:,} requests of the canary"
 
 
-def _lacking(policy: ReleasePolicy, step: RolloutStep, evidence: Evidence, now: datetime) -> str | None:
-    """What keeps the evidence from speaking for the canary."""
+def _missing_evidence(policy: ReleasePolicy, step: RolloutStep, evidence: Evidence, now: datetime) -> str | None:
+    """What is missing before a step may advance; None if nothing is."""
     canary, stable, least = evidence.canary, evidence.stable, policy.requests[0]
     for name, side in (("canary", canary), ("stable", stable)):
         if side.ahead > _AHEAD * (side.ahead + side.requests):
@@ -141,12 +143,12 @@ def _lacking(policy: ReleasePolicy, step: RolloutStep, evidence: Evidence, now: 
 
 
 def _missed(side: Tally, other: Tally, lasting: timedelta) -> int:
-    """Requests that went past a side which shows none of its own."""
+    """Requests of the other version since the last one of this version."""
     if side.requests:
         return side.others_since
     return other.requests if lasting >= LATE else 0
 
 
 def _implausible(missed: int, share: float) -> bool:
-    """Whether that many requests do not go past a side that gets its share."""
+    """Whether a version that gets its share would hardly ever miss so many requests in a row."""
     return bool((1 - share) ** missed < _NO_CHANCE)

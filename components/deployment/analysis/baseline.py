@@ -1,6 +1,6 @@
-"""What the stable version showed before a release: thresholds and first guesses, made before any of the evidence.
+"""The baseline of a release: thresholds and priors from the stable version's requests before the release.
 
-Made once and kept in the record, so that no threshold depends on the requests that it judges.
+It is taken once and kept in the record, so no threshold depends on the requests that it is applied to.
 """
 
 from typing import Annotated
@@ -17,9 +17,9 @@ from loopline.components.deployment.analysis.confidence import Floats
 from loopline.components.errors import LooplineError
 from loopline.components.io.strict import Strict
 
-# Fewer requests than this say too little about a quantile.
+# Fewer requests than this are too few to estimate a quantile.
 LEAST = 100
-# Scores are float32: a probability nearer to 0 or 1 than this is as near as it can say.
+# Scores are float32, which cannot represent probabilities nearer to 1 than this.
 SURE = float(np.finfo(np.float32).eps)
 _DECILES = np.arange(1, 10) / 10
 
@@ -27,28 +27,28 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class LatencyBaseline(Strict):
-    """Beyond ``limit`` seconds a request is slow; ``slow`` is the share of the stable's that were."""
+    """Requests that take more than ``limit`` seconds are slow; ``slow`` is their share."""
 
     limit: float = Field(gt=0)
     slow: Share
 
 
 class ScoreBaseline(Strict):
-    """Scores that cut the stable's into parts, ascending, and the share of its scores above each."""
+    """Cuts through the distribution of scores, ascending, and the share of the scores above each."""
 
     cuts: tuple[float, ...] = Field(min_length=1)
     above: tuple[Share, ...] = Field(min_length=1)
 
 
 class QualityBaseline(Strict):
-    """Losses count up to ``worst``, and in units of it; ``mean`` is the stable's mean loss in that unit."""
+    """Losses are clipped at ``worst`` and divided by it; ``mean`` is the mean of the result."""
 
     worst: float = Field(gt=0)
     mean: float = Field(gt=0, le=1)
 
 
 class Baseline(Strict):
-    """What the stable showed; a part is missing where there was nothing to take it from."""
+    """The baseline; a part is None if there was no data for it."""
 
     requests: int
     errors: Share
@@ -58,16 +58,16 @@ class Baseline(Strict):
 
 
 def from_rows(table: pa.Table, policy: ReleasePolicy, task: Task, stable: str) -> Baseline:
-    """Take the baseline from the stable's requests before the release.
+    """Take the baseline from the stable version's requests before the release.
 
     Args:
-        table: rows of a prediction log from before the release; those of other versions are left out.
-        policy: its quantile and factor of latency.
+        table: rows of a prediction log from before the release; rows of other versions are ignored.
+        policy: has the latency quantile and factor.
         task: of the use case.
         stable: version of the model.
 
     Raises:
-        LooplineError: the table is no prediction log, or holds fewer than 100 requests of the stable.
+        LooplineError: the table is not a prediction log, or has fewer than 100 requests of the stable version.
     """
     table = log.expect(table)
     rows = table.filter(pc.equal(table[log.VERSION], stable))
@@ -86,7 +86,7 @@ def from_rows(table: pa.Table, policy: ReleasePolicy, task: Task, stable: str) -
 
 
 def expect_enough(requests: int, stable: str) -> None:
-    """Refuse to take a baseline from too few requests.
+    """Refuse to take a baseline from fewer than 100 requests.
 
     Raises:
         LooplineError: they are fewer than 100.
@@ -94,7 +94,7 @@ def expect_enough(requests: int, stable: str) -> None:
     if requests < LEAST:
         raise LooplineError(
             f"the stable version {stable} answered {requests} requests before the release, and it takes {LEAST} "
-            "to know what is usual: take a longer stretch of the prediction log, or release once it has had traffic"
+            "for a baseline: release again once it has had more traffic"
         )
 
 
@@ -114,7 +114,7 @@ def _scores(score: Floats) -> ScoreBaseline | None:
 
 
 def _quality(loss: Floats) -> QualityBaseline | None:
-    """Losses count up to twice what all but a hundredth stay below: of what has no bound, the mean cannot be told."""
+    """Losses are clipped at twice their 99th percentile, since the test of a mean needs bounded values."""
     if len(loss) < LEAST or not loss.any():
         return None
     worst = 2 * float(np.quantile(loss, 0.99)) or float(loss.max())
@@ -122,7 +122,7 @@ def _quality(loss: Floats) -> QualityBaseline | None:
 
 
 def losses(task: Task, label: Floats, score: Floats) -> Floats:
-    """Loss of each request: log loss of a probability, squared error of a regression.
+    """The loss of each request: log loss of a classification, squared error of a regression.
 
     Raises:
         LooplineError: a label of a classification is neither 0 nor 1.

@@ -1,4 +1,4 @@
-"""Hold a canary against its bounds, on what both sides showed over the same period."""
+"""Compare a canary with the stable version over the same period, and both with the policy's bounds."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -12,26 +12,29 @@ from loopline.components.deployment.analysis.evidence import Evidence, Tally
 from loopline.components.io.strict import Strict
 
 Name = Literal["errors", "latency", "scores", "quality"]
-# worse: shown to be worse than its bound. fine: shown not to be worse than bound and margin. open: neither yet.
-# unjudged: one of the sides has nothing to show, such as labels.
+# worse: shown to be worse than the bound. fine: shown not to be worse than bound plus margin. open: neither so far.
+# unjudged: one of the versions has no data for it, such as labels.
 Verdict = Literal["worse", "fine", "open", "unjudged"]
 CHECKS: tuple[Name, ...] = ("errors", "latency", "scores", "quality")
-# Requests that the baseline's guess of a share is worth; more would cost where the guess is off. The canary is
-# another model, so the guess is worth less for it.
+# Weight of the baseline's share as a prior, in requests. A larger weight costs more where the baseline is off. It is
+# smaller for the canary, which is another model.
 _STABLE_WEIGHT, _CANARY_WEIGHT = 200.0, 20.0
 
 
 class Check(Strict):
-    """One property of the canary, held against its bound.
+    """One property of the canary, compared with its bound.
 
     Attributes:
-        canary: value of the canary; none where it has nothing to show. ``stable``: likewise. errors: share of failed
-            requests; latency: share of slow ones; scores: share above the cut at which the two differ most; quality:
-            mean loss.
-        estimate: by how much the canary is worse; for scores, the largest difference between the shares above a cut.
-        low: lower end of the interval that holds at all looks at once. ``high``: upper end.
-        bound: how much worse it may be. ``passes_below``: bound and margin.
-        canary_requests: requests that it is judged on. ``stable_requests``: likewise.
+        canary: value of the canary; None without data. For errors the share of failed requests, for latency that of
+            slow ones, for scores the share above the cut where the versions differ most, for quality the mean loss.
+        stable: value of the stable version.
+        estimate: by how much the canary is worse; for scores the largest difference between the shares above a cut.
+        low: lower end of the confidence interval of that, valid at every analysis (time-uniform).
+        high: upper end.
+        bound: by how much the canary may be worse.
+        passes_below: bound plus margin.
+        canary_requests: requests of the canary that count for the check.
+        stable_requests: requests of the stable version.
     """
 
     name: Name
@@ -48,7 +51,7 @@ class Check(Strict):
 
 
 class _Compared(NamedTuple):
-    """Values of both sides, the interval of their difference, and the requests that they are from."""
+    """Values of both versions, the confidence interval of their difference, and the number of requests of each."""
 
     canary: float
     stable: float
@@ -59,7 +62,7 @@ class _Compared(NamedTuple):
 
     @property
     def estimate(self) -> float:
-        """By how much the canary's value is the greater."""
+        """By how much the canary's value is larger."""
         return self.canary - self.stable
 
 
@@ -67,22 +70,22 @@ _NOTHING = _Compared(0, 0, -1, 1, 0, 0)
 
 
 def run_checks(policy: ReleasePolicy, baseline: Baseline, evidence: Evidence) -> tuple[Check, ...]:
-    """Hold every check.
+    """Run every check.
 
-    The probability of a false rollback is shared out evenly over steps and checks, and that of the scores over their
-    cuts: a check that is never judged, for want of labels, leaves its part unused.
+    The probability of a false rollback is divided evenly among steps and checks (a Bonferroni correction), and that of
+    the scores among their cuts. A check that is never judged, for lack of labels, leaves its part unused.
 
     Args:
-        policy: the bounds.
-        baseline: what the evidence was counted against.
-        evidence: counts of both sides in this step.
+        policy: has the bounds.
+        baseline: that the evidence was counted against.
+        evidence: counts of both versions in this step.
     """
     alpha = policy.false_rollback / (len(policy.steps) * len(CHECKS))
     return (*_shares(policy, baseline, evidence, alpha), _quality(policy, baseline, evidence, alpha))
 
 
 def _shares(policy: ReleasePolicy, baseline: Baseline, evidence: Evidence, alpha: float) -> tuple[Check, Check, Check]:
-    """What compares shares of requests, in one computation: errors, slow requests, scores above each cut."""
+    """The checks that compare shares of requests, in one computation: errors, slow requests, scores above each cut."""
     above = baseline.scores.above if baseline.scores else ()
     slow = baseline.latency.slow if baseline.latency else 0.0
     guess = np.array([baseline.errors, slow, *above])
@@ -102,14 +105,14 @@ def _shares(policy: ReleasePolicy, baseline: Baseline, evidence: Evidence, alpha
 
 
 def _counts(tally: Tally, cuts: int) -> tuple[Floats, Floats]:
-    """Requests that count, and all, for errors, slow requests and each cut."""
+    """Hits and totals for errors, slow requests and each cut."""
     above = tally.above or (0,) * cuts
     hits = np.array([tally.errors, tally.slow, *above], dtype=np.float64)
     return hits, np.array([tally.requests, tally.timed, *[tally.scored] * cuts], dtype=np.float64)
 
 
 def _apart(cuts: Sequence[_Compared]) -> _Compared:
-    """The largest difference over the cuts in either direction, within the interval of that largest one."""
+    """The largest absolute difference over the cuts, with its confidence interval."""
     farthest = max(cuts, key=lambda cut: abs(cut.estimate))
     return farthest._replace(
         low=max(0.0, *(max(cut.low, -cut.high) for cut in cuts)), high=max(max(-cut.low, cut.high) for cut in cuts)
@@ -117,7 +120,7 @@ def _apart(cuts: Sequence[_Compared]) -> _Compared:
 
 
 def _quality(policy: ReleasePolicy, baseline: Baseline, evidence: Evidence, alpha: float) -> Check:
-    """The mean losses, in the unit of the loss; the bound, a share of the stable's usual loss, likewise."""
+    """The mean losses; the bound, a share of the baseline loss, is converted to the unit of the loss."""
     known = baseline.quality
     if known is None or not (evidence.canary.labelled and evidence.stable.labelled):
         return _check("quality", _NOTHING, policy.quality)

@@ -1,10 +1,10 @@
-"""How much two sides differ, as an interval that holds at every moment at once, however often one looks.
+"""A confidence sequence for the difference of two means: an interval that is valid at all sample sizes at once.
 
-Each side is a process of evidence against every value that its mean may have: a non-negative martingale that starts at
-one if the value is the true one, so that by Ville's inequality it ever reaches 1/alpha with probability at most alpha.
-For a difference d, the evidence of both sides is multiplied and the least is taken over all pairs of means that are d
-apart (the nuisance parameter). What stays below 1/alpha is a confidence sequence of the difference: it contains the
-true one at all times with probability 1 - alpha, and one may look after every request and stop when one likes.
+For each version there is evidence against every value that its mean may have: a non-negative martingale that starts at
+one if the value is the true mean, so by Ville's inequality it ever reaches 1/alpha with probability at most alpha. For
+a difference d, the evidence of both versions is multiplied, and minimised over all pairs of means that are d apart (the
+nuisance parameter). The differences whose evidence stays below 1/alpha form a confidence sequence: it contains the true
+difference at all times with probability 1 - alpha, so one may analyse after every request and stop at any time.
 
 - Shares: the likelihood ratio of a Beta mixture against a share (Robbins, "Statistical methods related to the law of
   the iterated logarithm", 1970; as a uniform boundary in Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform,
@@ -13,13 +13,13 @@ true one at all times with probability 1 - alpha, and one may look after every r
 - Means of values in [0, 1]: the empirical Bernstein process of Howard et al. 2021, theorem 4, mixed over its tuning
   parameter, so that it adapts to the variance.
 
-Requests are taken as assigned to the sides independently of each other, as a router that draws for each one does, and a
-side's mean as steady within a step; a tide that lifts both sides alike cancels out.
+Requests are assumed to be assigned to the versions independently, as a router does that draws for each request, and a
+version's mean to be constant within a step; a trend that affects both versions alike cancels out.
 
-Both depend only on sums, so no order has to be kept. Betting
-confidence sequences (Waudby-Smith and Ramdas, JRSS B 2023) are a little tighter for means but need every row in order;
+Both depend only on sums, so the order of the requests does not matter. Betting
+confidence sequences (Waudby-Smith and Ramdas, JRSS B 2023) are slightly tighter for means but need every row in order;
 the asymptotic ones of A/B testing (Johari et al., Operations Research 2022) are wrong for few and rare errors;
-group-sequential tests need the number of looks in advance, which traffic does not tell.
+group-sequential tests need the number of analyses in advance, which depends on the traffic.
 """
 
 import math
@@ -32,23 +32,23 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# Halvings on the way to an end of the interval, which stays outside by what is left of the way, 6e-5 of it; and of the
-# range of the nuisance mean, where the evidence is flat.
+# Bisections for an end of the interval, which is rounded outwards by at most 6e-5, and for the nuisance mean, around
+# which the evidence is flat.
 OUTER, INNER = 14, 12
 EDGE = 1e-12
 _log_gamma = np.frompyfunc(math.lgamma, 1, 1)
-# Tuning parameters of the empirical Bernstein process: each is best for one size of difference, in its variance.
+# Tuning parameters of the empirical Bernstein process; each suits one ratio of difference to variance.
 _TILTS = np.geomspace(0.01, 0.9, 10)
 _SIGNED_TILTS = np.concatenate([_TILTS, -_TILTS])
 _PRICES = np.tile(-np.log1p(-_TILTS) - _TILTS, 2)
 
 
-class Side(Protocol):
-    """What one side has shown of a mean in [0, 1]; several comparisons at once lie along the axes of its arrays."""
+class Sample(Protocol):
+    """One version's data on a mean in [0, 1]; the arrays may hold several comparisons at once."""
 
     @property
     def mean(self) -> Floats:
-        """Mean of what was seen; one half where nothing was."""
+        """The sample mean; one half without data."""
 
     def evidence(self, mean: Floats) -> Floats:
         """Logarithm of the evidence against a mean; convex in it."""
@@ -59,10 +59,10 @@ class Side(Protocol):
 
 @dataclass(frozen=True)
 class Shares:
-    """A share of requests: how many of how many, float64 of one shape.
+    """A share of requests: hits and totals, float64 arrays of one shape.
 
-    The guess of the share has to be made before any of them was seen. It is worth as much as ``weight`` requests and is
-    believed by half: a good one makes the interval tighter, a wrong one costs little, and it holds with either.
+    The guess of the share must not depend on the data. It counts as ``weight`` requests in half of the prior: a good
+    guess makes the interval tighter, a wrong one costs little, and the interval is valid with either.
     """
 
     hits: Floats
@@ -72,11 +72,11 @@ class Shares:
 
     @cached_property
     def mean(self) -> Floats:
-        """Mean of what was seen; one half where nothing was."""
+        """The sample mean; one half without data."""
         return _ratio(self.hits, self.total)
 
     def evidence(self, mean: Floats) -> Floats:
-        """Logarithm of the likelihood under a prior about the guess, or Jeffreys', over that of one share."""
+        """Log likelihood ratio of a mixture of two Beta priors, around the guess and Jeffreys', to one share."""
         mean = np.minimum(np.maximum(mean, EDGE), 1 - EDGE)  # a fifth of the time of np.clip
         return np.asarray(self._mixture - self.hits * np.log(mean) - self._misses * np.log1p(-mean))
 
@@ -91,7 +91,7 @@ class Shares:
 
     @cached_property
     def _mixture(self) -> Floats:
-        """Logarithm of the likelihood under both priors, each believed by half."""
+        """Logarithm of the likelihood under the equal mixture of both priors."""
         guessed = self._under(0.5 + self.weight * self.guess, 0.5 + self.weight * (1 - self.guess))
         return np.asarray(np.logaddexp(guessed, self._under(0.5, 0.5)) - math.log(2))
 
@@ -101,9 +101,9 @@ class Shares:
 
 @dataclass(frozen=True)
 class Means:
-    """A mean of values in [0, 1]: their number, their sum, and the sum of their squared distances from a fixed guess.
+    """A mean of values in [0, 1]: their number, their sum, and the sum of their squared distances from a guess.
 
-    The guess in [0, 1] has to be made before the values are seen; the nearer to the mean, the tighter the interval.
+    The guess in [0, 1] must not depend on the data; the nearer it is to the mean, the tighter the interval.
     """
 
     total: Floats
@@ -112,7 +112,7 @@ class Means:
 
     @cached_property
     def mean(self) -> Floats:
-        """Mean of what was seen; one half where nothing was."""
+        """The sample mean; one half without data."""
         return _ratio(self.summed, self.total)
 
     def evidence(self, mean: Floats) -> Floats:
@@ -137,16 +137,16 @@ class Means:
         return np.multiply.outer(self.spread, _PRICES)
 
 
-def difference(canary: Side, stable: Side, alpha: Floats | float) -> tuple[Floats, Floats]:
-    """Ends of the confidence sequence of the canary's mean less the stable's, each float64, rounded outwards.
+def difference(canary: Sample, stable: Sample, alpha: Floats | float) -> tuple[Floats, Floats]:
+    """Ends of the confidence interval of the canary's mean minus the stable's, float64, rounded outwards.
 
     Args:
-        canary: what the canary has shown.
-        stable: what the stable has shown over the same period.
-        alpha: probability that the interval ever misses the true difference.
+        canary: data of the canary.
+        stable: data of the stable version over the same period.
+        alpha: probability that the interval misses the true difference at any time.
     """
     estimate = canary.mean - stable.mean
-    # Both ends at once: the first row of each array is on its way to the low end, the second to the high one.
+    # Both ends at once: the first row of each array converges to the low end, the second to the high end.
     inside = np.stack([estimate, estimate])
     outside = np.stack([np.full_like(estimate, -1.0), np.full_like(estimate, 1.0)])
     for _ in range(OUTER):
@@ -156,8 +156,8 @@ def difference(canary: Side, stable: Side, alpha: Floats | float) -> tuple[Float
     return outside[0], outside[1]
 
 
-def _least_evidence(canary: Side, stable: Side, difference: Floats) -> Floats:
-    """The least evidence of both sides over all pairs of means that are so far apart, rounded down."""
+def _least_evidence(canary: Sample, stable: Sample, difference: Floats) -> Floats:
+    """The minimum of the joint evidence over all pairs of means with this difference, rounded down."""
 
     def evidence(mean: Floats) -> Floats:
         return canary.evidence(mean + difference) + stable.evidence(mean)
@@ -165,7 +165,7 @@ def _least_evidence(canary: Side, stable: Side, difference: Floats) -> Floats:
     def slope(mean: Floats) -> Floats:
         return canary.slope(mean + difference) + stable.slope(mean)
 
-    # Each side's evidence is least at its own mean, so their sum is least somewhere between the two.
+    # Each version's evidence has its minimum at its own mean, so the minimum of the sum is between the two.
     allowed = np.maximum(0, -difference), np.minimum(1, 1 - difference)
     one, other = np.clip(canary.mean - difference, *allowed), np.clip(stable.mean, *allowed)
     low, high = np.minimum(one, other), np.maximum(one, other)
@@ -173,7 +173,7 @@ def _least_evidence(canary: Side, stable: Side, difference: Floats) -> Floats:
         middle = (low + high) / 2
         rising = slope(middle) > 0
         low, high = np.where(rising, low, middle), np.where(rising, middle, high)
-    # What is convex lies above its tangents.
+    # A convex function is above its tangents.
     left = evidence(low) + np.minimum(slope(low), 0) * (high - low)
     right = evidence(high) - np.maximum(slope(high), 0) * (high - low)
     return np.asarray(np.maximum(left, right))

@@ -1,4 +1,4 @@
-"""What the two sides of a release showed over the same stretch of time, as counts from the prediction log."""
+"""Evidence for a decision: counts of the canary's and the stable version's requests, from the prediction log."""
 
 from datetime import datetime, timedelta
 from typing import Self
@@ -15,21 +15,25 @@ from loopline.components.deployment.analysis.baseline import Baseline, losses
 from loopline.components.deployment.analysis.confidence import Floats
 from loopline.components.io.strict import Strict
 
-# Logs are written so late at most.
+# The delay after which the log is written at the latest.
 LATE = timedelta(minutes=5)
 
 
 class Tally(Strict):
-    """What one side showed.
+    """Counts of one version's requests.
 
     Attributes:
-        requests: requests that it took. ``errors``: those that failed, or were answered with no number.
-        timed: requests whose latency is known. ``slow``: those beyond the baseline's limit.
-        scored: requests with a score. ``above``: those above each cut of the baseline.
+        requests: all requests.
+        errors: requests that failed or were answered without a number.
+        timed: requests whose latency is known.
+        slow: timed requests above the baseline's limit.
+        scored: requests with a score.
+        above: scored requests above each cut of the baseline.
         labelled: scored requests whose label is known.
-        loss: sum of their losses, in units of the baseline's worst. ``spread``: of squared distances from its mean.
-        ahead: requests, counted nowhere else, that are dated after the end of the period: their clock is ahead.
-        others_since: requests of the other side long after the last of this one.
+        loss: sum of their losses, in units of the baseline's worst loss.
+        spread: sum of the squared distances of these losses from the baseline's mean.
+        ahead: requests dated after the end of the period, because a clock is ahead; counted nowhere else.
+        others_since: requests of the other version more than five minutes after the last of this one.
     """
 
     requests: int = Field(default=0, ge=0)
@@ -56,7 +60,7 @@ class Tally(Strict):
 
 
 class Evidence(Strict):
-    """What both sides showed between two moments."""
+    """Counts of both versions between two moments."""
 
     start: AwareDatetime
     end: AwareDatetime
@@ -65,18 +69,18 @@ class Evidence(Strict):
 
 
 def from_rows(table: pa.Table, baseline: Baseline, task: Task, period: Window, canary: str, stable: str) -> Evidence:
-    """Count the rows of a prediction log that were answered in a period; rows of other versions are left out.
+    """Count the rows of a prediction log that were answered in a period; rows of other versions are ignored.
 
     Args:
-        table: rows of a prediction log, those of the period at least.
-        baseline: what the counts are taken against.
+        table: rows of a prediction log, at least those of the period.
+        baseline: has the limits and cuts to count against.
         task: of the use case.
-        period: from when the canary had its share of the traffic, until now.
+        period: since the step began.
         canary: version of the model.
-        stable: likewise.
+        stable: version of the model.
 
     Raises:
-        LooplineError: the table is no prediction log.
+        LooplineError: the table is not a prediction log.
     """
     table = log.expect(table)
     table = table.filter(pc.greater_equal(table[log.TIME], period.start))
@@ -115,7 +119,7 @@ def _tally(rows: pa.Table, others: pa.Table, baseline: Baseline, task: Task, end
 
 
 def _after(others: pa.Table, rows: pa.Table, end: datetime) -> int:
-    """How many of the others lie before the end and so long after the last row that more cannot just be late."""
+    """How many of the others came so long after the last row that later rows cannot just be delayed."""
     last = pc.max(rows[log.TIME]).as_py()
     if last is None:
         return 0
@@ -124,7 +128,7 @@ def _after(others: pa.Table, rows: pa.Table, end: datetime) -> int:
 
 
 def _slow(latency: Floats, baseline: Baseline) -> tuple[int, int]:
-    """How many latencies are known (a negative one is none), and how many of them are beyond the limit."""
+    """How many latencies are known (not negative), and how many of them are above the limit."""
     known = latency[latency >= 0]
     limit = baseline.latency.limit if baseline.latency else np.inf
     return len(known), int(np.count_nonzero(known > limit))

@@ -1,4 +1,4 @@
-"""Labels for a prediction log: each row gets the label of its entity, once that was known."""
+"""Join labels to a prediction log."""
 
 from datetime import datetime
 
@@ -14,19 +14,19 @@ _POSITION = "position in the log"
 
 
 def with_labels(log: pa.Table, entities: pa.Table, spec: UseCaseSpec, known_by: datetime) -> pa.Table:
-    """The log with its label column filled as far as labels are known.
+    """The log with its label column filled in where the label is known.
 
-    A row is joined on what names the entity: its keys and the event's time. Rows that no entity or more requests than
-    one are found for stay as they are, each with the label of its entity.
+    Rows are joined on the entity's keys and the time of the event. Rows without an entity get no label; several
+    requests for the same entity all get its label.
 
     Args:
         log: rows of a prediction log, with the columns that serving adds.
-        entities: rows of the entity table, with label and the moment that it became known.
-        spec: the use case.
-        known_by: labels that became known later are not known yet.
+        entities: rows of the entity table, with the label and the time when it became known.
+        spec: of the use case.
+        known_by: labels that became known later are not joined.
 
     Raises:
-        LooplineError: a column is missing, or an entity is there more than once.
+        LooplineError: a column is missing, or an entity occurs more than once.
     """
     keys = identity_columns(spec)
     wanted = [*keys, spec.label.column, spec.label.known_at]

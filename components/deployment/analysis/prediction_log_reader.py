@@ -1,4 +1,4 @@
-"""What an endpoint answered, with the labels that are known by now."""
+"""Read the prediction log of an endpoint, with the labels that are known by now."""
 
 from datetime import datetime, timedelta
 
@@ -10,17 +10,18 @@ from loopline.components.contract.usecase import UseCase
 from loopline.components.contract.window import Window
 from loopline.components.deployment.analysis.labels import with_labels
 
-_AHEAD = timedelta(days=7)
+_READ_AHEAD = timedelta(days=7)
 
 
 class PredictionLogReader:
     """The prediction log of a use case's endpoint, joined with labels from the use case's source.
 
-    The present is the moment of the latest question: the same when traffic is real, and when the past is replayed.
+    A label counts as known if it was known at the time of the latest request. With live traffic that is now; in a
+    replay it is the replayed time.
 
     Args:
         case: the use case.
-        log: where its prediction log is.
+        log: URI of its prediction log.
     """
 
     def __init__(self, case: UseCase, log: str) -> None:
@@ -30,7 +31,7 @@ class PredictionLogReader:
         self._entities: pa.Table | None = None
 
     def since(self, moment: datetime) -> pa.Table:
-        """The rows that were answered from a moment on.
+        """The rows that were answered since a moment.
 
         Raises:
             LooplineError: the log or the source cannot be read.
@@ -45,10 +46,10 @@ class PredictionLogReader:
         )
 
     def _entities_of(self, first: datetime, last: datetime) -> pa.Table:
-        """Rows of the entity table from one event to another; the source is asked once for a week of them."""
+        """Rows of the entity table between two events; they are read from the source a week at a time."""
         known = self._window
         if self._entities is None or known is None or not known.start <= first <= last < known.end:
-            self._window = Window(first, last + _AHEAD)
-            given = self._case.source.tables(self._window.start, self._window.end)
-            self._entities = pa.table(given[self._case.spec.entity.table])
+            self._window = Window(first, last + _READ_AHEAD)
+            tables = self._case.source.tables(self._window.start, self._window.end)
+            self._entities = pa.table(tables[self._case.spec.entity.table])
         return self._entities

@@ -1,4 +1,4 @@
-"""An overlay's endpoint.yaml: the part of the InferenceService that a release changes, as a patch of one file."""
+"""An overlay's endpoint.yaml: a patch with the part of the InferenceService that a release changes."""
 
 import re
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ import yaml
 
 from loopline.components.deployment.kserve.inference_service import PERCENT, STABLE, VERSION
 
-# The highest generation of a release that was carried out here.
+# The highest generation that was applied to this object.
 GENERATION = "loopline.dev/release-generation"
 
 
 def generation_of(service: Mapping[str, Any]) -> int:
-    """The highest generation that was carried out; 0 before the first."""
+    """The highest generation that was applied; 0 before the first."""
     return int(service["metadata"].get("annotations", {}).get(GENERATION, 0))
 
 
 def patch_of(service: Mapping[str, Any], generation: int) -> dict[str, Any]:
-    """The patch that gives an overlay's InferenceService the versions and shares of this one."""
+    """The patch that sets the versions and shares of this service in an overlay's InferenceService."""
     predictor = service["spec"]["predictor"]
     annotations = {GENERATION: str(generation)}
     if STABLE in service["metadata"].get("annotations", {}):
@@ -42,7 +42,7 @@ def patch_of(service: Mapping[str, Any], generation: int) -> dict[str, Any]:
 
 
 def text_of(patch: Mapping[str, Any], former: str) -> str:
-    """The file of a patch, under the comment at the head of the former file."""
+    """A patch as YAML, below the comment at the top of the former file."""
     comment = re.match(r"(?:#.*\n)*", former)
     head = comment[0] if comment else ""
-    return head + yaml.safe_dump(dict(patch), width=120)  # in the order of kustomize's output: the same bytes each time
+    return head + yaml.safe_dump(dict(patch), width=120)  # keys in the order of kustomize's output

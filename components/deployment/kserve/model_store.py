@@ -1,4 +1,4 @@
-"""Where the pods of an endpoint fetch a version's model from."""
+"""Upload a model to where the pods of an endpoint fetch it from."""
 
 import tempfile
 from pathlib import Path
@@ -9,14 +9,14 @@ from loopline.components.io import digest, storage
 
 
 def upload_model(model: Model, uri: str) -> None:
-    """Put a model repository at the place that its pods will fetch it from; what lies there already has to be the same.
+    """Upload the repository of a model to a URI, unless it is there already.
 
     Args:
         model: the package.
         uri: of the repository, such as ``s3://bucket/models/flights/8/repository``.
 
     Raises:
-        LooplineError: another model lies there, or the place cannot be used.
+        LooplineError: another model is there, or it cannot be read or written.
     """
     repository = model.path / "repository"
     wanted = digest.of_files(repository)
@@ -26,8 +26,8 @@ def upload_model(model: Model, uri: str) -> None:
             there = digest.of_files(storage.fetch(uri, Path(folder)))
     if not there.items() <= wanted.items():
         raise LooplineError(
-            f"{uri} holds another model than the one that is registered ({model.digest[:19]}): remove what lies there, "
-            "or name another place in the endpoint's storageUri"
+            f"{uri} holds another model than the one that is registered ({model.digest[:19]}): delete it, or change "
+            "the endpoint's storageUri"
         )
-    if there != wanted:  # nothing, or what somebody left who was killed
+    if there != wanted:  # empty, or an upload that was interrupted
         storage.put(repository, uri)

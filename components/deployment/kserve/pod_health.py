@@ -1,4 +1,4 @@
-"""How pods fare, from what the Kubernetes API says of them."""
+"""The health of pods, from their status in the Kubernetes API."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ NEVER_READY = pod_status.CANNOT_START | {"CrashLoopBackOff"}
 
 
 def is_ready(pod: Pod) -> bool:
-    """Whether it gets requests."""
+    """Whether the pod is ready, and so gets requests."""
     conditions = pod.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def restarts(pod: Pod) -> int:
-    """How often its container was restarted that was so most often."""
+    """The highest restart count of its containers."""
     return max((status.get("restartCount", 0) for status in pod_status.containers(pod)), default=0)
 
 
 def trouble(pods: Sequence[Pod]) -> str | None:
-    """Why one of them will not become ready, in Kubernetes' words; None if there is no such reason."""
+    """Why one of them will never become ready, in Kubernetes' words; None if that is not known."""
     return next(filter(None, (pod_status.blocked_container(pod, NEVER_READY) for pod in pods)), None)

@@ -143,7 +143,7 @@ def apply_action(service: Object, action: Action, record: Record, storage_uri: s
         raise refused(
             service,
             f"it serves version {now.stable}{f' and {now.canary}' if now.canary else ''}, and the release is of "
-            f"{record.canary} over {record.stable}: somebody changed it by hand; put it back",
+            f"{record.canary} over {record.stable}: someone changed it by hand; change it back",
         )
     if action.kind == "shift":
         return with_canary(service, record.canary, action.percent, storage_uri)

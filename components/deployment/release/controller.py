@@ -1,6 +1,6 @@
-"""Carry a release out: begin it, then do what its record says is due, until it is over.
+"""The controller of a release: begin it, then do what its record says is due, until it is over.
 
-Nothing of it is kept in this process: killed at any moment, it is gone on with by calling the same again.
+The controller keeps no state of its own. If it is killed at any moment, the next one continues from the record.
 """
 
 import time
@@ -21,7 +21,7 @@ from loopline.components.deployment.release.target import CanaryFailedError, Sta
 from loopline.components.deployment.release.transitions import KINDS, LEASE, Action, Kind
 from loopline.components.errors import LooplineError
 
-# How far back the stable's requests tell what is usual.
+# The baseline is taken from the stable version's requests in this time before the release.
 BASELINE_WINDOW = timedelta(days=7)
 
 
@@ -31,17 +31,18 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class ReleaseController:
-    """Whoever carries releases of an endpoint out.
+    """Releases versions at one endpoint.
 
     Attributes:
         target: the endpoint.
         spec: of its use case.
-        seen: the prediction log from a moment on, with labels as far as they are known.
-        owner: whose releases these are; two who call themselves alike go on with each other's.
-        on_decision: called with each decision, also to wait.
-        overrides: keys of the release policy that the environment set, and not the use case.
-        pause: seconds between two looks at a step.
-        now: the present moment. ``sleep``: waits so many seconds.
+        read_log: returns the prediction log from a moment on, with the labels known so far.
+        owner: of these releases; controllers with the same owner continue each other's releases.
+        on_decision: called with every decision, also those to wait.
+        overrides: keys of the release policy that the environment set, not the use case.
+        pause: seconds between two analyses of a step.
+        now: returns the current time.
+        sleep: waits for so many seconds.
     """
 
     target: Target
@@ -55,15 +56,15 @@ class ReleaseController:
     sleep: Callable[[float], None] = time.sleep
 
     def begin(self, version: str, check: Callable[[Record], object] = lambda _: None) -> Record:
-        """Begin the release of a version; one that is under way is gone on with, one that was promoted is returned.
+        """Begin the release of a version, or return the one that is under way or was promoted.
 
         Args:
-            version: to be released.
-            check: called with the record of a new release before it is stored; what it raises keeps it from beginning.
+            version: to release.
+            check: called with the record of a new release before it is stored; if it raises, nothing begins.
 
         Raises:
-            LooplineError: another version is being released, the release is another's, or the stable version had too
-                few requests to tell what is usual.
+            LooplineError: another version is being released, someone else owns the release, or the stable version had
+                too few requests for a baseline.
         """
         last = self.target.record()
         if last and last.canary == version and last.outcome is None:
@@ -85,20 +86,20 @@ class ReleaseController:
         return record
 
     def reconcile(self, seconds: float | None = None, only: Container[Kind] = KINDS) -> Record:
-        """Do what is due, until the release is over, something else is due, or so many seconds have passed.
+        """Do what is due until the release is over, an action is due that is not in ``only``, or the time is up.
 
         Args:
-            seconds: how long to wait for evidence; it is looked at once in any case. None for as long as it takes.
-            only: what is to be done here, if not all.
+            seconds: to wait for evidence at most; a step is analysed at least once. None for no limit.
+            only: kinds of action to take.
 
         Returns:
-            the record, which has no outcome if the time was too short or something else is due.
+            the record; its outcome is None unless the release is over.
 
         Raises:
-            LooplineError: the endpoint cannot be reached, or the release is another's now.
+            LooplineError: the endpoint cannot be reached, or someone else took the release over.
         """
         end = None if seconds is None else self.now() + timedelta(seconds=seconds)
-        blind: datetime | None = None
+        blind_since: datetime | None = None
         while True:
             record = self._record()
             action = transitions.next_action(record)
@@ -107,26 +108,26 @@ class ReleaseController:
             if record.owner != self.owner:
                 raise LooplineError(
                     f"the release of {self.spec.name} to version {record.canary} belongs to {record.owner} now, who "
-                    "took it over once it was not heard of: leave it to them"
+                    "took it over after its lease had run out"
                 )
             if action.kind == "analyse" and action.step:
                 evidence = self._evidence(record, action.step)
-                blind = None if evidence else blind or self.now()
-                if not self._decide(record, action.step, evidence, blind):
+                blind_since = None if evidence else blind_since or self.now()
+                if not self._decide(record, action.step, evidence, blind_since):
                     if end and self.now() >= end:
                         return self._record()
                     self.sleep(self.pause)
             else:
-                self._act(record, action)
+                self._apply(record, action)
 
     def _record(self) -> Record:
         record = self.target.record()
         if record is None:
-            raise LooplineError(f"the record of {self.spec.name}'s release is gone: begin anew")
+            raise LooplineError(f"the record of {self.spec.name}'s release was deleted: begin the release again")
         return record
 
-    def _act(self, record: Record, action: Action) -> None:
-        """Move the traffic, and record that; a canary that cannot be brought to serve ends the release."""
+    def _apply(self, record: Record, action: Action) -> None:
+        """Apply an action and record it; if the canary does not start, the release is stopped."""
         try:
             self.target.apply(action, record)
         except CanaryFailedError as error:
@@ -138,17 +139,19 @@ class ReleaseController:
             return
         self._store(transitions.applied(record, action, self.owner, self.now()))
 
-    def _decide(self, record: Record, step: RolloutStep, evidence: Evidence | None, blind: datetime | None) -> bool:
-        """Decide on a step, and record that; whether it is decided."""
+    def _decide(
+        self, record: Record, step: RolloutStep, evidence: Evidence | None, blind_since: datetime | None
+    ) -> bool:
+        """Analyse a step and record the decision; returns False if that is to wait."""
         failure, now = self.target.failure(record), self.now()
-        decision = analyse(record.policy, record.baseline, step, evidence, now, failure, blind)
+        decision = analyse(record.policy, record.baseline, step, evidence, now, failure, blind_since)
         self.on_decision(decision)
         if decision.outcome != "wait" or record.lease - now < LEASE / 2:
             self._store(transitions.decided(record, decision, self.owner, now))
         return decision.outcome != "wait"
 
     def _evidence(self, record: Record, step: RolloutStep) -> Evidence | None:
-        """What both sides showed in a step so far; None if the log cannot be read."""
+        """Counts of both versions since the step began; None if the log cannot be read."""
         try:
             rows = self.read_log(step.started)
         except LooplineError:
@@ -157,7 +160,7 @@ class ReleaseController:
         return from_rows(rows, record.baseline, record.task, period, record.canary, record.stable)
 
     def _store(self, record: Record) -> None:
-        """Store a change; where somebody was faster, such as one who stopped it, what is due is read again.
+        """Store a record, unless another process stored one meanwhile, for example to stop the release.
 
         Raises:
             LooplineError: it cannot be stored.

@@ -1,25 +1,25 @@
-"""Says what is decided while a release goes on."""
+"""Print the decisions of a release as they are made."""
 
 from loopline.components.contract.release import DECISION_PREFIX
 from loopline.components.deployment.analysis.analyse import Decision
 
 
 class DecisionPrinter:
-    """Prints each decision once, and of those to wait the first of a step.
+    """Prints every decision once; of the decisions to wait, only the first of each step.
 
     Attributes:
-        latest: the last decision, of either kind; None before the first.
+        latest: the last decision, also one to wait; None before the first.
     """
 
     def __init__(self) -> None:
         self.latest: Decision | None = None
-        self._said = ""
+        self._printed = ""
 
-    def tell(self, decision: Decision) -> None:
-        """Print it, if it is new."""
+    def on_decision(self, decision: Decision) -> None:
+        """Print a decision if it is new."""
         self.latest, step = decision, decision.step
-        kind = f"{step.number} {decision.outcome}"
-        if kind != self._said:
-            self._said = kind
+        key = f"{step.number} {decision.outcome}"
+        if key != self._printed:
+            self._printed = key
             text = f"step {step.number}, {step.percent}%: {decision.outcome}: {decision.reason}"
             print(f"{DECISION_PREFIX}{text}", flush=True)

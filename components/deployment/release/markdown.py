@@ -1,50 +1,50 @@
-"""The record of a release as a page for people, in Markdown."""
+"""The record of a release as Markdown."""
 
 from datetime import UTC, datetime
 
 from loopline.components.deployment.analysis.analyse import Decision
 from loopline.components.deployment.analysis.checks import Check
-from loopline.components.deployment.analysis.formatting import span, value
+from loopline.components.deployment.analysis.formatting import interval, value
 from loopline.components.deployment.release.record import Decided, Record, Shifted, Stopped
 from loopline.components.deployment.release.transitions import next_action
 
 VERDICTS = {"worse": "**worse**", "fine": "fine", "open": "inconclusive", "unjudged": "nothing to compare"}
 
 
-def page(record: Record, latest: Decision | None = None) -> str:
-    """Show a release: where it stands, each step with its reason and numbers, and the step under way.
+def record_markdown(record: Record, latest: Decision | None = None) -> str:
+    """A release as Markdown: its state, and each step with the reason and the numbers of its decision.
 
     Args:
-        record: the release.
-        latest: the analysis of the step under way, if it was to wait.
+        record: of the release.
+        latest: the last analysis of the current step, if its decision was to wait.
     """
     planned = ", ".join(f"{percent}%" for percent in record.policy.steps)
-    began = f"Begun {_clock(record.began)} UTC; planned traffic of the canary: {planned}, then all."
+    began = f"Begun {_utc(record.began)} UTC; planned traffic of the canary: {planned}, then all."
     title = f"# {record.endpoint}: version {record.stable} to {record.canary}"
-    lines = [title, "", f"{_standing(record)} {began}", "", _policy(record), ""]
+    lines = [title, "", f"{_state(record)} {began}", "", _policy(record), ""]
     for event in record.events:
         if isinstance(event, Decided):
-            lines += section(event.decision)
+            lines += decision_markdown(event.decision)
         elif isinstance(event, Stopped):
-            lines += [f"## Stopped by {event.by}", "", f"{_sentence(event.reason)} ({_clock(event.time)} UTC)", ""]
+            lines += [f"## Stopped by {event.by}", "", f"{_sentence(event.reason)} ({_utc(event.time)} UTC)", ""]
     if latest and latest.outcome == "wait":
-        lines += section(latest)
+        lines += decision_markdown(latest)
     return "\n".join(lines)
 
 
 def _policy(record: Record) -> str:
-    """Under which policy the release runs, and who set it."""
+    """The policy of the release, and where it is set."""
     policy, (least, most) = record.policy, record.policy.requests
     limits = f"{least:,} to {most:,} requests and at most {policy.time_limit} a step"
     changed = f", with {', '.join(record.overrides)} from the environment's policy.yaml" if record.overrides else ""
     return f"Policy: {limits}. From usecase.yaml{changed}."
 
 
-def section(decision: Decision) -> list[str]:
-    """One decision: its reason, and a table of its checks."""
+def decision_markdown(decision: Decision) -> list[str]:
+    """The lines of one decision: its reason, and a table of its checks."""
     step = decision.step
     requests = f"{decision.canary_requests:,} requests of the canary, {decision.stable_requests:,} of the stable"
-    period = f"{_clock(step.started)} to {_clock(decision.time)} UTC"
+    period = f"{_utc(step.started)} to {_utc(decision.time)} UTC"
     title = f"## Step {step.number}, {step.percent}%: {decision.outcome}"
     lines = [title, "", f"{_sentence(decision.reason)} ({requests}, {period})", ""]
     if decision.checks:
@@ -63,7 +63,7 @@ def _row(check: Check) -> str:
         value(check, check.canary),
         value(check, check.stable),
         value(check, check.estimate),
-        span(check),
+        interval(check),
         value(check, check.bound),
         f"{check.canary_requests:,} / {check.stable_requests:,}",
         VERDICTS[check.verdict],
@@ -71,7 +71,7 @@ def _row(check: Check) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _standing(record: Record) -> str:
+def _state(record: Record) -> str:
     if record.outcome:
         return f"{record.outcome.capitalize()}."
     last = record.events[-1] if record.events else None
@@ -82,7 +82,7 @@ def _standing(record: Record) -> str:
     return f"Under way, due: {due}."
 
 
-def _clock(moment: datetime) -> str:
+def _utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,4 +1,4 @@
-"""What a run of the release DAG is about, as its first step found it and the others need it."""
+"""The plan of a release run: written by the first step of the DAG, read by the others."""
 
 from datetime import datetime
 from pathlib import Path
@@ -12,23 +12,23 @@ from loopline.components.io.strict import Strict
 
 TargetName = Literal["local", "git", "cluster"]
 TARGETS: tuple[TargetName, ...] = ("local", "git", "cluster")
-# How things stood when the run began; under way also if it began the release itself.
-Found = Literal["under way", "promoted", "rolled back", "serves already"]
+# State of the release at the beginning of the run; "under way" also if the run began it.
+ReleaseState = Literal["under way", "promoted", "rolled back", "serves already"]
 
 
 class Plan(Strict):
-    """One run of the release DAG.
+    """The plan of one run of the release DAG.
 
     Attributes:
         usecase: package of the use case.
-        target: what carries the release out.
-        target_uri: for target local, the folder of the endpoint; for git, a clone or the address of a repository.
-        overlay: for target git, a folder in kustomize/overlays.
-        log: where the endpoint's prediction log is.
-        owner: whose release it is.
-        version: the release is of.
-        found: whether there is anything to do.
-        until: until when the run waits for evidence; None for as long as it takes.
+        target: kind of the target.
+        target_uri: for local the state dir of the endpoint; for git a clone or the address of a repository.
+        overlay: for git, the name of a folder in kustomize/overlays.
+        log: URI of the endpoint's prediction log.
+        owner: of the release.
+        version: to release.
+        state: of its release when the run began.
+        until: when the run stops waiting for evidence; None for no limit.
     """
 
     usecase: str
@@ -38,28 +38,28 @@ class Plan(Strict):
     log: str
     owner: str
     version: str = ""
-    found: Found = "under way"
+    state: ReleaseState = "under way"
     until: AwareDatetime | None = None
 
     @classmethod
     def read(cls, path: str) -> "Plan":
-        """The plan in a file."""
+        """Read a plan from a file."""
         return cls.model_validate_json(Path(path).read_bytes())
 
     def write(self, path: str) -> None:
-        """Write it to a file."""
+        """Write the plan to a file."""
         atomic.write_text(Path(path), self.model_dump_json(indent=1) + "\n")
 
     def seconds_left(self, now: datetime) -> float | None:
-        """How long the run still waits for evidence; None for as long as it takes."""
+        """Seconds that the run still waits for evidence; None for no limit."""
         return None if self.until is None else max(0.0, (self.until - now).total_seconds())
 
 
 def seconds(wait: str) -> float | None:
-    """Read how long a run waits for evidence; empty for as long as it takes.
+    """Parse how long a run waits for evidence; empty for no limit.
 
     Raises:
-        LooplineError: it is no number of seconds.
+        LooplineError: it is not a whole number of seconds.
     """
     if not wait:
         return None
@@ -81,10 +81,10 @@ def known_target(name: str) -> TargetName:
 
 
 def expect_target_uri(target: TargetName, target_uri: str) -> None:
-    """Refuse a target that needs a target_uri and has none.
+    """Refuse an empty ``target_uri`` for a target that needs one.
 
     Raises:
-        LooplineError: it has none.
+        LooplineError: it is empty.
     """
     if target != "cluster" and not target_uri:
         raise LooplineError(

@@ -1,4 +1,4 @@
-"""The record of a release: what was planned, every decision and what was carried out, in order, appended only."""
+"""The record of a release: its policy and baseline, and an append-only list of decisions and applied actions."""
 
 from typing import Annotated, Literal
 
@@ -13,21 +13,21 @@ from loopline.components.io.strict import Strict
 
 
 class Shifted(Strict):
-    """The canary was given its share of a step."""
+    """A step began: the canary got its share of the traffic."""
 
     kind: Literal["shifted"] = "shifted"
     step: RolloutStep
 
 
 class Decided(Strict):
-    """A step was decided; waiting is no decision."""
+    """A step was decided; decisions to wait are not recorded."""
 
     kind: Literal["decided"] = "decided"
     decision: Decision
 
 
 class Stopped(Strict):
-    """Somebody, the owner or not, ended the release before its time."""
+    """The owner, or someone else, stopped the release early."""
 
     kind: Literal["stopped"] = "stopped"
     by: str
@@ -36,7 +36,7 @@ class Stopped(Strict):
 
 
 class Ended(Strict):
-    """The canary was made the stable, or all traffic given back to the stable."""
+    """The canary was promoted, or all traffic went back to the stable version."""
 
     kind: Literal["ended"] = "ended"
     outcome: Literal["promoted", "rolled back"]
@@ -50,13 +50,15 @@ class Record(Strict):
     """One release of one endpoint.
 
     Attributes:
-        endpoint: its name.
-        stable: version that had all the traffic. ``canary``: version to be released.
-        owner: who may change the record, such as the id of a run. ``lease``: until when nobody else may take it over.
-        generation: counts the changes to the record, over all releases of the endpoint.
-        policy: under which it runs, as it was when the release began.
+        endpoint: name of the endpoint.
+        stable: version that had all the traffic.
+        canary: version that is released.
+        owner: who may change the record, such as the id of a run.
+        lease: until then, nobody else may take the release over.
+        generation: number of changes to the record, over all releases of the endpoint.
+        policy: of the release, fixed when it began.
         overrides: keys of the policy that the environment's policy.yaml set; the rest is the use case's.
-        baseline: what the stable showed before.
+        baseline: taken from the stable version's requests before the release.
         events: what happened, in order.
     """
 
@@ -76,13 +78,13 @@ class Record(Strict):
 
     @property
     def outcome(self) -> Literal["promoted", "rolled back"] | None:
-        """How it ended; None while it is under way."""
+        """How the release ended; None while it is under way."""
         last = self.events[-1] if self.events else None
         return last.outcome if isinstance(last, Ended) else None
 
     @property
     def reason(self) -> str:
-        """Why it went on or back last: the reason of the last decision, or of whoever stopped it."""
+        """The reason of the last decision, or for which the release was stopped."""
         for event in reversed(self.events):
             if isinstance(event, Decided):
                 return event.decision.reason

@@ -1,11 +1,11 @@
-"""The record of an endpoint's release as a file, stored only over the generation that it was made from.
+"""The record of an endpoint's release in a file.
 
 Layout::
 
-    <folder>/release.json               the release under way, or the last one
-    <folder>/ended/<generation>.json    those before it
+    <folder>/release.json               the current or last release
+    <folder>/ended/<generation>.json    earlier releases
 
-One folder per endpoint. A lock on the folder makes comparing and storing one step for all processes of a machine.
+One folder per endpoint. A lock on the folder makes compare and swap atomic for all processes of a machine.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ class RecordFile:
     """The record of one endpoint.
 
     Args:
-        folder: of this endpoint alone; made when it is first stored.
+        folder: of this endpoint alone; created with the first record.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -38,10 +38,10 @@ class RecordFile:
         return self._folder / FILE
 
     def read(self) -> Record | None:
-        """The release under way, or the last one; None before the first.
+        """The current or last release; None before the first.
 
         Raises:
-            LooplineError: the file is no record, or cannot be read.
+            LooplineError: the file cannot be read, or is not a record.
         """
         try:
             return Record.model_validate_json(self.path.read_bytes())
@@ -52,14 +52,14 @@ class RecordFile:
         except ValueError as error:
             raise LooplineError(
                 f"{self.path} is no record of a release ({' '.join(str(error).split())[:200]}): restore it from a "
-                "copy, or give all traffic to the stable and move the file away"
+                "copy, or give all traffic to the stable version and move the file away"
             ) from error
 
     def store(self, record: Record) -> None:
         """Store the next generation of the record, or a new release after one that is over.
 
         Raises:
-            LooplineError: another process changed the record in between, or the file cannot be written; nothing was
+            LooplineError: another process changed the record meanwhile, or the file cannot be written; nothing was
                 stored.
         """
         with self._locked():
@@ -67,7 +67,7 @@ class RecordFile:
             expect_next(record, stored)
             if stored and not _continues(record, stored):
                 if stored.outcome is None:
-                    raise LooplineError(f"{self.path} holds a release that is not over: what happened cannot be unsaid")
+                    raise LooplineError(f"{self.path} holds a release that is not over: it can only be appended to")
                 atomic.write_text(self._folder / ENDED / f"{stored.generation}.json", _text(stored))
             atomic.write_text(self.path, _text(record))
 
@@ -80,13 +80,13 @@ class RecordFile:
                 yield
         except OSError as error:
             raise LooplineError(
-                f"{self.path} cannot be written, and is as it was: {error.strerror or error}; "
-                "make its folder one that can be written, and run the same command again"
+                f"{self.path} cannot be written and is unchanged: {error.strerror or error}; "
+                "make its folder writable, and run the same command again"
             ) from error
 
 
 def _continues(record: Record, stored: Record) -> bool:
-    """Whether one is the other with more appended to it."""
+    """Whether a record is the stored one with events appended, or with another owner or lease."""
     changing = {"events", "owner", "lease", "generation"}
     same = record.model_dump(exclude=changing) == stored.model_dump(exclude=changing)
     return same and record.events[: len(stored.events)] == stored.events

@@ -1,4 +1,4 @@
-"""What carries a release out: an endpoint whose traffic can be moved, and the place of the release's record."""
+"""The target of a release: an endpoint whose traffic can be shifted, and the store of the release's record."""
 
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -11,57 +11,57 @@ from loopline.components.errors import LooplineError
 
 
 class CanaryFailedError(LooplineError):
-    """The canary cannot be brought to serve; the release is rolled back."""
+    """The canary does not become ready; the release is rolled back."""
 
 
 class StaleActionError(LooplineError):
-    """Somebody went on with the release: the endpoint has seen a higher generation than the action's."""
+    """An action of a higher generation was applied: another process continued the release."""
 
 
 class Target(Protocol):
     """An endpoint under release.
 
-    The record is stored only over the generation that it was made from, and an action is carried out only if none of a
-    higher generation was: so two releases cannot interleave, and whoever slept through his lease changes nothing.
+    A record is stored only over the generation that it was made from, and an action is applied only if none of a
+    higher generation was. So two releases cannot interleave, and a process whose lease has run out changes nothing.
     """
 
     def locked(self) -> AbstractContextManager[None]:
-        """Release as the only process that does from here, as far as that can be said.
+        """Keep other processes on this machine from releasing at the target.
 
         Raises:
-            LooplineError: another process does, or the endpoint is not in a state to be released at.
+            LooplineError: another process releases, or the target is not in a state to release at.
         """
 
     def traffic_split(self) -> TrafficSplit:
-        """Which versions are wanted at the endpoint now, and how much the canary gets.
+        """The versions that the endpoint is to serve, and the canary's share.
 
         Raises:
             LooplineError: there is no such endpoint, or it cannot be reached.
         """
 
     def service(self) -> dict[str, Any]:
-        """The InferenceService as it is wanted now.
+        """The desired InferenceService.
 
         Raises:
             LooplineError: there is no such endpoint, or it cannot be reached.
         """
 
     def rendered(self, action: Action, record: Record) -> dict[str, Any]:
-        """The InferenceService as an action would have it; nothing is changed.
+        """The InferenceService after an action; nothing is changed.
 
         Raises:
             LooplineError: the action would be refused.
         """
 
     def upload_model(self, version: str, model: Model) -> None:
-        """Put the package of a version where the endpoint will look for it, unless it lies there.
+        """Upload the package of a version to where the endpoint fetches it from, unless it is there already.
 
         Raises:
-            LooplineError: another package lies there, or the place cannot be used.
+            LooplineError: another model is there, or it cannot be written.
         """
 
     def record(self) -> Record | None:
-        """The release under way, or the last one.
+        """The record of the current or last release; None before the first.
 
         Raises:
             LooplineError: it cannot be read.
@@ -71,39 +71,39 @@ class Target(Protocol):
         """Store the next generation of the record.
 
         Raises:
-            LooplineError: another process changed it in between, or it cannot be written; nothing was stored.
+            LooplineError: another process changed it meanwhile, or it cannot be written; nothing was stored.
         """
 
     def apply(self, action: Action, record: Record) -> None:
-        """Shift, promote or roll back, and return when that is in force; done twice, it changes nothing more.
+        """Shift, promote or roll back, and return once that is in force. Applying an action twice is harmless.
 
         Raises:
             CanaryFailedError: the canary does not become ready.
-            StaleActionError: the endpoint has seen a higher generation.
+            StaleActionError: an action of a higher generation was applied.
             LooplineError: it cannot be done.
         """
 
     def failure(self, record: Record) -> str | None:
-        """Why the canary does not serve at all; None if it can, or if that cannot be seen from here.
+        """Why the canary cannot serve at all; None if it can, or if the target cannot tell.
 
         Raises:
             LooplineError: the endpoint cannot be reached.
         """
 
 
-def expect_current(action: Action, endpoint: str, seen: int) -> None:
-    """Refuse an action that comes too late.
+def expect_current(action: Action, endpoint: str, applied: int) -> None:
+    """Refuse an action of an older generation than the last one that was applied (a fencing token).
 
     Args:
-        action: what is to be carried out.
+        action: to apply.
         endpoint: its name.
-        seen: the highest generation that was carried out there.
+        applied: the highest generation that was applied at the endpoint.
 
     Raises:
-        StaleActionError: that is above the action's.
+        StaleActionError: the action is older.
     """
-    if action.generation < seen:
+    if action.generation < applied:
         raise StaleActionError(
-            f"'{action.kind}' is of generation {action.generation} of the release of {endpoint}, and {seen} was "
-            "carried out: another process went on with it"
+            f"'{action.kind}' is of generation {action.generation} of the release of {endpoint}, and {applied} was "
+            "carried out: another process continued it"
         )

@@ -1,14 +1,14 @@
-"""How a release goes on: pure functions from its record to what is due next, and from what happened to its record.
+"""The state machine of a release: pure functions from a record to the next action, and from an event to a new record.
 
-All that a release is can be told from its record, so one that was killed goes on from there. A decision is recorded
-before it is carried out, and what was carried out is recorded after that. Between the two a process may be killed: the
-same action is then due again, and setting a weight, promoting and rolling back are done twice without harm.
+The record is all the state there is, so a release whose process was killed continues from its record. A decision is
+recorded before it is applied, and an applied action after that. If a process is killed in between, the same action is
+due again; shifting, promoting and rolling back can be repeated without harm.
 
-Two releases of one endpoint cannot interleave. There is one record per endpoint. It names its owner, and another may
-take it over only once its lease has run out. Every change carries the next generation, and is stored only over the
-generation that it was made from (compare and swap). An action names the generation as well: whoever carries it out
-keeps, beside the weight it sets, the highest generation it has seen and refuses a lower one, so that a process that
-slept through its lease changes nothing (a fencing token).
+Two releases of one endpoint cannot interleave. There is one record per endpoint. It names its owner, and others may
+take it over only after its lease has run out. Every change has the next generation, and is stored only over the
+generation that it was made from (compare and swap). An action carries the generation too: a target keeps the highest
+generation that it has applied next to the weights, and refuses a lower one (a fencing token). So a process that
+resumes after its lease has run out changes nothing.
 """
 
 from datetime import datetime, timedelta
@@ -24,17 +24,18 @@ from loopline.components.io.strict import Strict
 
 Kind = Literal["shift", "analyse", "promote", "roll back", "nothing"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# How long a release that is not heard of keeps others away.
+# For how long after its last change nobody else may take over a release.
 LEASE = timedelta(minutes=10)
 
 
 class Action(Strict):
-    """What is to be done next.
+    """The next thing to do in a release.
 
     Attributes:
         kind: shift: give the canary ``percent`` of the traffic. analyse: decide on ``step``. promote: make the canary
-            the stable. roll back: give all traffic to the stable and remove the canary. nothing: the release is over.
-        generation: of the record that says so; a target that has seen a higher one refuses.
+            the stable version. roll back: give all traffic to the stable version and remove the canary. nothing: the
+            release is over.
+        generation: of the record that the action is derived from.
     """
 
     kind: Kind
@@ -54,17 +55,17 @@ def begin(
     now: datetime,
     last: Record | None = None,
 ) -> Record:
-    """A new release.
+    """The record of a new release.
 
     Args:
-        endpoint: its name.
+        endpoint: name of the endpoint.
         stable: version that has all the traffic.
-        canary: version to be released.
+        canary: version to release.
         task: of the use case.
-        policy: its section ``release``.
-        baseline: what the stable showed before.
-        owner: who carries it out.
-        now: the present moment.
+        policy: section ``release`` of the use case.
+        baseline: taken from the stable version's requests.
+        owner: of the release.
+        now: the current time.
         last: record of the endpoint's last release, if there was one.
 
     Raises:
@@ -94,14 +95,14 @@ def expect_startable(endpoint: str, stable: str, canary: str, last: Record | Non
     if last and last.outcome is None:
         raise LooplineError(
             f"{endpoint} is being released to version {last.canary} by {last.owner}, generation {last.generation}: "
-            "wait for its end, or stop it"
+            "wait until it ends, or stop it"
         )
     if canary == stable:
         raise LooplineError(f"version {canary} is what {endpoint} serves already: there is nothing to release")
 
 
 def next_action(record: Record) -> Action:
-    """What is to be done next; the same, however often it is asked, until the record changes."""
+    """The action that is due; it stays the same until the record changes."""
     if not record.events:
         return _shift(record, 1)
     match record.events[-1]:
@@ -118,15 +119,15 @@ def next_action(record: Record) -> Action:
 
 
 def applied(record: Record, action: Action, owner: str, now: datetime) -> Record:
-    """The record after an action on the endpoint was carried out.
+    """The record after an action was applied at the endpoint.
 
     Raises:
-        LooplineError: the action is not the one that is due, or the release is another's.
+        LooplineError: another action is due, or someone else owns the release.
     """
     if action != next_action(record) or action.kind in {"analyse", "nothing"}:
         raise LooplineError(
-            f"the release of {record.endpoint} did not wait for '{action.kind}' of generation {action.generation}: "
-            "another process went on with it"
+            f"the release of {record.endpoint} is not waiting for '{action.kind}' of generation {action.generation}: "
+            "another process continued it"
         )
     if action.kind == "shift":
         step = RolloutStep(number=_steps_taken(record) + 1, percent=action.percent, started=now)
@@ -136,10 +137,10 @@ def applied(record: Record, action: Action, owner: str, now: datetime) -> Record
 
 
 def decided(record: Record, decision: Decision, owner: str, now: datetime) -> Record:
-    """The record after an analysis: with its decision, or, where that is to wait, with a longer lease only.
+    """The record after an analysis: with the decision, or with only a new lease if the decision is to wait.
 
     Raises:
-        LooplineError: the step is decided already or not under way, or the release is another's.
+        LooplineError: the step is decided already or has not begun, or someone else owns the release.
     """
     due = next_action(record)
     if due.kind != "analyse" or due.step != decision.step:
@@ -152,12 +153,13 @@ def decided(record: Record, decision: Decision, owner: str, now: datetime) -> Re
 
 
 def stopped(record: Record, reason: str, by: str, now: datetime) -> Record:
-    """The record of a release that is to be rolled back whatever the evidence, because somebody says so.
+    """The record of a release that someone stopped; it is rolled back whatever the evidence.
 
-    Anybody may: the owner's next change is then one to a former generation, so it reads again and rolls back.
+    Anyone may stop a release. The owner's next change is then refused, since the generation has changed; the owner
+    reads the record again and rolls back.
 
     Raises:
-        LooplineError: it is over.
+        LooplineError: the release is over.
     """
     if record.outcome:
         raise LooplineError(f"the release of {record.endpoint} to version {record.canary} is over: {record.outcome}")
@@ -166,15 +168,15 @@ def stopped(record: Record, reason: str, by: str, now: datetime) -> Record:
 
 
 def taken_over(record: Record, owner: str, now: datetime) -> Record:
-    """The record in the hands of another owner, who goes on where the former one stopped.
+    """The record with another owner, who continues the release.
 
     Raises:
-        LooplineError: the lease of the owner has not run out.
+        LooplineError: the current owner's lease has not run out.
     """
     if owner != record.owner and now < record.lease:
         raise LooplineError(
             f"the release of {record.endpoint} belongs to {record.owner} until {record.lease:%Y-%m-%d %H:%M:%S} UTC: "
-            "wait until then, or let them stop it"
+            "wait until then, or ask them to stop it"
         )
     return record.model_copy(update={"owner": owner, "lease": now + LEASE, "generation": record.generation + 1})
 
@@ -182,7 +184,7 @@ def taken_over(record: Record, owner: str, now: datetime) -> Record:
 def _changed(record: Record, event: Event | None, owner: str, now: datetime) -> Record:
     if owner != record.owner:
         raise LooplineError(
-            f"the release of {record.endpoint} belongs to {record.owner}, not to {owner}: take it over once its lease "
+            f"the release of {record.endpoint} belongs to {record.owner}, not to {owner}: take it over after its lease "
             f"has run out, at {record.lease:%Y-%m-%d %H:%M:%S} UTC"
         )
     events = (*record.events, event) if event else record.events

@@ -1,7 +1,7 @@
-"""A cluster as the target of a release: the InferenceService by server-side apply, the record in a ConfigMap beside it.
+"""A cluster as the target of a release: the InferenceService by server-side apply, the record in a ConfigMap.
 
-Both are written only over the resourceVersion that was read, so whoever comes second is refused. Fields that somebody
-else applies, such as Argo CD, are theirs: the API refuses, and a release by Git is the way there.
+Both are written only at the resourceVersion that was read, so the second of two writers gets a conflict. Fields that
+another manager owns, such as Argo CD, are not taken over; target git is for such clusters.
 """
 
 import time
@@ -27,9 +27,9 @@ from loopline.components.io.kubernetes_api import KubernetesApi
 ROLE = "Role loopline-releases-<use case> of manifests/usecases"
 INSTALL = "install KServe as manifests/upstream says"
 WITHOUT_CLUSTER = (
-    "target cluster needs a Kubernetes cluster, and this is no pod and has no kubeconfig; use target git or local"
+    "target cluster needs a Kubernetes cluster, and there is no kubeconfig, nor is this a pod; use target git or local"
 )
-# Less than the lease, which is not renewed while one waits here.
+# Less than the lease, which is not renewed during this wait.
 READY_SECONDS = 0.9 * LEASE.total_seconds()
 POLL_SECONDS = 5.0
 RESTARTS = 3
@@ -41,9 +41,10 @@ class ClusterTarget:
     """An InferenceService.
 
     Attributes:
-        access: to the API and its namespace.
+        access: the API server and the namespace.
         endpoint: name of the InferenceService.
-        sleep: waits so many seconds. ``clock``: seconds from any moment.
+        sleep: waits for so many seconds.
+        clock: returns seconds, monotonic.
     """
 
     access: KubernetesApi
@@ -62,7 +63,7 @@ class ClusterTarget:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nothing to hold here: the API compares before it stores."""
+        """No lock is needed: the API refuses a write at an old resourceVersion."""
         self.service()
         yield
 
@@ -71,19 +72,19 @@ class ClusterTarget:
         return self._api.service()
 
     def traffic_split(self) -> TrafficSplit:
-        """Which versions are wanted."""
+        """The desired versions, and the canary's share."""
         return inference_service.traffic_split(self.service())
 
     def rendered(self, action: Action, record: Record) -> dict[str, Any]:
-        """The InferenceService after an action, which KServe would take."""
+        """The InferenceService after an action; refused if KServe would refuse or ignore it."""
         return self._rendered(self.service(), action, record)
 
     def upload_model(self, version: str, model: Model) -> None:
-        """Put the package where the pods of that version will fetch it from, unless it lies there."""
+        """Upload the package to where the pods of that version fetch it from, unless it is there already."""
         model_store.upload_model(model, render.storage_uri_of(self.service(), version))
 
     def record(self) -> Record | None:
-        """The release under way, or the last one."""
+        """The current or last release."""
         stored = self._api.stored()
         return self._parsed(stored) if stored else None
 
@@ -94,9 +95,9 @@ class ClusterTarget:
         self._api.store(record.model_dump_json(indent=1), stored)
 
     def apply(self, action: Action, record: Record) -> None:
-        """Apply the change, and wait until the pods that it is about are ready.
+        """Apply the change, and wait for a ready pod of the version that gets the traffic.
 
-        KServe and others write to the same object; what is over their change is made anew.
+        KServe and others write to the same object; on a conflict with them the change is rendered again.
         """
         for attempt in range(1, ATTEMPTS + 1):
             service = self.service()
@@ -112,7 +113,7 @@ class ClusterTarget:
         self._wait_for_pods(record.stable if action.kind == "roll back" else record.canary, action)
 
     def failure(self, record: Record) -> str | None:
-        """Why no pod of the canary is ready."""
+        """Why the canary has no ready pod, or restarts too often; None if neither is so."""
         pods = self._api.pods(record.canary)
         if any(map(pod_health.is_ready, pods)):
             restarts = max(map(pod_health.restarts, pods))
@@ -129,7 +130,7 @@ class ClusterTarget:
 
         Raises:
             CanaryFailedError: there is none in time, or never will be.
-            LooplineError: the same of the stable version, at a rollback.
+            LooplineError: the same, for the stable version in a rollback.
         """
         failed = LooplineError if action.kind == "roll back" else CanaryFailedError
         end = self.clock() + READY_SECONDS
@@ -150,5 +151,5 @@ class ClusterTarget:
         except (KeyError, ValueError) as error:
             raise LooplineError(
                 f"ConfigMap {self._api.record_name} in namespace {self.access.namespace} is no record of a release: "
-                "give all traffic to the stable and delete it"
+                "give all traffic to the stable version and delete it"
             ) from error

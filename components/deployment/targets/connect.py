@@ -1,4 +1,4 @@
-"""Which target a plan means."""
+"""Connect to the target that a plan names."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from loopline.components.errors import LooplineError
 
 
 def connect(plan: Plan, endpoint: str) -> Target:
-    """The target of a plan.
+    """Connect to the target of a plan.
 
     Args:
-        plan: names it.
+        plan: of the run.
         endpoint: name of the endpoint.
 
     Raises:

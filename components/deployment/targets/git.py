@@ -1,7 +1,7 @@
-"""A Git repository as the target of a release: each change of the traffic is a commit to one file of an overlay.
+"""A Git repository as the target of a release: each shift of the traffic is a commit to one file of an overlay.
 
-What the cluster has follows from the branch (Argo CD, Flux, or a job that applies it). The record lies in the same
-repository, on a branch of its own, so that waiting leaves no commits where people look.
+Argo CD, Flux, or a job that applies the branch brings the change to the cluster. The record is kept in the same
+repository on a branch of its own, so the main branch gets no commits for decisions to wait.
 """
 
 import shutil
@@ -30,10 +30,11 @@ class GitTarget:
     """The endpoint of an overlay.
 
     Args:
-        path: working tree of a clone; has to be clean, and nothing in it may wait to be pushed.
+        path: working tree of a clone; it has to be clean, without commits that are not pushed.
         overlay: name of a folder in kustomize/overlays.
         endpoint: name of the InferenceService.
-        remote: where the cluster's branch is. ``branch``: its name.
+        remote: of the clone.
+        branch: that the cluster follows.
     """
 
     def __init__(self, path: Path, overlay: str, endpoint: str, remote: str = "origin", branch: str = "main") -> None:
@@ -45,17 +46,17 @@ class GitTarget:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Release as the only process that does with this clone.
+        """Keep other processes from releasing with this clone.
 
         Raises:
-            LooplineError: another one does, or the clone is dirty or has diverged.
+            LooplineError: another process does, or the clone is dirty or has diverged.
         """
         with self._clone.locked():
             self._clone.update()
             yield
 
     def service(self) -> dict[str, Any]:
-        """The InferenceService as the newest commit of the branch gives it to the cluster."""
+        """The InferenceService that the newest commit of the branch renders."""
         self._clone.update()
         program = shutil.which("kubectl") or shutil.which("kubectl", path=str(Path(sys.executable).parent))
         if program is None:
@@ -73,19 +74,19 @@ class GitTarget:
         raise LooplineError(f"{self._folder} has no InferenceService {self._endpoint}: name another overlay")
 
     def traffic_split(self) -> TrafficSplit:
-        """Which versions the branch wants."""
+        """The versions that the branch names, and the canary's share."""
         return inference_service.traffic_split(self.service())
 
     def rendered(self, action: Action, record: Record) -> dict[str, Any]:
-        """The InferenceService after an action, as the overlay would give it."""
+        """The InferenceService that the overlay would render after an action."""
         return render.apply_action(self.service(), action, record)
 
     def upload_model(self, version: str, model: Model) -> None:
-        """Put the package where the pods of that version will fetch it from, unless it lies there."""
+        """Upload the package to where the pods of that version fetch it from, unless it is there already."""
         model_store.upload_model(model, render.storage_uri_of(self.service(), version))
 
     def record(self) -> Record | None:
-        """The release under way, or the last one."""
+        """The current or last release."""
         commit = self._clone.fetch(RECORDS)
         text = self._clone.read(commit, self._record_file) if commit else None
         if text is None:
@@ -121,7 +122,7 @@ class GitTarget:
         self._clone.update()
 
     def failure(self, record: Record) -> None:
-        """Nothing of the canary's health can be seen in Git; the evidence tells, if it answers nothing."""
+        """Always None: Git does not show the canary's health. A canary that does not answer shows in the evidence."""
 
 
 def _message(action: Action, record: Record) -> str:

@@ -1,7 +1,7 @@
-"""A clone of a Git repository, in which commits are made beside the working tree and pushed onto what was read.
+"""A clone of a Git repository, in which commits are made without touching the working tree, and pushed.
 
-A push is refused if the branch moved on meanwhile: then the change is made anew, onto what is there now. Nothing is
-ever forced. A process that is killed leaves the clone as it was.
+If another push came first, ours is refused; the change is then made again on top of the new commit. Nothing is ever
+forced. A process that is killed leaves the clone as it was.
 """
 
 import contextlib
@@ -15,22 +15,24 @@ from loopline.components.deployment.targets.git_command import run
 from loopline.components.errors import LooplineError
 
 ATTEMPTS = 10
-# Whose name is on commits from a clone that was made for one step.
+# Author of commits from a clone that one step made for itself.
 AUTHOR = {"user.name": "Loopline", "user.email": "loopline@localhost"}
-# What Git says to a push that came second.
-_SECOND = ("fetch first", "non-fast-forward", "cannot lock ref", "baseline already exists")
+# Git's messages when another push came first.
+_REJECTED = ("fetch first", "non-fast-forward", "cannot lock ref", "baseline already exists")
 
 
 class _RefusedPushError(LooplineError):
-    """Somebody else pushed in between."""
+    """Another push came first."""
 
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone, and the branch of its remote that is meant.
+    """A clone, with one branch of its remote.
 
     Attributes:
         path: its working tree.
+        remote: name of the remote.
+        branch: of the remote.
     """
 
     path: Path
@@ -39,10 +41,10 @@ class Clone:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Work in the clone as the only process that does; the lock goes with the process, however that ends.
+        """Lock the clone for this process; the lock ends with the process, even if that is killed.
 
         Raises:
-            LooplineError: another one does, or there is no clone.
+            LooplineError: another process holds it, or there is no clone.
         """
         folder = Path(self.git("rev-parse", "--absolute-git-dir").strip())
         with (folder / "loopline.lock").open("w") as lock:
@@ -53,7 +55,7 @@ class Clone:
             yield
 
     def update(self) -> None:
-        """Bring the working tree up to the remote branch.
+        """Fast-forward the working tree to the remote branch.
 
         Raises:
             LooplineError: it is dirty, on another branch, or has commits that are not pushed.
@@ -76,7 +78,7 @@ class Clone:
         self.git("merge", "--quiet", "--ff-only", tip)
 
     def fetch(self, branch: str) -> str | None:
-        """The commit that a remote branch is at now; None if there is no such branch."""
+        """Fetch a remote branch and return its commit; None if there is no such branch."""
         if not self.git("ls-remote", "--heads", self.remote, f"refs/heads/{branch}").strip():
             return None
         ref = f"refs/remotes/{self.remote}/{branch}"
@@ -84,34 +86,34 @@ class Clone:
         return self.git("rev-parse", "--verify", ref).strip()
 
     def read(self, commit: str, file: str) -> str | None:
-        """A file as it is in a commit; None if it is not there."""
+        """The text of a file in a commit; None if it does not exist there."""
         if not self.git("ls-tree", commit, "--", file).strip():
             return None
         return self.git("show", f"{commit}:{file}")
 
     def push(self, branch: str, change: Callable[[], Mapping[str, str]], message: str) -> None:
-        """Commit a change onto a remote branch; made anew where another push was faster.
+        """Commit a change on top of a remote branch and push it; make it again if another push came first.
 
         Args:
-            branch: made if it is not there.
-            change: gives the new text of files by path, from what is there when it is called.
+            branch: created if it does not exist.
+            change: returns the new text of files by path, based on the newest commit.
             message: of the commit.
 
         Raises:
-            LooplineError: the change is refused, or others push all the time.
+            LooplineError: the change is refused, or other pushes came first ten times.
         """
         for _ in range(ATTEMPTS):
             parent = self.fetch(branch)
             commit = self._commit(parent, change(), message)
-            if commit is None:  # it is so already
+            if commit is None:  # nothing to change
                 return
             with contextlib.suppress(_RefusedPushError):
                 self._send(commit, branch)
                 return
-        raise LooplineError(f"{self.remote} of {self.path} is pushed to all the time; release again to go on")
+        raise LooplineError(f"{self.remote} of {self.path} had a newer push each time; release again to continue")
 
     def _commit(self, parent: str | None, files: Mapping[str, str], message: str) -> str | None:
-        """A commit of some files onto another; None if it changes nothing."""
+        """Create a commit of some files on top of another; None if nothing changes."""
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             if parent:
@@ -125,29 +127,29 @@ class Clone:
         return self.git("commit-tree", tree, *(["-p", parent] if parent else []), text=message).strip()
 
     def _send(self, commit: str, branch: str) -> None:
-        """Push a commit; it goes onto its parent or nowhere.
+        """Push a commit, if the remote branch is still at its parent.
 
         Raises:
-            _RefusedPushError: the branch is elsewhere by now.
+            _RefusedPushError: another push came first.
         """
         try:
             self.git("push", "--quiet", self.remote, f"{commit}:refs/heads/{branch}")
         except LooplineError as error:
-            if any(words in str(error) for words in _SECOND):
+            if any(words in str(error) for words in _REJECTED):
                 raise _RefusedPushError(str(error)) from error
             raise
 
     def git(self, *arguments: str, text: str | None = None, environment: Mapping[str, str] | None = None) -> str:
-        """What Git says.
+        """Run Git in the clone and return its output.
 
         Raises:
-            LooplineError: it fails, with its own words, or takes too long.
+            LooplineError: Git fails or takes too long; the message has Git's own.
         """
         return run(["git", *arguments], self.path, text, environment)
 
 
 def working_tree(target_uri: str) -> Path:
-    """The working tree of a clone: the one at a path, or a new one of a repository that is named by its address.
+    """The working tree of a clone: the clone at a path, or a new one if an address of a repository is given.
 
     Raises:
         LooplineError: the repository cannot be cloned.

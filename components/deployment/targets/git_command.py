@@ -1,4 +1,4 @@
-"""Programs that a release by Git calls: git, and what builds an overlay."""
+"""Run the programs that target git needs: git, and kubectl, which builds the overlay."""
 
 import os
 import subprocess
@@ -8,22 +8,22 @@ from pathlib import Path
 from loopline.components.errors import LooplineError
 
 SECONDS = 120
-# What a pod pushes with, over https; Git asks a helper for it, so that it is in no argument.
+# Credentials of a pod for https. Git gets them from a credential helper, so they are never in an argument.
 USERNAME, TOKEN = "LOOPLINE_GIT_USERNAME", "LOOPLINE_GIT_TOKEN"
 _HELPER = f'!f() {{ echo "username=${USERNAME}"; echo "password=${TOKEN}"; }}; f'
 
 
 def run(command: list[str], folder: Path, text: str | None = None, environment: Mapping[str, str] | None = None) -> str:
-    """What a program says that is run in a folder.
+    """Run a program in a folder and return its output.
 
     Args:
         command: program and arguments.
         folder: of a clone.
-        text: what it is given to read.
-        environment: variables beyond those of this process.
+        text: standard input.
+        environment: further variables for the program.
 
     Raises:
-        LooplineError: it is not there, fails, or takes too long.
+        LooplineError: the program does not exist, fails, or takes too long.
     """
     if not folder.is_dir():
         raise LooplineError(f"{folder} is no folder: name a clone of the repository with the overlays")

@@ -112,7 +112,7 @@ class LocalTarget:
         if status is None:
             raise LooplineError(
                 f"the endpoint of {record.endpoint} does not run: start it with `loopline serve`, and release again to "
-                "go on"
+                "continue"
             )
         canary = status.versions.get(record.canary)
         return (canary.problem or None) if canary else "it does not run"

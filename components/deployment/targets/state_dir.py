@@ -1,13 +1,13 @@
-"""Where the endpoint of a use case on this machine keeps its state, and who runs it.
+"""The state dir of an endpoint on this machine: desired state, status, models and logs.
 
-Layout of its folder::
+Layout::
 
-    inference-service.yaml   what is wanted: versions and weights
-    status.json              what is: ports, readiness, problems; written by the one process that runs the endpoint
-    models/v<N>/             the packaged models
+    inference-service.yaml   the desired state: versions and weights
+    status.json              the status: ports, readiness, problems; written by the process that runs the endpoint
+    models/v<N>/             packaged models
     log/                     the prediction log
-    envoy/                   what Envoy reads
-    logs/                    what each process said
+    envoy/                   Envoy's configuration
+    logs/                    output of each process
 """
 
 import fcntl
@@ -30,12 +30,12 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """A version that runs.
+    """Status of a running version.
 
     Attributes:
-        ready: it answers now.
-        problem: why not, if something is wrong.
+        ready: whether it answers now.
         percent: of the requests that it gets.
+        problem: what is wrong with it; empty if nothing is.
         processes: process id by part.
         ports: port by part.
     """
@@ -49,17 +49,17 @@ class VersionStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """What runs.
+    """Status of a running endpoint.
 
     Attributes:
         supervisor: id of the process that runs the endpoint.
-        envoy: Envoy's process id.
-        port: where it answers, over HTTP and gRPC.
-        admin: Envoy's admin interface.
-        state: identity of the InferenceService that is in force.
+        envoy: id of Envoy's process.
+        port: of the endpoint, for HTTP and gRPC.
+        admin: port of Envoy's admin interface.
+        state: digest of the InferenceService that is in force.
         predictor: the server behind the transformers: triton or onnx.
-        problem: what is wrong with the endpoint as a whole.
-        versions: by number.
+        problem: what is wrong with the endpoint as a whole; empty if nothing is.
+        versions: status of each version, by number.
     """
 
     supervisor: int
@@ -73,25 +73,25 @@ class Status:
 
     @property
     def ready(self) -> bool:
-        """Every version that gets requests answers them."""
+        """Whether every version that gets requests is ready."""
         serving = [version for version in self.versions.values() if version.percent]
         return not self.problem and bool(serving) and all(version.ready for version in serving)
 
 
 @dataclass(frozen=True)
 class StateDir:
-    """The folder of one use case's endpoint."""
+    """The state dir of one use case's endpoint."""
 
     path: Path
 
     @property
     def envoy(self) -> Path:
-        """What Envoy reads."""
+        """Envoy's configuration."""
         return self.path / "envoy"
 
     @property
     def logs(self) -> Path:
-        """What each process said."""
+        """Output of each process."""
         return self.path / "logs"
 
     @property
@@ -100,7 +100,7 @@ class StateDir:
         return self.path / "log"
 
     def model(self, version: int) -> Path:
-        """Where a version's package lies."""
+        """Folder of a version's package."""
         return self.path / "models" / f"v{version}"
 
     def storage_uri(self, version: int) -> str:
@@ -108,12 +108,12 @@ class StateDir:
         return (self.model(version) / "repository").as_uri()
 
     def write_desired(self, service: dict[str, Any]) -> str:
-        """Write the InferenceService that is wanted, and return its identity."""
+        """Write the desired InferenceService, and return its digest."""
         atomic.write_text(self._desired_file, yaml.safe_dump(service, sort_keys=False))
         return digest.of_value(service)
 
     def desired(self) -> dict[str, Any]:
-        """The InferenceService that is wanted.
+        """The desired InferenceService.
 
         Raises:
             LooplineError: there is none.
@@ -127,11 +127,11 @@ class StateDir:
         return found
 
     def write_status(self, status: Status) -> None:
-        """Write what is."""
+        """Write the status."""
         atomic.write_text(self.path / "status.json", json.dumps(asdict(status), indent=1))
 
     def status(self) -> Status | None:
-        """What is; None if nothing runs."""
+        """The status; None if the endpoint does not run."""
         if not self.running():
             return None
         try:
@@ -142,7 +142,7 @@ class StateDir:
         return Status(**raw, versions=versions)
 
     def last_change(self) -> int:
-        """When the InferenceService was last written: a number that differs each time."""
+        """When the desired InferenceService was last written, in nanoseconds; 0 if it does not exist."""
         try:
             return self._desired_file.stat().st_mtime_ns
         except FileNotFoundError:
@@ -158,15 +158,15 @@ class StateDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Run the endpoint, as the only process that does; the lock goes with the process, however that ends.
+        """Hold the lock of the process that runs the endpoint; it ends with the process, even if that is killed.
 
         Raises:
-            LooplineError: another one does.
+            LooplineError: another process runs the endpoint.
         """
         for _ in range(ATTEMPTS):
             if (descriptor := self._lock(fcntl.LOCK_EX)) is not None:
                 break
-            time.sleep(0.05)  # one who looks whether it runs holds the lock for a moment
+            time.sleep(0.05)  # `running` of another process holds the lock for a moment
         else:
             raise LooplineError(
                 f"an endpoint in {self.path} runs already; `loopline serve --status` shows it, `--stop` ends it"
@@ -182,7 +182,7 @@ class StateDir:
         return self.path / "inference-service.yaml"
 
     def _lock(self, kind: int) -> int | None:
-        """The descriptor of a lock; None if somebody else has it."""
+        """The descriptor of a lock; None if another process holds it."""
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -34,21 +34,21 @@ def release(
     console: Console,
     policy: Path | None = None,
 ) -> None:
-    """Release the champion; a release that was killed, or for which there was no more time, is gone on with.
+    """Release the champion, or continue a release that was killed or ran out of time.
 
     Args:
         package: the use case.
-        version: number of the champion, or champion.
+        version: number of the champion, or "champion".
         target: local, git or cluster.
         clone: for git, the working tree of a clone of the repository with the overlays.
         overlay: for git, the name of a folder in kustomize/overlays.
-        settings: for git and cluster, of the cluster whose registry and prediction log are read.
-        wait: seconds to wait for evidence at most; empty for as long as it takes.
-        console: where to say what is decided.
+        settings: for git and cluster, the file that names the cluster's registry and prediction log.
+        wait: seconds to wait for evidence at most; empty for no limit.
+        console: for progress and decisions.
         policy: a policy.yaml that changes the use case's release policy.
 
     Raises:
-        LooplineError: it cannot begin, is another's, or the version was rolled back.
+        LooplineError: the release cannot begin, someone else owns it, or the version was rolled back.
     """
     case, workspace = usecase.load(package), Workspace.find()
     if policy:
@@ -66,14 +66,14 @@ def release(
     console.print(steps_table([run]))
     if run.state != "succeeded":
         raise LooplineError(f"{run.error} (logs in {workspace.runs / run.id / 'logs'})")
-    _conclude(case, run, workspace, console)
+    _report_outcome(case, run, workspace, console)
 
 
 def _use(policy: Path, case: UseCase) -> None:
-    """Give the steps of this process a policy.yaml, as the pods of a cluster get it.
+    """Pass a policy.yaml to the steps that this process starts, as pods on a cluster get it.
 
     Raises:
-        LooplineError: it is not there, or something in it is wrong.
+        LooplineError: the file does not exist, or is not valid.
     """
     if not policy.is_file():
         raise LooplineError(f"{policy} does not exist; kustomize/overlays/prod/flights/policy.yaml is such a file")
@@ -83,7 +83,7 @@ def _use(policy: Path, case: UseCase) -> None:
 
 
 def _locked(case: UseCase, values: dict[str, str]) -> AbstractContextManager[None]:
-    """Release as the only process of this machine that does: here steps are processes of their own."""
+    """Keep other processes of this machine from releasing at the target while the steps run."""
     plan = Plan(
         usecase=case.package,
         target=known_target(values["target"]),
@@ -95,11 +95,11 @@ def _locked(case: UseCase, values: dict[str, str]) -> AbstractContextManager[Non
     return connect(plan, case.spec.name).locked()
 
 
-def _conclude(case: UseCase, run: RunRecord, workspace: Workspace, console: Console) -> None:
-    """Keep the page of a release and say how it ended.
+def _report_outcome(case: UseCase, run: RunRecord, workspace: Workspace, console: Console) -> None:
+    """Save the Markdown page of a release and print its outcome.
 
     Raises:
-        LooplineError: it was rolled back, and why.
+        LooplineError: the version was rolled back; the message has the reason.
     """
     ended = run.step("finish")
     outcome = ended.values["Output"]

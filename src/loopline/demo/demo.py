@@ -32,7 +32,7 @@ class Demo:
     """What the demo steps need.
 
     Attributes:
-        workspace: where state lies.
+        workspace: has the state of the endpoint.
         case: the use case.
         announce: called with a sentence before and after each step.
         endpoint: where versions are released.

@@ -27,7 +27,7 @@ def served(workspace: Workspace, case: UseCase, version: PackagedVersion) -> Ite
     An endpoint that a killed loop left running is stopped first.
 
     Args:
-        workspace: where state lies.
+        workspace: has the state of the endpoint.
         case: the use case.
         version: to serve.
 

@@ -20,7 +20,7 @@ class Releases:
     """The releases of a use case at the end of its loop.
 
     Attributes:
-        workspace: where state lies.
+        workspace: has the state of the endpoint.
         case: the use case.
         announce: called with a sentence before and after each demo step.
         reuse: whether the result of an earlier loop may be shown.

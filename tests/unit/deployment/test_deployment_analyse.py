@@ -88,7 +88,7 @@ def test_what_cannot_be_told_yet_waits(decide):
     decision = decide(canary(requests=600))
     assert decision.outcome == "wait"
     assert "errors" in decision.reason
-    assert "cannot be told yet from 600 requests" in decision.reason
+    assert "cannot be decided yet from 600 requests" in decision.reason
 
 
 def test_at_the_most_requests_a_canary_advances_without_proof_and_that_is_said(decide):

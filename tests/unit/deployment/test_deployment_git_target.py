@@ -160,7 +160,7 @@ def test_others_who_push_all_the_time(target, monkeypatch):
     record = begun(target)
     sends = []
     monkeypatch.setattr(Clone, "git", _refusing_push(Clone.git, sends))
-    with pytest.raises(LooplineError, match="is pushed to all the time; release again to go on"):
+    with pytest.raises(LooplineError, match="had a newer push each time; release again to continue"):
         target.apply(transitions.next_action(record), record)
     assert len(sends) == ATTEMPTS
 
@@ -288,23 +288,23 @@ def test_a_pod_clones_the_repository_that_is_named_by_its_address(remote, monkey
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.delenv(f"GIT_{who}_NAME")
         monkeypatch.delenv(f"GIT_{who}_EMAIL")
-    target = GitTarget(git_clone.cloned(remote.as_uri()), "prod", "flights")
+    target = GitTarget(git_clone.working_tree(remote.as_uri()), "prod", "flights")
     record = World().controller().begin("8")
     target.store(record)
     target.apply(transitions.next_action(record), record)
-    again = GitTarget(git_clone.cloned(remote.as_uri()), "prod", "flights")
+    again = GitTarget(git_clone.working_tree(remote.as_uri()), "prod", "flights")
     assert again.record() == record
     assert again.traffic_split() == TrafficSplit("7", "8", 20)
     assert git(remote, "log", "-1", "--format=%an", "main").strip() == "Loopline"
 
 
 def test_a_clone_at_a_path_is_left_where_it_is(clone):
-    assert git_clone.cloned(str(clone)) == clone
+    assert git_clone.working_tree(str(clone)) == clone
 
 
 def test_an_address_that_leads_nowhere(tmp_path):
     with pytest.raises(LooplineError, match=r"`git clone` in .* failed"):
-        git_clone.cloned(f"file://{tmp_path}/none.git")
+        git_clone.working_tree(f"file://{tmp_path}/none.git")
 
 
 def test_what_a_pod_pushes_with_is_in_no_argument(clone, monkeypatch):

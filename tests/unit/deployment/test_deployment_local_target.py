@@ -99,7 +99,7 @@ def test_health_of_the_canary(target, endpoint, record, monkeypatch):
     endpoint.versions["8"].problem = "its transformer was killed by SIGKILL"
     assert target.failure(record) == "its transformer was killed by SIGKILL"
     endpoint.runs = False
-    with pytest.raises(LooplineError, match="start it with `loopline serve`, and release again to go on"):
+    with pytest.raises(LooplineError, match="start it with `loopline serve`, and release again to continue"):
         target.failure(record)
 
 

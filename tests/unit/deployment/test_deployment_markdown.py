@@ -8,7 +8,7 @@ import pytest
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.deployment.analysis.analyse import analyse
 from loopline.components.deployment.release import transitions as states
-from loopline.components.deployment.release.markdown import page
+from loopline.components.deployment.release.markdown import record_markdown
 from loopline.components.deployment.release.transitions import next_action
 from tests.canary_traffic import BAD, BEGIN, CANARY, GOOD, STABLE, baseline_of, evidence_of, rows
 
@@ -39,7 +39,7 @@ def test_the_page_says_under_which_policy_it_runs():
 def test_a_rollback_shows_why_with_its_numbers(shifted):
     decision = judged(shifted, BAD["1.5 times slower"], 1_000)
     record = states.decided(shifted, decision, "me", LATER)
-    text = page(record)
+    text = record_markdown(record)
     assert text.startswith("# flights: version 7 to 8\n\nUnder way, due: roll back. Begun 2013-07-01 00:00:00 UTC")
     assert "planned traffic of the canary: 5%, 50%, then all." in text
     assert "## Step 1, 5%: roll back" in text
@@ -50,11 +50,11 @@ def test_a_rollback_shows_why_with_its_numbers(shifted):
     latency = next(line for line in lines if line.startswith("| latency"))
     assert latency.endswith("| 2.00% | 1,000 / 19,000 | **worse** |")
     ended = states.applied(record, next_action(record), "me", LATER)
-    assert "\n\nRolled back. Begun" in page(ended)
+    assert "\n\nRolled back. Begun" in record_markdown(ended)
 
 
 def test_a_step_under_way_shows_what_it_waits_for(shifted):
-    text = page(shifted, judged(shifted, GOOD, 200))
+    text = record_markdown(shifted, judged(shifted, GOOD, 200))
     assert "Under way: step 1 of 2, 5% of the traffic." in text
     assert "## Step 1, 5%: wait" in text
     assert "200 requests of the canary are fewer than the least, 500." in text
@@ -63,13 +63,13 @@ def test_a_step_under_way_shows_what_it_waits_for(shifted):
 
 def test_a_step_without_evidence_has_no_table(shifted):
     decision = analyse(POLICY, shifted.baseline, next_action(shifted).step, None, LATER)
-    text = page(states.decided(shifted, decision, "me", LATER))
+    text = record_markdown(states.decided(shifted, decision, "me", LATER))
     assert "No metrics could be read for 60 minutes." in text
     assert "|" not in text
 
 
 def test_what_is_not_judged_is_an_empty_cell(shifted):
     bare = shifted.model_copy(update={"baseline": shifted.baseline.model_copy(update={"quality": None})})
-    text = page(bare, judged(bare, GOOD, 200))
+    text = record_markdown(bare, judged(bare, GOOD, 200))
     assert "| quality |  |  |  |  |" in text
     assert "nothing to compare" in text

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from loopline.components.contract.release import ReleasePolicy
 from loopline.components.deployment.analysis.analyse import Decision
 from loopline.components.deployment.release import transitions as states
-from loopline.components.deployment.release.markdown import page
+from loopline.components.deployment.release.markdown import record_markdown
 from loopline.components.deployment.release.record import Ended, Record
 from loopline.components.deployment.release.record_file import RecordFile
 from loopline.components.deployment.release.transitions import Action, next_action
@@ -94,10 +94,10 @@ def test_only_what_is_due_can_be_carried_out():
         Action(kind="shift", generation=1, percent=50),
         next_action(record).model_copy(update={"generation": 0}),
     ):
-        with pytest.raises(LooplineError, match="did not wait for"):
+        with pytest.raises(LooplineError, match="is not waiting for"):
             states.applied(record, wrong, OWNER, BEGIN)
     shifted = applied(record)
-    with pytest.raises(LooplineError, match="did not wait for 'analyse'"):
+    with pytest.raises(LooplineError, match="is not waiting for 'analyse'"):
         states.applied(shifted, next_action(shifted), OWNER, BEGIN)
 
 
@@ -109,7 +109,7 @@ def test_a_person_can_stop_it_anywhere_before_its_end(outcomes):
     assert record.outcome == "rolled back"
     with pytest.raises(LooplineError, match="is over: rolled back"):
         states.stopped(record, "again", OWNER, BEGIN)
-    assert "## Stopped by the airline\n\nComplaints by telephone." in page(record)
+    assert "## Stopped by the airline\n\nComplaints by telephone." in record_markdown(record)
 
 
 def test_a_stop_reaches_an_owner_who_does_not_look(file):
@@ -150,7 +150,7 @@ def test_an_action_of_a_sleeper_is_older_than_what_its_successor_did():
     taken = states.taken_over(record, "run-2", record.lease)
     stopped = states.stopped(taken, "no", "run-2", record.lease)
     assert slept_over.generation <= next_action(stopped).generation - 1
-    with pytest.raises(LooplineError, match="did not wait for 'shift'"):
+    with pytest.raises(LooplineError, match="is not waiting for 'shift'"):
         states.applied(stopped, slept_over, "run-2", BEGIN)
 
 
@@ -183,7 +183,7 @@ def test_whatever_happens_in_whatever_order_the_record_only_grows(happenings):
     decisions = [event.decision.step.number for event in record.events if event.kind == "decided"]
     assert decisions == sorted(set(decisions))
     assert sum(isinstance(event, Ended) for event in record.events) <= 1
-    assert page(record)
+    assert record_markdown(record)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_what_happened_cannot_be_unsaid(file):
         whole()[3].model_copy(update={"canary": "9"}),
         whole()[3].model_copy(update={"events": whole()[3].events[1:]}),
     ):
-        with pytest.raises(LooplineError, match="what happened cannot be unsaid"):
+        with pytest.raises(LooplineError, match="it can only be appended to"):
             file.store(forged)
 
 
@@ -296,7 +296,7 @@ def test_a_file_that_is_no_record_is_said_to_be_none(file, content):
 def test_a_place_that_cannot_be_written_or_read_is_said(tmp_path):
     (tmp_path / "flights").write_text("a file where the folder should be")
     file = RecordFile(tmp_path / "flights")
-    with pytest.raises(LooplineError, match="cannot be written, and is as it was: File exists"):
+    with pytest.raises(LooplineError, match="cannot be written and is unchanged: File exists"):
         file.store(begun())
     with pytest.raises(LooplineError, match="cannot be read: Not a directory"):
         file.read()

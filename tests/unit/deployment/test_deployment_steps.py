@@ -90,7 +90,7 @@ class Dag:
 
     def run(self, **settings):
         self.render(**settings)
-        for _ in steps.steps_left(self.plan):
+        for _ in steps.remaining_steps(self.plan):
             self.canary()
             self.analyse()
         return self.finish()
@@ -129,7 +129,7 @@ def test_a_good_version_is_promoted_step_by_step(play):
     assert dag.render() == {"kind": "InferenceService", "due": ["shift", 20, CANARY]}
     assert dag.world.done == [], "to render is to change nothing"
     assert dag.world.supplied == (CANARY,)
-    assert steps.steps_left(dag.plan) == ["20", "50"]
+    assert steps.remaining_steps(dag.plan) == ["20", "50"]
     said = [call() for call in dag.calls()[1:]]
     assert said == ["20% of the traffic", "advance", "50% of the traffic", "advance", "promoted"]
     assert dag.world.done == WALK
@@ -245,10 +245,10 @@ def test_the_steps_that_are_left_are_those_of_the_release_under_way(play):
     dag = play(Played())
     for call in dag.calls()[:3]:
         call()
-    assert steps.steps_left(dag.plan) == ["50"]
+    assert steps.remaining_steps(dag.plan) == ["50"]
     dag.canary()
     dag.analyse()
-    assert steps.steps_left(dag.plan) == ["50"], "never none"
+    assert steps.remaining_steps(dag.plan) == ["50"], "never none"
 
 
 def test_a_champion_that_serves_already_is_left_alone(play):

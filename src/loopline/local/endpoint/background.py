@@ -1,4 +1,4 @@
-"""An endpoint in the background: a process of its own runs ``loopline serve``."""
+"""Run an endpoint in the background: ``loopline serve`` in a process of its own."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from loopline.local.workspace import Workspace
 
 
 def start(package: str, version: str = "champion", port: int = 0, *, use_triton: bool = True) -> Endpoint:
-    """Serve a version in the background, and return once it answers; it ends with this process at the latest.
+    """Serve a version in the background, and return once it answers. It stops when this process exits.
 
     Raises:
         LooplineError: it could not be started.
@@ -24,8 +24,8 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
     try:
         while endpoint.status() is None:
             if started.handle.poll() is not None:
-                said = started.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                raise LooplineError((said or ["it said nothing"])[-1].removeprefix("error: "))
+                output = started.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                raise LooplineError((output or ["it printed nothing"])[-1].removeprefix("error: "))
             time.sleep(0.05)
         endpoint.wait_until_ready()
     except BaseException:
@@ -35,10 +35,10 @@ def start(package: str, version: str = "champion", port: int = 0, *, use_triton:
 
 
 def expect_none(endpoint: Endpoint) -> None:
-    """See that no endpoint of the use case runs.
+    """Refuse to start an endpoint of a use case that has one.
 
     Raises:
-        LooplineError: one does.
+        LooplineError: an endpoint of the use case runs.
     """
     if endpoint.state_dir.running():
         raise LooplineError(

@@ -10,10 +10,10 @@ from loopline.local.workspace import Workspace
 
 
 class Endpoint(LocalEndpoint):
-    """An endpoint on this machine, which takes versions that it does not have from the registry.
+    """An endpoint on this machine, which fetches the versions that it does not have from the registry.
 
     Args:
-        workspace: where state lies.
+        workspace: has the state and the registry.
         case: the use case.
     """
 
@@ -23,7 +23,7 @@ class Endpoint(LocalEndpoint):
         self.case = case
 
     def prepare(self, version: int) -> None:
-        """Make a version the one that answers, before the endpoint is started.
+        """Choose the version that the endpoint serves once it is started.
 
         Raises:
             LooplineError: there is no such version, or its files are damaged.
@@ -31,10 +31,10 @@ class Endpoint(LocalEndpoint):
         self.state_dir.write_desired(service.inference_service(self.name, str(version), self._storage_uri(version)))
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """Requests, failed ones and active ones by version, as Envoy counted them.
+        """Envoy's counters of each version: all, failed and active requests.
 
         Raises:
-            LooplineError: nothing runs, or Envoy does not answer.
+            LooplineError: the endpoint does not run, or Envoy does not answer.
         """
         return Admin(self._running().admin).counters()
 
