@@ -52,7 +52,7 @@ def release(
     """
     case, workspace = usecase.load(package), Workspace.find()
     if policy:
-        _use(policy, case)
+        _set_policy(policy, case)
     given = {"version": version, "target": known_target(target), "wait": wait, "owner": person()}
     if target == "local":
         values = parameters.complete("release", case, workspace, given)
@@ -69,7 +69,7 @@ def release(
     _report_outcome(case, run, workspace, console)
 
 
-def _use(policy: Path, case: UseCase) -> None:
+def _set_policy(policy: Path, case: UseCase) -> None:
     """Pass a policy.yaml to the steps that this process starts, as pods on a cluster get it.
 
     Raises:

@@ -31,9 +31,11 @@ def test_the_page_says_under_which_policy_it_runs():
     begun = states.begin("flights", STABLE, CANARY, "binary_classification", POLICY, baseline_of(POLICY), "me", BEGIN)
     least, most = POLICY.requests
     limits = f"{least:,} to {most:,} requests and at most {POLICY.time_limit} a step."
-    assert f"Policy: {limits} From usecase.yaml." in page(begun)
+    assert f"Policy: {limits} From usecase.yaml." in record_markdown(begun)
     changed = begun.model_copy(update={"overrides": ("steps", "time_limit")})
-    assert "a step. From usecase.yaml, with steps, time_limit from the environment's policy.yaml." in page(changed)
+    assert "a step. From usecase.yaml, with steps, time_limit from the environment's policy.yaml." in record_markdown(
+        changed
+    )
 
 
 def test_a_rollback_shows_why_with_its_numbers(shifted):
