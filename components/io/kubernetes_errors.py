@@ -51,9 +51,13 @@ def from_response(error: Any, server: str, request: str, role: str, install: str
     status = _status(error)
     details = status.get("details") or {}
     reasons = [cause.get("reason") for cause in details.get("causes") or []]
-    said = status.get("message") or error.reason
+    said = status.get("message") or " ".join(str(error.reason).split())
     refused = f"the cluster refuses to {request}: {said}"
     plural = request.split()[1]
+    if not error.status:  # of the client itself, for TLS
+        return UnreachableError(
+            f"{server} cannot be reached ({said}); check the certificate authority in the kubeconfig"
+        )
     if error.status == 429 or error.status >= 500:
         return UnreachableError(f"{server} cannot answer now: {error.status} {said}")
     if error.status == 404 and details.get("name"):
