@@ -46,7 +46,7 @@ def test_typo_in_a_parameter(case, workspace):
 def test_window_that_is_none(case, workspace):
     with pytest.raises(LooplineError, match="its end must come after its start"):
         parameters.complete("training", case, workspace, {"start": "2013-05-01", "end": "2013-04-01"})
-    with pytest.raises(LooplineError, match="'soon' is no date"):
+    with pytest.raises(LooplineError, match="'soon' is not a date"):
         parameters.complete("training", case, workspace, {"start": "soon"})
 
 
