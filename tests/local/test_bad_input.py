@@ -1,6 +1,7 @@
 """A pipeline that meets bad input stops with one sentence, and registers nothing."""
 
 import shutil
+import sys
 
 import pytest
 import yaml
@@ -23,7 +24,9 @@ def broken(fresh, tmp_path, monkeypatch):
         if source:
             file = folder / "source.py"
             file.write_text(file.read_text() + source)
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.syspath_prepend(str(tmp_path))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "broken_case"]:
+            monkeypatch.delitem(sys.modules, name)
         error = fresh.loopline("run", "training", "--usecase", "broken_case", expect=1)
         lines = [line for line in error.splitlines() if line.startswith("error: ")]
         assert len(lines) == 1, error
