@@ -36,7 +36,7 @@ def show_run(identity: str, console: Console) -> None:
     run = find_run(workspace.runs, identity)
     console.print(f"[bold]{run.id}[/] {run.state}, {run.seconds:.1f} s, started {run.started}", highlight=False)
     for name, value in {"usecase": run.usecase, **run.parameters}.items():
-        console.print(f"  {name} = {escape(str(value))}", highlight=False)
+        console.print(f"  {name} = {escape(str(value))}", highlight=False, soft_wrap=True)
     console.print(steps_table([run]))
     for step in run.steps:
         for line in _outputs(step):
@@ -46,7 +46,7 @@ def show_run(identity: str, console: Console) -> None:
             console.print(f"[yellow]refused[/] by {_decision(step)}", highlight=False, soft_wrap=True)
     if run.error:
         console.print(f"[red]{escape(run.error)}[/]", highlight=False)
-    console.print(f"logs: {workspace.runs / run.id / 'logs'}", highlight=False)
+    console.print(f"logs: {workspace.runs / run.id / 'logs'}", highlight=False, soft_wrap=True)
 
 
 def explain_step(identity: str, name: str, console: Console) -> None:
