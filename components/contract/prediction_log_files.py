@@ -17,7 +17,7 @@ from loopline.components.io import storage
 
 REQUEST = "request_id"
 ROW = "row"  # of the request
-DIGEST = "features_digest"  # of all features as the model was given them; null if it was not asked
+DIGEST = "features_digest"  # of all features as the model got them; null if it was not called
 _TYPES = {
     "string": pa.string(),
     "integer": pa.int64(),

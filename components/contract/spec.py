@@ -99,7 +99,7 @@ Dates = tuple[Moment, Moment]
 
 
 class Replay(Strict):
-    """The stretch of the past that ``loopline loop`` replays, and the default windows of the pipelines.
+    """The period that ``loopline loop`` replays, and the default windows of the pipelines.
 
     Each is [start, end] with the end excluded; a bare date is midnight in the use case's timezone.
     """

@@ -18,7 +18,7 @@ REQUIREMENTS = "requirements.txt"  # what source.py imports beyond what every st
 
 @dataclass(frozen=True)
 class UseCase:
-    """A loaded use case; its Python modules are imported only when asked for."""
+    """A loaded use case; its Python modules are imported on first use."""
 
     package: str
     folder: Path
@@ -36,7 +36,7 @@ class UseCase:
 
     @cached_property
     def model(self) -> ModuleType | None:
-        """The optional module ``model``: ``build(spec, numbers, cardinalities)`` gives the torch module to train."""
+        """The optional module ``model``: ``build(spec, numbers, cardinalities)`` returns the torch module to train."""
         return self._module("model") if (self.folder / "model.py").is_file() else None
 
     def code_digest(self) -> str:

@@ -27,7 +27,7 @@ class Checked(NamedTuple):
 def check_rows(raw: pa.Table, spec: Table, reach: Window) -> Checked:
     """Find the rows that violate the schema of their table, each with every reason.
 
-    Each row is checked for type, nullability, range, allowed values and the time range that the source was asked for.
+    Each row is checked for type, nullability, range, allowed values and the time range of the window and its lookback.
     Of the rows that pass, the first with a key keeps it; later ones are duplicates.
 
     Args:

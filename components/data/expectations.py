@@ -46,7 +46,7 @@ def _freshness(name: str, spec: Table, moments: pa.ChunkedArray, window: Window)
         return None
     newest: Any = pc.max(moments).as_py()
     if newest is None:
-        return f"table {name} has no good row at all where freshness asks for one within {_hours(spec.freshness)}"
+        return f"table {name} has no good row, but freshness requires one within {_hours(spec.freshness)}"
     age = window.end - newest
     if age <= spec.freshness:
         return None

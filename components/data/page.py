@@ -24,7 +24,7 @@ def render_page(
 
     Args:
         title: its heading, plain text.
-        profile: by table ``rows_in``, ``rows_out``, ``rows_quarantined`` and ``columns`` as `profile_table` gives them.
+        profile: by table ``rows_in``, ``rows_out``, ``rows_quarantined`` and ``columns`` (see `profile_table`).
         reasons: by table, rows by reason.
         quarantined: by table, the bad rows with their reasons.
         broken: the expectations that the batch breaks, if any.

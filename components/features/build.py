@@ -37,8 +37,8 @@ def build_features(usecase: str, data_path: Path | str, history_path: Path | str
         ``feature_views`` (version of each), ``rows`` and ``unfindable`` rows by view.
 
     Raises:
-        LooplineError: the feature views and their SQL do not fit together, the SQL fails or does not give what the view
-            declares, or it gives two different values for one key and moment.
+        LooplineError: the feature views and their SQL do not fit together, the SQL fails, does not return what the view
+            declares, or returns two different values for one key and timestamp.
     """
     views = stored_views(load(usecase))
     data = Dataset.open(data_path)
@@ -65,7 +65,7 @@ def _compute(connection: duckdb.DuckDBPyConnection, view: StoredView) -> int:
         for column in view.columns:
             if column not in given:
                 raise LooplineError(
-                    f"the SQL of feature view '{view.name}' gives no column '{column}'; it gives {', '.join(given)}"
+                    f"the SQL of feature view '{view.name}' returns no column '{column}'; it returns {', '.join(given)}"
                 )
         columns = [
             f"{name(column)}::timestamptz as {name(column)}" if kind == TIMESTAMP else name(column)
@@ -90,7 +90,7 @@ def _check_unambiguous(connection: duckdb.DuckDBPyConnection, view: StoredView) 
     if doubled:
         where = ", ".join(f"{column} = {value}" for column, value in zip(view.identity, doubled, strict=True))
         raise LooplineError(
-            f"the SQL of feature view '{view.name}' gives different values for the same moment, {where}; "
+            f"the SQL of feature view '{view.name}' returns different values for the same timestamp, {where}; "
             "make them one row, or give the view's source a created_timestamp_column that says which is newer"
         )
 
@@ -116,8 +116,8 @@ def _typed(batch: pa.RecordBatch, view: StoredView) -> pa.RecordBatch:
             columns[column] = values if kind is None else values.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise LooplineError(
-                f"the SQL of feature view '{view.name}' gives '{column}' as {values.type}, not as the {kind} that the "
-                f"view declares: {first_line(error)}"
+                f"the SQL of feature view '{view.name}' returns '{column}' as {values.type}, not as the {kind} "
+                f"that the view declares: {first_line(error)}"
             ) from error
     return pa.RecordBatch.from_pydict(columns)
 

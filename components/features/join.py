@@ -85,7 +85,7 @@ def join_features(
 
 
 def entity_rows(spec: UseCaseSpec, data: Dataset, window: Window) -> pa.Table:
-    """The rows of the entity table whose event lies in a window, in the order of the table.
+    """The rows of the entity table with their event in a window, in the order of the table.
 
     Raises:
         LooplineError: there are none.

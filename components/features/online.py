@@ -43,9 +43,9 @@ def read(
     """
     references = [f"{view.name}:{feature}" for feature in features]
     for start in range(0, len(keys), BATCH):
-        asked = [key or {DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL} for key in keys[start : start + BATCH]]
-        found = repository.get_online_features(references, asked).to_dict(include_event_timestamps=True)
-        for row in range(len(asked)):
+        requested = [key or {DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL} for key in keys[start : start + BATCH]]
+        found = repository.get_online_features(references, requested).to_dict(include_event_timestamps=True)
+        for row in range(len(requested)):
             seconds = max(found[f"{feature}__ts"][row] for feature in features)
             since = datetime.fromtimestamp(seconds, UTC) if seconds else None
             yield OnlineRow({feature: found[feature][row] for feature in features}, since)

@@ -1,4 +1,4 @@
-"""The result of a retrieval from the offline store, computed when it is asked for."""
+"""The result of a retrieval from the offline store, computed on demand."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from loopline.components.io import atomic
 
 
 class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
-    """A retrieval that runs when its result is asked for."""
+    """A retrieval that runs when its result is read."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class AsofRetrievalJob(RetrievalJob):  # type: ignore[misc]
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
-        """What was asked, and for which stretch of time."""
+        """The features, the keys, and the range of timestamps."""
         return self._metadata
 
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:  # noqa: ARG002

@@ -1,7 +1,7 @@
 """The object store that the environment names: clients and credentials.
 
-``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, or whatever else a cluster or
-a cloud gives credentials by. Without an endpoint it is Amazon's.
+``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, or whatever other
+credentials a cluster or a cloud provides. Without an endpoint it is Amazon's.
 """
 
 import os

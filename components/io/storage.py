@@ -25,7 +25,7 @@ def local_path(uri: str | Path) -> Path:
 
 
 def check_uri(uri: str | Path) -> None:
-    """Check that something can be read or written under a URI, without asking the store.
+    """Check that something can be read or written under a URI, without a request.
 
     Raises:
         LooplineError: the scheme is unknown, a bucket is not named, or there are no credentials.
@@ -59,7 +59,7 @@ def fetch(uri: str | Path, folder: Path, *, manifest: str = "") -> Path:
     Args:
         uri: what to copy.
         folder: where to, made if it is not there.
-        manifest: a file that a tree has to have, one of those that are put last; none is asked for if empty.
+        manifest: a file that a tree must have, one of those written last; not checked if empty.
 
     Returns:
         Where it is now: ``folder`` / the last part of the URI.

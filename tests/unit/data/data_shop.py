@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 START, END = "2024-03-02", "2024-03-04"
-# Tables are the Parquet files beside source.py, or what a test gives instead: frames that no file can hold, too.
+# Tables are the Parquet files beside source.py, or what a test sets instead: frames that no file can hold, too.
 SOURCE = """
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class Shop:
     folder: Path
 
     def give(self, **tables: pd.DataFrame | pa.Table) -> None:
-        """Replace what the source gives for some tables."""
+        """Replace some tables of the source."""
         importlib.import_module(f"{self.package}.source").given.update(tables)
 
     def source(self, code: str) -> None:

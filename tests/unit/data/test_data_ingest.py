@@ -1,4 +1,4 @@
-"""Ingest: what the source gives, in the declared types; and one sentence for everything that can be wrong with it."""
+"""Ingest: the tables of the source in the declared types, and one sentence for everything that is wrong with them."""
 
 from pathlib import Path
 

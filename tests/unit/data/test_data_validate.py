@@ -208,7 +208,7 @@ def test_every_broken_expectation_is_named(shop: Shop, tmp_path: Path) -> None:
     shop.give(shops=pd.concat([shops(), shops()]))
     message = refused(shop, tmp_path)
     assert "table orders has 26 bad rows" in message
-    assert "table orders has no good row at all where freshness asks for one within 12.0 h" in message
+    assert "table orders has no good row, but freshness requires one within 12.0 h" in message
     assert "table orders has 0.0 rows per day" in message
     assert "table shops has 2 bad rows in 4" in message
 

@@ -197,9 +197,9 @@ def test_several_lookups_give_their_columns_in_order(folder: Path) -> None:
 @pytest.mark.parametrize("created", [None, "seen"])
 def test_a_history_may_use_the_names_that_we_use(folder: Path, created: str | None) -> None:
     path = folder / "names.parquet"
-    columns = {"number": [1], "row": ["x"], "keys": ["k"], "asked": [2], "known": [3], "asking": [4], "order": [5]}
+    columns = {"number": [1], "row": ["x"], "keys": ["k"], "asked": [2], "known": [3], "entities": [4], "order": [5]}
     pq.write_table(pa.table({**columns, "since": at(0), "seen": at(0)}), path)
-    wanted = {f"answer {column}": column for column in ("asked", "known", "asking", "order", "since", "seen", "row")}
+    wanted = {f"answer {column}": column for column in ("asked", "known", "entities", "order", "since", "seen", "row")}
     lookup = Lookup(History(str(path), "since", created), {"moment": "number", "number": "row", "keys": "keys"}, wanted)
     rows = pa.table({"moment": [1, 1, 1], "number": ["x", "x", None], "keys": ["k", "other", "k"]})
     moments = pa.chunked_array([pa.array([NOON] * 3, TIMESTAMP)])

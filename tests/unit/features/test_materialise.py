@@ -28,7 +28,7 @@ def case(parcels: Make) -> Parcels:
     return made
 
 
-def bring_up(case: Parcels, end: str, history: Path | None = None) -> dict[str, Any]:
+def materialise_to(case: Parcels, end: str, history: Path | None = None) -> dict[str, Any]:
     return materialise(case.package, end, case.folder / "store", history or case.history, case.folder / "receipt.json")
 
 
@@ -40,51 +40,51 @@ def online(case: Parcels, *shops: str) -> list[int | None]:
 
 
 def test_it_moves_on_and_never_beyond_the_moment(case: Parcels) -> None:
-    first = bring_up(case, "2020-01-01T12:05")
+    first = materialise_to(case, "2020-01-01T12:05")
     assert (first["views"]["busy"]["rows"], online(case, "a", "b", "x")) == (1, [5, None, None])
-    second = bring_up(case, ONE_O_CLOCK)
+    second = materialise_to(case, ONE_O_CLOCK)
     assert (second["views"]["busy"]["rows"], online(case, "a", "b")) == (2, [6, 7])
     assert second["views"]["busy"]["start"] == first["views"]["busy"]["end"] == "2020-01-01T12:05:00"
-    assert bring_up(case, "2020-01-01T13:15")["views"]["busy"]["rows"] == 1, "the moment itself is included"
+    assert materialise_to(case, "2020-01-01T13:15")["views"]["busy"]["rows"] == 1, "the moment itself is included"
     assert online(case, "a", "b") == [8, 7]
     assert json.loads((case.folder / "receipt.json").read_text())["views"]["busy"]["rows"] == 1
 
 
 def test_the_same_again_and_the_past_write_nothing(case: Parcels) -> None:
-    bring_up(case, ONE_O_CLOCK)
+    materialise_to(case, ONE_O_CLOCK)
     written = (case.folder / "store" / "online.db").read_bytes()
     for end in (ONE_O_CLOCK, "2020-01-01T12:05"):
-        assert bring_up(case, end)["views"]["busy"]["rows"] == 0
+        assert materialise_to(case, end)["views"]["busy"]["rows"] == 0
     assert (case.folder / "store" / "online.db").read_bytes() == written
     assert views("parcels", case.folder / "store")[0]["materialised"] == "2020-01-01T13:00:00"
 
 
 def test_another_history_corrects_and_adds_but_brings_no_old_value_back(case: Parcels) -> None:
-    bring_up(case, ONE_O_CLOCK)
+    materialise_to(case, ONE_O_CLOCK)
     late = case.folder / "late"
     case.write([], [("a", 0, 50), ("b", 10, 70), ("c", 1, 9), (None, 2, 1)])
     build_features(case.package, case.data, late)
-    receipt = bring_up(case, ONE_O_CLOCK, late)
+    receipt = materialise_to(case, ONE_O_CLOCK, late)
     assert receipt["views"]["busy"]["rows"] == 2
     assert online(case, "a", "b", "c") == [6, 70, 9]
 
 
 def test_another_history_up_to_an_earlier_moment_is_not_taken_for_materialised(case: Parcels) -> None:
-    bring_up(case, ONE_O_CLOCK)
+    materialise_to(case, ONE_O_CLOCK)
     lineage = views("parcels", case.folder / "store")[0]["tags"]
     other = case.folder / "other"
     case.write([], [("a", 15, 60)])
     build_features(case.package, case.data, other)
-    assert bring_up(case, "2020-01-01T12:30", other)["views"]["busy"]["rows"] == 0
+    assert materialise_to(case, "2020-01-01T12:30", other)["views"]["busy"]["rows"] == 0
     assert views("parcels", case.folder / "store")[0]["tags"] == lineage
-    assert bring_up(case, ONE_O_CLOCK, other)["views"]["busy"]["rows"] == 1
+    assert materialise_to(case, ONE_O_CLOCK, other)["views"]["busy"]["rows"] == 1
     assert online(case, "a", "b") == [60, 7]
 
 
 def test_a_use_case_without_stored_features_has_nothing_to_materialise(parcels: Make) -> None:
     case = parcels({"stored: [busy], ": ""})
     build_features(case.package, case.data, case.history)
-    assert bring_up(case, ONE_O_CLOCK)["views"] == {}
+    assert materialise_to(case, ONE_O_CLOCK)["views"] == {}
     assert views("parcels", case.folder / "store") == []
 
 
@@ -92,15 +92,15 @@ def test_a_null_replaces_a_value_and_whole_numbers_stay_whole(case: Parcels) -> 
     large = 2**53 + 1
     case.write([], [("a", 0, 5), ("a", 1, None), ("b", 1, large)])
     build_features(case.package, case.data, case.history)
-    assert bring_up(case, "2020-01-01T12:00")["views"]["busy"]["rows"] == 1
-    bring_up(case, ONE_O_CLOCK)
+    assert materialise_to(case, "2020-01-01T12:00")["views"]["busy"]["rows"] == 1
+    materialise_to(case, ONE_O_CLOCK)
     assert online(case, "a", "b") == [None, large]
 
 
 def test_many_keys_are_all_written(case: Parcels) -> None:
     case.write([], [(f"s{number}", 0, number) for number in range(2500)])
     build_features(case.package, case.data, case.history)
-    assert bring_up(case, ONE_O_CLOCK)["views"]["busy"]["rows"] == 2500
+    assert materialise_to(case, ONE_O_CLOCK)["views"]["busy"]["rows"] == 2500
     assert online(case, "s0", "s999", "s1000", "s2499") == [0, 999, 1000, 2499]
 
 
@@ -112,7 +112,7 @@ def test_a_view_without_an_entity_and_with_created_timestamps(parcels: Make) -> 
         }
     )
     build_features(case.package, case.data, case.history)
-    assert [bring_up(case, ONE_O_CLOCK)["views"]["busy"]["rows"] for _ in range(2)] == [1, 0]
+    assert [materialise_to(case, ONE_O_CLOCK)["views"]["busy"]["rows"] for _ in range(2)] == [1, 0]
     repository = FeatureStore(repo_path=str(case.folder / "store"))
     assert repository.get_online_features(["busy:visitors"], [{"__dummy_id": ""}]).to_dict()["visitors"] == [6]
 
@@ -178,7 +178,7 @@ def test_no_store_and_no_history_are_one_sentence(parcels: Make) -> None:
     with pytest.raises(LooplineError, match=r"there is no feature store in .* yet"):
         views("parcels", case.folder / "store")
     with pytest.raises(LooplineError, match="no artifact at"):
-        bring_up(case, ONE_O_CLOCK)
+        materialise_to(case, ONE_O_CLOCK)
     build_features(case.package, case.data, case.history)
     with pytest.raises(LooplineError, match="'noon' is not a date or time"):
-        bring_up(case, "noon")
+        materialise_to(case, "noon")

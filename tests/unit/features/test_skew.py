@@ -1,4 +1,4 @@
-"""Online answers held against offline ones."""
+"""Online features compared with offline ones."""
 
 import sqlite3
 from datetime import timedelta

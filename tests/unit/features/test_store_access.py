@@ -78,7 +78,7 @@ def case(parcels: Make) -> Parcels:
     return made
 
 
-def bring_up(case: Parcels, store: str, end: str, history: Path | None = None) -> dict[str, Any]:
+def materialise_to(case: Parcels, store: str, end: str, history: Path | None = None) -> dict[str, Any]:
     return materialise(case.package, end, store, history or case.history, case.folder / "receipt.json")
 
 
@@ -91,13 +91,13 @@ def answers(case: Parcels, store: str, *shops: str) -> list[int | None]:
 
 
 def test_it_moves_on_and_never_beyond_the_moment(case: Parcels, store: str) -> None:
-    first = bring_up(case, store, "2020-01-01T12:05")
+    first = materialise_to(case, store, "2020-01-01T12:05")
     assert (first["views"]["busy"]["rows"], answers(case, store, "a", "b", "x")) == (1, [5, None, None])
-    second = bring_up(case, store, ONE_O_CLOCK)
+    second = materialise_to(case, store, ONE_O_CLOCK)
     assert (second["views"]["busy"]["rows"], answers(case, store, "a", "b")) == (2, [6, 7])
     assert second["views"]["busy"]["start"] == "2020-01-01T12:05:00", "only what is new is looked at"
     for end in (ONE_O_CLOCK, "2020-01-01T12:05"):
-        assert bring_up(case, store, end)["views"]["busy"]["rows"] == 0
+        assert materialise_to(case, store, end)["views"]["busy"]["rows"] == 0
     assert answers(case, store, "a", "b") == [6, 7]
     assert second["store"] == store
     assert second["registry"] == f"{store}/registry.db"
@@ -105,10 +105,10 @@ def test_it_moves_on_and_never_beyond_the_moment(case: Parcels, store: str) -> N
 
 
 def test_a_correction_of_the_same_moment_arrives(case: Parcels, store: str) -> None:
-    bring_up(case, store, ONE_O_CLOCK)
+    materialise_to(case, store, ONE_O_CLOCK)
     case.write([], [("a", 0, 50), ("b", 10, 70), ("c", 1, 9)])
     build_features(case.package, case.data, case.folder / "late")
-    assert bring_up(case, store, ONE_O_CLOCK, case.folder / "late")["views"]["busy"]["rows"] == 2
+    assert materialise_to(case, store, ONE_O_CLOCK, case.folder / "late")["views"]["busy"]["rows"] == 2
     assert answers(case, store, "a", "b", "c") == [6, 70, 9]
 
 
@@ -122,7 +122,7 @@ def test_flights_are_the_same_online_and_offline(flights: Flights, store: str, t
 
 
 def test_no_password_in_the_object_store(case: Parcels, store: str) -> None:
-    bring_up(case, store, ONE_O_CLOCK)
+    materialise_to(case, store, ONE_O_CLOCK)
     assert storage.names(store) == [".lease", "feature_store.yaml", "registry.db"]
     for name in storage.names(store):
         content, _ = conditional_put.read(f"{store}/{name}") or (b"", "")
@@ -166,7 +166,7 @@ def test_two_at_once_come_one_after_the_other(case: Parcels, store: str) -> None
     """Whoever comes late with an earlier moment finds the later one done, and brings no old value back."""
     ends = ["2020-01-01T12:05", ONE_O_CLOCK, "2020-01-01T13:15", "2020-01-01T12:20"]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda end: bring_up(case, store, end), ends))
+        list(pool.map(lambda end: materialise_to(case, store, end), ends))
     assert answers(case, store, "a", "b") == [8, 7]
     assert views("parcels", store)[0]["materialised"] == "2020-01-01T13:15:00"
 
@@ -206,7 +206,7 @@ def test_a_store_in_an_object_store_needs_an_online_store_elsewhere(
     case: Parcels, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LOOPLINE_ONLINE_STORE", raising=False)
-    for act in (lambda: bring_up(case, bucket, ONE_O_CLOCK), lambda: views("parcels", bucket)):
+    for act in (lambda: materialise_to(case, bucket, ONE_O_CLOCK), lambda: views("parcels", bucket)):
         with pytest.raises(LooplineError, match="set LOOPLINE_ONLINE_STORE to redis://host:port"):
             act()
     assert storage.names(bucket) == []
@@ -215,13 +215,13 @@ def test_a_store_in_an_object_store_needs_an_online_store_elsewhere(
 def test_a_redis_that_is_away_or_refuses_leaves_the_registry_as_it_was(
     case: Parcels, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bring_up(case, store, "2020-01-01T12:05")
+    materialise_to(case, store, "2020-01-01T12:05")
     before = conditional_put.read(f"{store}/registry.db")
     with monkeypatch.context() as wrong:
         wrong.setenv("LOOPLINE_ONLINE_STORE_PASSWORD", "another")
         with pytest.raises(LooplineError, match="does not accept LOOPLINE_ONLINE_STORE_PASSWORD"):
-            bring_up(case, store, ONE_O_CLOCK)
+            materialise_to(case, store, ONE_O_CLOCK)
     monkeypatch.setenv("LOOPLINE_ONLINE_STORE", f"redis://127.0.0.1:{free_port()}")
     with pytest.raises(LooplineError, match=r"the online store at redis://127\.0\.0\.1:\d+ cannot be reached"):
-        bring_up(case, store, ONE_O_CLOCK)
+        materialise_to(case, store, ONE_O_CLOCK)
     assert conditional_put.read(f"{store}/registry.db") == before

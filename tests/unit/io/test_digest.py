@@ -1,4 +1,4 @@
-"""Digests: equal for equal content wherever it lies, different for anything else."""
+"""Digests: equal for equal content wherever it is, different for anything else."""
 
 import json
 from pathlib import Path
