@@ -1,4 +1,4 @@
-"""The registry's own copy of a model's files, in MLflow's artifact store as the artifacts of a run.
+"""A registered model's files: the artifacts of a run in MLflow's artifact store.
 
 With SQLite that is the folder ``artifacts`` next to the database; a tracking server has its own store.
 """
@@ -25,7 +25,7 @@ def store(client: "MlflowClient", registry: str, name: str, model: Model) -> tup
     """Copy a model's files into the registry.
 
     Returns:
-        the id of the run that holds them, and their URI.
+        the id of the run, and the URI of the files.
     """
     experiment = _experiment(client, registry, name)
     _delete_abandoned(client, experiment)

@@ -1,8 +1,8 @@
-"""The database of the MLflow server on a cluster, made ready before the server starts.
+"""Prepares the database of a cluster's MLflow server: an init container runs this before the server starts.
 
 Run as ``python -m loopline.components.registry.server_database`` with the server's own settings in the environment:
-``MLFLOW_AUTH_CONFIG_PATH``, the administrator's and the pipelines' account, and PG* for PostgreSQL. It does nothing
-the second time, and of several that start at once one works while the others wait.
+``MLFLOW_AUTH_CONFIG_PATH``, the accounts of the administrator and of the pipelines, and PG* for PostgreSQL. It is
+idempotent, and replicas that start together take turns.
 """
 
 import os
@@ -19,13 +19,13 @@ from mlflow.store.db.utils import _safe_initialize_tables, _upgrade_db
 
 from loopline.components.errors import LooplineError
 
-# Any number, the same for every replica: PostgreSQL's lock on "making the tables".
+# Key of the PostgreSQL advisory lock; any number will do if all replicas use the same.
 LOCK = 7_021_013
 
 
 @dataclass(frozen=True)
 class Account:
-    """Someone that MLflow knows."""
+    """A user account of MLflow."""
 
     username: str
     password: str
@@ -33,10 +33,10 @@ class Account:
 
 
 def accounts(environment: Mapping[str, str]) -> list[Account]:
-    """The administrator and the account that pipelines use, as the environment names them.
+    """The accounts of the administrator and of the pipelines, from the environment.
 
     Raises:
-        LooplineError: a variable is missing or empty, or both are one account.
+        LooplineError: a variable is missing or empty, or both accounts are the same.
     """
     administrator = _account(environment, "MLFLOW_AUTH_ADMIN", is_admin=True)
     pipelines = _account(environment, "MLFLOW_TRACKING", is_admin=False)
@@ -49,18 +49,18 @@ def accounts(environment: Mapping[str, str]) -> list[Account]:
 
 
 def prepare(uri: str, wanted: list[Account]) -> None:
-    """Bring a server's tables to this MLflow's version, and its accounts to the wanted passwords.
+    """Migrate a server's tables to this version of MLflow, and create or update accounts.
 
     Args:
-        uri: SQLAlchemy's address of the database, for tracking and accounts alike.
-        wanted: the accounts that must be there; others stay as they are.
+        uri: SQLAlchemy URI of the database, which holds runs, models and accounts.
+        wanted: the accounts to create or update; others stay as they are.
 
     Raises:
         LooplineError: the database cannot be reached, or MLflow refuses an account.
     """
     engine = sqlalchemy.create_engine(uri)
     try:
-        with _alone(engine):
+        with _locked(engine):
             _safe_initialize_tables(engine)
             _upgrade_db(engine)
             store = SqlAlchemyStore()
@@ -86,8 +86,8 @@ def _ensure(store: SqlAlchemyStore, account: Account) -> None:
 
 
 @contextmanager
-def _alone(engine: sqlalchemy.Engine) -> Iterator[None]:
-    """Hold PostgreSQL's lock, for replicas that start together; another database has one user only."""
+def _locked(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Hold an advisory lock in PostgreSQL, where replicas may start together; SQLite has one user only."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sqlalchemy.text("select pg_advisory_lock(:lock)"), {"lock": LOCK})
@@ -101,7 +101,7 @@ def _account(environment: Mapping[str, str], prefix: str, *, is_admin: bool) -> 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
     if not environment.get(name):
-        raise LooplineError(f"{name} is not set; the MLflow server takes it from its Secrets")
+        raise LooplineError(f"{name} is not set; on a cluster it comes from a Secret of the MLflow server")
     return environment[name]
 
 
@@ -110,7 +110,7 @@ def _first_line(error: Exception) -> str:
 
 
 def main() -> int:
-    """Prepare the database that the server's own settings name."""
+    """Prepare the database named by the server's settings."""
     try:
         prepare(read_auth_config().database_uri, accounts(os.environ))
     except LooplineError as error:

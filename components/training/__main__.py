@@ -1,7 +1,7 @@
-"""``torchrun -m loopline.components.training``: one process of a training that several share.
+"""``torchrun -m loopline.components.training``: one process of a distributed training.
 
-Examples, weights and checkpoint may lie in an object store: the first process of each node fetches the examples for
-all of them, and the leader of the world puts the weights.
+Examples, weights and checkpoint may be in an object store: the first process of each node downloads the examples for
+all of its processes, and the leader uploads the weights.
 """
 
 import argparse
@@ -25,49 +25,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="loopline.components.training", description=__doc__)
     parser.add_argument("--usecase", required=True, help="package of the use case")
     parser.add_argument("--examples", required=True, help="examples artifact, as path or URI")
-    parser.add_argument("--weights", required=True, help="weights artifact to make, as path or URI")
-    parser.add_argument("--checkpoint", default="", help="folder to keep progress in, as path or URI; none if left out")
-    parser.add_argument("--tracking", default="", help="MLflow URI; none if left out")
-    given = parser.parse_args()
+    parser.add_argument("--weights", required=True, help="weights artifact to write, as path or URI")
+    parser.add_argument("--checkpoint", default="", help="folder for the checkpoint, as path or URI; none by default")
+    parser.add_argument("--tracking", default="", help="MLflow URI; none by default")
+    options = parser.parse_args()
     try:
-        run(given.usecase, given.examples, given.weights, given.checkpoint, given.tracking)
+        run(options.usecase, options.examples, options.weights, options.checkpoint, options.tracking)
     except LooplineError as error:
         sys.exit(f"error: {error}")
 
 
 def run(package: str, examples: str, weights: str, checkpoint: str, tracking: str) -> None:
-    """Train as one of the processes that torchrun has started.
+    """Train as one of the processes that torchrun started.
 
     Raises:
-        LooplineError: the examples teach nothing, or a place cannot be read or written.
+        LooplineError: the examples cannot be trained on, or something cannot be read or written.
     """
     world = World.join()
     try:
-        with _fetched_once_a_node(examples, world) as here, tempfile.TemporaryDirectory(prefix="loopline-") as made:
-            made_weights = Path(made) / "weights"
-            train(package, here, made_weights, tracking, world=world, checkpoint=checkpoint)
-            if world.leads:
-                storage.put(made_weights, weights)
+        with (
+            _fetched_once_per_node(examples, world) as local,
+            tempfile.TemporaryDirectory(prefix="loopline-") as folder,
+        ):
+            local_weights = Path(folder) / "weights"
+            train(package, local, local_weights, tracking, world=world, checkpoint=checkpoint)
+            if world.is_leader:
+                storage.put(local_weights, weights)
     finally:
         world.leave()
 
 
 @contextmanager
-def _fetched_once_a_node(uri: str, world: World) -> Iterator[Path]:
-    """The examples on this node; deleted again if they were fetched."""
+def _fetched_once_per_node(uri: str, world: World) -> Iterator[Path]:
+    """The examples on this node; a downloaded copy is deleted afterwards."""
     if "://" not in uri:
         yield Path(uri)
         return
-    # Named after the torchrun that started all processes of this node, so that each of them knows it.
+    # Named after the torchrun process, the parent of all processes of this node, so that each of them finds it.
     folder = Path(tempfile.gettempdir()) / f"loopline-examples-{os.getppid()}"
     try:
-        if world.leads_node:
+        if world.is_node_leader:
             storage.fetch(uri, folder, manifest=dataset.MANIFEST)
-        world.wait()
+        world.barrier()
         yield folder / Path(uri).name
-        world.wait()
+        world.barrier()
     finally:
-        if world.leads_node:
+        if world.is_node_leader:
             shutil.rmtree(folder, ignore_errors=True)
 
 

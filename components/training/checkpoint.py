@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: its progress after the last finished epoch, in one file, no pickle."""
+"""The checkpoint of a training: its progress after the last finished epoch, in one file, without pickle."""
 
 import tempfile
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ _TRAINER = "trainer."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The one checkpoint of one training; each replaces the one before.
+    """The checkpoint of one training; each write replaces the one before.
 
     Attributes:
-        uri: the folder that it lies in, as path, file:// or s3://.
-        identity: digest of all that the training depends on; progress of another training is not gone on from.
+        uri: its folder, as path, file:// or s3://.
+        identity: digest of everything the training depends on; the checkpoint of another training is ignored.
     """
 
     uri: str
     identity: str
 
     def read(self) -> Progress:
-        """The progress kept last; none if there is no file, or a damaged one, or that of another training.
+        """The last progress; an empty one if there is no file, or a damaged one, or that of another training.
 
         Raises:
-            LooplineError: the place cannot be reached.
+            LooplineError: the folder cannot be reached.
         """
         if FILE not in storage.names(self.uri):
             return Progress()
@@ -46,20 +46,20 @@ class Checkpoint:
                 return Progress()
         return Progress(
             losses=tuple(tensors["losses"].tolist()),
-            answers=tensors["answers"],
+            outputs=tensors["outputs"],
             final_epochs=int(tensors["final_epochs"]),
             trainer={name.removeprefix(_TRAINER): t for name, t in tensors.items() if name.startswith(_TRAINER)},
         )
 
     def write(self, progress: Progress) -> None:
-        """Keep progress instead of what was kept before.
+        """Replace the checkpoint.
 
         Raises:
-            LooplineError: the place cannot be written to.
+            LooplineError: the folder cannot be written.
         """
         tensors = {f"{_TRAINER}{name}": tensor.contiguous().cpu() for name, tensor in progress.trainer.items()}
         tensors["losses"] = torch.tensor(progress.losses, dtype=torch.float64)
-        tensors["answers"] = progress.answers
+        tensors["outputs"] = progress.outputs
         tensors["final_epochs"] = torch.tensor(progress.final_epochs)
         with tempfile.TemporaryDirectory(prefix="loopline-checkpoint-") as folder:
             file = Path(folder) / FILE

@@ -13,7 +13,7 @@ from loopline.components.contract.examples import LABEL, Feature
 from loopline.components.contract.signature import TENSORS, Signature
 from loopline.components.errors import LooplineError
 
-# The id of a category that training has not seen, and of a missing one.
+# The id of a category that training has not seen, and of a missing value.
 UNKNOWN = 0
 
 
@@ -68,7 +68,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Labelled rows in the order of time: numbers [N, F], categories [N, C], labels float32 [N]."""
+    """Labelled rows, oldest first: numbers [N, F], categories [N, C], labels float32 [N]."""
 
     numbers: Tensor
     categories: Tensor
@@ -78,7 +78,7 @@ class TrainingRows:
         return len(self.labels)
 
     def take(self, rows: slice | Tensor) -> "TrainingRows":
-        """Some of the rows: a stretch, or those of a mask."""
+        """Some of the rows, by slice or mask."""
         return TrainingRows(self.numbers[rows], self.categories[rows], self.labels[rows])
 
 

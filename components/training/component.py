@@ -20,17 +20,17 @@ def train(
     Args:
         usecase: package of the use case.
         tracking: MLflow URI.
-        target: pod, to train in this step's own, or trainjob.
-        examples: what to learn from.
+        target: pod, to train in the pod of this step, or trainjob.
+        examples: training examples.
         weights: trained weights.
         metrics: rows, epochs, held-out loss.
     """
     from pathlib import Path
 
     from loopline.components.io import digest
-    from loopline.components.training.target import train_at
+    from loopline.components.training.target import train_on
 
-    for name, value in train_at(target, usecase, examples.path, weights.path, tracking).items():
+    for name, value in train_on(target, usecase, examples.path, weights.path, tracking).items():
         metrics.log_metric(name, value)
     weights.metadata["digest"] = digest.of_tree(Path(weights.path))
 
@@ -48,8 +48,8 @@ def package(
     Args:
         usecase: package of the use case.
         weights: trained weights.
-        examples: rows that prove that the graph answers like the torch module.
-        model: ONNX, safetensors, signature and Triton repository.
+        examples: rows to check that the graph predicts like the torch module.
+        model: ONNX graph, safetensors, signature and Triton repository.
     """
     from loopline.components.training.package import package
 

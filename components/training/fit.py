@@ -15,28 +15,28 @@ from loopline.components.training.world import World
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come: all that it needs to go on as if it had never stopped.
+    """How far a training has come: everything it needs to resume as if it had not been interrupted.
 
     Attributes:
-        losses: held-out loss of each epoch of the search for the number of epochs.
-        answers: raw answers of the best of them to the held-out rows, [N, 1].
+        losses: held-out loss of each epoch of the search for the best number of epochs.
+        outputs: raw outputs of the best of those epochs for the held-out rows, [N, 1].
         final_epochs: how many epochs of the final training, on all rows, are done.
-        trainer: state of the trainer at work.
+        trainer: state of the current trainer.
     """
 
     losses: tuple[float, ...] = ()
-    answers: Tensor = field(default_factory=lambda: torch.empty(0, 1))
+    outputs: Tensor = field(default_factory=lambda: torch.empty(0, 1))
     final_epochs: int = 0
     trainer: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-Report = Callable[[Progress], None]
-STRETCHES = 100
+OnEpoch = Callable[[Progress], None]
+TIME_BLOCKS = 100
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, the factor that calibrates its raw output, and what its training found."""
+    """A trained network, the factor that calibrates its raw output, the number of epochs, and the held-out losses."""
 
     network: nn.Module
     scale: float
@@ -45,13 +45,13 @@ class Fitted:
 
 
 def fit(
-    rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, report: Report, begun: Progress
+    rows: TrainingRows, spec: ModelSpec, task: str, build: Build, world: World, on_epoch: OnEpoch, start: Progress
 ) -> Fitted:
-    """Train on all rows, for as many epochs as rows held out at first say is best.
+    """Find the best number of epochs on held-out rows, then train on all rows for that many.
 
-    The held-out rows also calibrate a classification, by the slope of Platt scaling. They are whole stretches of
-    time all over the window: single rows would share their hour with rows that are trained on, and the newest rows
-    alone would say more about a changed rate than about too much training.
+    The held-out rows also calibrate a classification, by the slope of Platt scaling. They are blocks of time spread
+    over the window: single rows would share their hour with training rows, and the newest rows alone would measure a
+    change of the rate rather than overfitting.
 
     The labels are 0/1 for classification, standardised for regression.
 
@@ -60,49 +60,49 @@ def fit(
         spec: hyper-parameters.
         task: binary_classification or regression.
         build: makes an untrained network (seeded here).
-        world: the processes that share the work.
-        report: called after each epoch.
-        begun: what was reported last before an interruption, or `Progress()`.
+        world: the processes that train together.
+        on_epoch: called after each epoch.
+        start: the last progress before an interruption, or `Progress()`.
     """
     held_out = _held_out(len(rows), spec.holdout)
     unseen = rows.take(held_out)
-    found = begun
-    if not begun.final_epochs:
-        probe = Trainer(rows.take(~held_out), spec, task, build, world)
-        found = _search(probe, unseen, spec, task, world, report, begun)
+    found = start
+    if not start.final_epochs:
+        trainer = Trainer(rows.take(~held_out), spec, task, build, world)
+        found = _search(trainer, unseen, spec, task, world, on_epoch, start)
     epochs = best_epoch(found.losses)
     final = Trainer(rows, spec, task, build, world)
-    if begun.final_epochs:
-        final.restore(begun.trainer)
-    for epoch in range(begun.final_epochs + 1, epochs + 1):
+    if start.final_epochs:
+        final.restore(start.trainer)
+    for epoch in range(start.final_epochs + 1, epochs + 1):
         final.run_epoch()
-        report(replace(found, final_epochs=epoch, trainer=final.state()))
-    scale = _confidence(found.answers, unseen.labels) if task == "binary_classification" else 1.0
+        on_epoch(replace(found, final_epochs=epoch, trainer=final.state()))
+    scale = _platt_slope(found.outputs, unseen.labels) if task == "binary_classification" else 1.0
     return Fitted(final.averaged.eval(), scale, epochs, list(found.losses))
 
 
 def _search(
-    probe: Trainer, unseen: TrainingRows, spec: ModelSpec, task: str, world: World, report: Report, begun: Progress
+    trainer: Trainer, unseen: TrainingRows, spec: ModelSpec, task: str, world: World, on_epoch: OnEpoch, start: Progress
 ) -> Progress:
-    """Train until the loss on unseen rows has stopped to fall; the leader's loss counts, so that all stop together."""
-    if begun.losses:
-        probe.restore(begun.trainer)
-    progress = begun
-    while len(progress.losses) < spec.epochs and not _settled(progress.losses, spec.patience):
-        probe.run_epoch()
-        answers = probe.answers(unseen)
-        losses = (*progress.losses, world.of_leader(float(loss_of(answers, unseen.labels, task).mean())))
-        best_answers = answers if best_epoch(losses) == len(losses) else progress.answers
-        progress = Progress(losses, best_answers, trainer=probe.state())
-        report(progress)
+    """Train until the loss on unseen rows stops falling; the leader's loss counts, so that all stop together."""
+    if start.losses:
+        trainer.restore(start.trainer)
+    progress = start
+    while len(progress.losses) < spec.epochs and not _should_stop(progress.losses, spec.patience):
+        trainer.run_epoch()
+        outputs = trainer.outputs(unseen)
+        losses = (*progress.losses, world.broadcast(float(loss_of(outputs, unseen.labels, task).mean())))
+        best_outputs = outputs if best_epoch(losses) == len(losses) else progress.outputs
+        progress = Progress(losses, best_outputs, trainer=trainer.state())
+        on_epoch(progress)
     return progress
 
 
 def _held_out(rows: int, share: float) -> Tensor:
-    """Mask of the held-out rows: of `STRETCHES` equal stretches of time, every so many-th."""
-    stretch = torch.arange(rows) * STRETCHES // rows
+    """Mask of the held-out rows: every n-th of `TIME_BLOCKS` equal blocks of time."""
+    block = torch.arange(rows) * TIME_BLOCKS // rows
     every = round(1 / share)
-    return stretch % every == every // 2
+    return block % every == every // 2
 
 
 def best_epoch(losses: Sequence[float]) -> int:
@@ -110,16 +110,16 @@ def best_epoch(losses: Sequence[float]) -> int:
     return min(range(len(losses)), key=losses.__getitem__) + 1
 
 
-def _settled(losses: Sequence[float], patience: int) -> bool:
-    """Whether the best epoch lies so many epochs back."""
+def _should_stop(losses: Sequence[float], patience: int) -> bool:
+    """Whether the best epoch was ``patience`` epochs ago."""
     return bool(losses) and len(losses) - best_epoch(losses) >= patience
 
 
-def _confidence(raw: Tensor, labels: Tensor) -> float:
+def _platt_slope(raw: Tensor, labels: Tensor) -> float:
     """The factor on the log odds that fits the labels best: the slope of Platt scaling (Platt 1999).
 
-    Its shift is fitted too, but not used: a few stretches of time differ in rate by chance, and the network has
-    learned the rate from all rows.
+    The shift is fitted too but not used: a few blocks of time differ in rate by chance, and the network has learned
+    the rate from all rows.
     """
     log_slope = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     shift = torch.zeros(1, dtype=torch.float64, requires_grad=True)

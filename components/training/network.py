@@ -1,6 +1,6 @@
 """The network: an ensemble of small perceptrons over encoded columns, preprocessing included.
 
-Everything that raw columns go through is in the module's buffers, so the exported graph takes them as they come.
+All preprocessing is in the module's buffers, so the exported graph takes raw columns.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from loopline.components.contract.spec import ModelSpec
 
-# The outermost quantiles of the encoding: values beyond them are as good as at them.
+# The outermost quantiles of the encoding: values beyond them are clipped to them.
 EXTREMES = (0.001, 0.999)
-NARROWEST = torch.finfo(torch.float32).tiny
+SMALLEST_WIDTH = torch.finfo(torch.float32).tiny
 
 
 class PiecewiseLinear(nn.Module):
-    """Encodes numbers by how far they have come through each of their quantile bins, with a flag for missing ones.
+    """Encodes a number by its position in each of its quantile bins, with a flag for missing values.
 
     The encoding of Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", centred
     on the training rows.
@@ -54,8 +54,8 @@ class PiecewiseLinear(nn.Module):
             pieces = len(edges) - 1
             self.start[feature, :pieces] = edges[:-1]
             width = edges.diff()
-            # The reciprocal of a denormal width is infinite; a bin so narrow tells nothing apart.
-            self.slope[feature, :pieces] = torch.where(width >= NARROWEST, 1 / width, 0.0)
+            # The reciprocal of a denormal width is infinite; a bin so narrow separates nothing.
+            self.slope[feature, :pieces] = torch.where(width >= SMALLEST_WIDTH, 1 / width, 0.0)
         self.centre.copy_(torch.nanmean(self._pieces(numbers), dim=0).nan_to_num())
 
     def forward(self, numbers: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class PiecewiseLinear(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Independent perceptrons held in one wide layer; each has its own loss, their mean predicts.
+    """Independent perceptrons computed as one wide layer; each has its own loss, and their mean is the prediction.
 
     Args:
         spec: hyper-parameters.
@@ -103,7 +103,7 @@ class Ensemble(nn.Module):
 
     @torch.no_grad()
     def fit(self, numbers: Tensor, target: Tensor) -> None:
-        """Set what is read off the training rows before learning: the bins, and an output that starts at the mean."""
+        """Initialise from the training rows: the bins, and a bias that makes the first output the mean."""
         self.encode.fit(numbers)
         self.last_bias.fill_(target.mean())
 
@@ -123,8 +123,8 @@ class Predictor(nn.Module):
     Args:
         network: gives raw outputs [N, members].
         task: of the use case.
-        scale: of the raw output: its calibration, or the standard deviation of the training labels (regression).
-        shift: added to that: its calibration, or the mean of the training labels.
+        scale: factor on the raw output: its calibration, or the standard deviation of the training labels (regression).
+        shift: added after that: 0, or the mean of the training labels (regression).
     """
 
     def __init__(self, network: nn.Module, task: str, scale: float, shift: float) -> None:
@@ -133,12 +133,12 @@ class Predictor(nn.Module):
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         """[N, F] with NaN, [N, C] ids -> probability or prediction, [N, 1]."""
-        answer = self.network(numbers, categories).mean(dim=1, keepdim=True) * self.scale + self.shift
-        return torch.sigmoid(answer) if self.task == "binary_classification" else answer
+        output = self.network(numbers, categories).mean(dim=1, keepdim=True) * self.scale + self.shift
+        return torch.sigmoid(output) if self.task == "binary_classification" else output
 
 
 def _quantiles(values: Tensor, at: Tensor) -> Tensor:
-    """Linear-interpolation quantiles; torch.quantile refuses more than 16 million values."""
+    """Linearly interpolated quantiles; torch.quantile refuses more than 16 million values."""
     ordered = values.sort().values
     position = at * (len(ordered) - 1)
     below = position.floor().long()

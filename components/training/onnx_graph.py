@@ -24,7 +24,7 @@ IDS = "ids"  # of the categories, inside the graph
 def to_onnx(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelProto:
     """Export a predictor with the inputs of `Signature`: numbers, float32 [N, F], and categories, string [N, C].
 
-    Which features these are is told in the graph's metadata.
+    The graph's metadata names the features of their columns.
 
     Args:
         predictor: in evaluation mode.
@@ -35,8 +35,8 @@ def to_onnx(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelPr
     if columns.categories:
         graph = compose.merge_models(_look_up(columns, graph.ir_version), graph, io_map=[(IDS, IDS)])
     graph.producer_name, graph.doc_string = "loopline", ""
-    told = Signature(columns.features, output).columns
-    helper.set_model_props(graph, {COLUMNS: json.dumps(told)})
+    tensor_columns = Signature(columns.features, output).columns
+    helper.set_model_props(graph, {COLUMNS: json.dumps(tensor_columns)})
     onnx.checker.check_model(graph, full_check=True)
     return graph
 
@@ -65,14 +65,14 @@ def _core(predictor: Predictor, columns: Columns, output: str) -> onnx.ModelProt
     assert program is not None  # noqa: S101 - only the old exporter returns None
     model: onnx.ModelProto = program.model_proto
     model.graph.ClearField("value_info")
-    for node in model.graph.node:  # traces of the Python source it was exported from
+    for node in model.graph.node:  # the exporter puts Python source in them
         node.ClearField("doc_string")
         node.ClearField("metadata_props")
     return model
 
 
 def _look_up(columns: Columns, ir_version: int) -> onnx.ModelProto:
-    """Categories as strings in, as ids side by side out; each column has a vocabulary of its own."""
+    """Maps categories, string [N, C], to ids, int64 [N, C], by the vocabulary of each column."""
     features = columns.categories
     texts = [f"text_{feature.name}" for feature in features]
     nodes = [
@@ -88,7 +88,7 @@ def _look_up(columns: Columns, ir_version: int) -> onnx.ModelProto:
 
 
 def _lookup(feature: Feature, vocabulary: Sequence[str]) -> onnx.NodeProto:
-    # The operator refuses an empty table; a category that training never saw filled has only the unknown id.
+    # The operator refuses an empty table; a category that had no value in training has only the unknown id.
     known = list(vocabulary) or [""]
     ids = list(range(UNKNOWN + 1, len(vocabulary) + 1)) or [UNKNOWN]
     return helper.make_node(

@@ -1,4 +1,4 @@
-"""Package trained weights as the model that ships, and prove that it gives the same answers."""
+"""Package trained weights as the model that ships, and check that it predicts the same."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from loopline.components.training import triton, weights
 from loopline.components.training.onnx_graph import to_onnx
 
 TOLERANCE = 1e-5
-PROOF_ROWS = 4096
+CHECKED_ROWS = 4096
 
 
 def package(
@@ -29,12 +29,12 @@ def package(
 
     Args:
         package: the use case.
-        weights_path: what `train` left.
-        examples_path: examples whose rows prove that graph and torch module agree.
-        model_path: folder to make.
+        weights_path: the weights artifact.
+        examples_path: examples on whose rows graph and torch module are compared.
+        model_path: folder to write.
 
     Raises:
-        LooplineError: the graph and the torch module differ by more than 1e-5 (relative to 1 + the answer).
+        LooplineError: the graph and the torch module differ by more than 1e-5 (relative to 1 + the prediction).
     """
     case = usecase.load(package)
     trained = weights.load(Path(weights_path), case)
@@ -54,29 +54,29 @@ def package(
         shutil.copyfile(Path(weights_path) / weights.TENSORS, folder / weights.TENSORS)
         sealed = model_artifact.seal(folder, case.spec.name, signature, facts, trained.provenance)
         rows = Dataset.open(examples_path).read(examples.TABLE, columns=list(dict.fromkeys(signature.names)))
-        prove_equal(trained, Scorer(sealed), rows.slice(0, PROOF_ROWS))
+        check_equal(trained, Scorer(sealed), rows.slice(0, CHECKED_ROWS))
     return model_artifact.Model.open(model_path, verify=False)
 
 
-def prove_equal(trained: weights.Trained, scorer: Scorer, rows: pa.Table) -> float:
-    """The largest difference between torch and the graph, on rows and on rows emptied of all features.
+def check_equal(trained: weights.Trained, scorer: Scorer, rows: pa.Table) -> float:
+    """The largest difference between torch and the graph, on some rows and on a row without any feature.
 
     Raises:
-        LooplineError: it exceeds 1e-5, relative to 1 + the answer.
+        LooplineError: it exceeds 1e-5, relative to 1 + the prediction.
     """
-    nothing = pa.table({name: pa.nulls(1, rows.schema.field(name).type) for name in rows.schema.names})
-    probed = pa.concat_tables([rows, nothing.cast(rows.schema)])
+    empty = pa.table({name: pa.nulls(1, rows.schema.field(name).type) for name in rows.schema.names})
+    checked = pa.concat_tables([rows, empty.cast(rows.schema)])
     with torch.no_grad():
-        expected = trained.predictor(*trained.columns.tensors(probed)).numpy().reshape(-1)
-    difference = float(np.max(np.abs(scorer.score(probed) - expected) / (1 + np.abs(expected))))
+        expected = trained.predictor(*trained.columns.tensors(checked)).numpy().reshape(-1)
+    difference = float(np.max(np.abs(scorer.score(checked) - expected) / (1 + np.abs(expected))))
     if not difference <= TOLERANCE:
         raise LooplineError(
             f"the exported graph differs from the torch module by {difference:.2g}, more than {TOLERANCE}; "
-            "it must not ship"
+            "the model is not packaged"
         )
     return difference
 
 
 def _flat(value: object) -> str | int | float:
-    """Facts are flat, so that a registry can hold them as tags."""
+    """A fact as a tag of the registry, which takes no nested values."""
     return value if isinstance(value, str | int | float) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Where a training runs: in the step's own pod, or in a TrainJob on other nodes."""
+"""The targets of a training: the pod of the step, or a TrainJob on other nodes."""
 
 import os
 from pathlib import Path
@@ -8,35 +8,35 @@ from loopline.components.errors import LooplineError
 TARGETS = ("pod", "trainjob")
 
 
-def train_at(
+def train_on(
     target: str, package: str, examples_path: Path | str, weights_path: Path | str, tracking: str
 ) -> dict[str, float]:
-    """Train the use case's model here or there, write the weights artifact, and return what to log.
+    """Train the use case's model on a target, write the weights artifact, and return the metrics to log.
 
     Raises:
-        LooplineError: there is no such target, or the training could not be done.
+        LooplineError: there is no such target, or the training failed.
     """
     if target == "pod":
-        from loopline.components.training.train import train  # noqa: PLC0415 - torch, which only this process needs then
+        from loopline.components.training.train import train  # noqa: PLC0415 - imports torch, which trainjob does not need
 
         return train(package, examples_path, weights_path, tracking)
     if target == "trainjob":
-        from loopline.components.training.nodes import train_on_nodes  # noqa: PLC0415
+        from loopline.components.training.run_trainjob import run_trainjob  # noqa: PLC0415
 
-        return train_on_nodes(package, examples_path, weights_path, tracking, shared_store())
+        return run_trainjob(package, examples_path, weights_path, tracking, shared_folder())
     raise LooplineError(f"there is no training target '{target}'; there are {', '.join(TARGETS)}")
 
 
-def shared_store() -> str:
-    """Where TrainJobs find their examples and leave their weights: in the bucket that a cluster tells its pods of.
+def shared_folder() -> str:
+    """URI of the folder through which a step and its TrainJob exchange examples and weights, in the cluster's bucket.
 
     Raises:
-        LooplineError: no bucket is named.
+        LooplineError: LOOPLINE_BUCKET is not set.
     """
     bucket = os.environ.get("LOOPLINE_BUCKET")
     if not bucket:
         raise LooplineError(
-            "LOOPLINE_BUCKET is not set, so there is no place that the nodes of a TrainJob could read examples from; "
+            "LOOPLINE_BUCKET is not set, so the nodes of a TrainJob could not read the examples; "
             "in a pod it comes from the ConfigMap loopline-object-store; use target pod to train here"
         )
     return f"s3://{bucket}/training"

@@ -1,4 +1,4 @@
-"""What MLflow is told about a training."""
+"""Logs a training to MLflow."""
 
 import logging
 from collections.abc import Mapping, Sequence

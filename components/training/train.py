@@ -22,8 +22,8 @@ from loopline.components.training.network import Predictor
 from loopline.components.training.tracking import track
 from loopline.components.training.world import World
 
-# Fewer rows than this cannot be told from noise, and leave nothing to hold out.
-FEWEST_ROWS = 50
+# Fewer rows are noise, and leave nothing to hold out.
+MIN_ROWS = 50
 
 
 def train(
@@ -39,12 +39,12 @@ def train(
 
     Args:
         package: the use case.
-        examples_path: examples to learn from; rows without a label are left aside.
-        weights_path: folder to make (by the leading process).
-        tracking: MLflow URI that gets parameters and losses; empty for none.
-        world: the processes that share each batch; none but this one if left out.
-        checkpoint: path or URI of a folder that takes the progress after each epoch, and that an interrupted training
-            goes on from; empty for none.
+        examples_path: training examples; rows without a label are ignored.
+        weights_path: folder to write, by the leader.
+        tracking: MLflow URI to log parameters and losses to; empty for none.
+        world: the processes that train together; only this one by default.
+        checkpoint: path or URI of a folder for a checkpoint after each epoch, from which an interrupted training
+            resumes; empty for none.
 
     Returns:
         What to log: rows, epochs, held-out loss.
@@ -52,7 +52,7 @@ def train(
     Raises:
         LooplineError: too few labelled rows, labels of one class only, or not 0 and 1 in a classification.
     """
-    world = world or World.alone()
+    world = world or World.single_process()
     case = usecase.load(package)
     dataset = Dataset.open(examples_path)
     table = labelled_in_time_order(dataset.read(examples.TABLE), case.spec.entity.timestamp)
@@ -62,20 +62,20 @@ def train(
     mean, scale = _scale_of(labels, case.spec.task)
     rows = TrainingRows(*columns.tensors(table), labels=(labels - mean) / scale)
     spec = case.spec.model
-    kept = Checkpoint(checkpoint, _identity(case, dataset, world)) if checkpoint else None
-    begun = _begun(kept, world)
-    with _plain_arithmetic(world.device):
+    saved = Checkpoint(checkpoint, _identity(case, dataset, world)) if checkpoint else None
+    start = _resume(saved, world)
+    with _reproducible_arithmetic(world.device):
         fitted = fit(
             rows,
             spec,
             case.spec.task,
             lambda: weights.build_network(case, spec, columns),
             world,
-            partial(_report, world=world, kept=kept, epochs=spec.epochs),
-            begun,
+            partial(_on_epoch, world=world, saved=saved, epochs=spec.epochs),
+            start,
         )
     figures = {"rows": float(len(rows)), "epochs": float(fitted.epochs), "held_out_loss": min(fitted.held_out_loss)}
-    if world.leads:
+    if world.is_leader:
         predictor = Predictor(fitted.network.cpu(), case.spec.task, fitted.scale * scale, mean)
         facts = {**_lineage(package, dataset), "rows": len(rows), "epochs": fitted.epochs}
         run = track(tracking, case.spec, facts, fitted.held_out_loss, figures) if tracking else ""
@@ -84,45 +84,45 @@ def train(
     return figures
 
 
-def _begun(kept: Checkpoint | None, world: World) -> Progress:
-    """What an earlier attempt left, the same for all processes.
+def _resume(saved: Checkpoint | None, world: World) -> Progress:
+    """The progress of an earlier attempt, the same for all processes.
 
     Raises:
-        LooplineError: they read different ones, because that attempt was still at work.
+        LooplineError: they read different ones, because that attempt is still running.
     """
-    begun = kept.read() if kept else Progress()
-    epochs = len(begun.losses) + begun.final_epochs
-    if world.of_leader(epochs) != epochs:
+    start = saved.read() if saved else Progress()
+    epochs = len(start.losses) + start.final_epochs
+    if world.broadcast(epochs) != epochs:
         raise LooplineError("an earlier attempt of this training is still writing its checkpoint; it has to end first")
-    if epochs and world.leads:
-        print(f"progress: going on after {epochs} epochs of an earlier attempt", flush=True)
-    return begun
+    if epochs and world.is_leader:
+        print(f"progress: resuming after {epochs} epochs of an earlier attempt", flush=True)
+    return start
 
 
-def _report(progress: Progress, world: World, kept: Checkpoint | None, epochs: int) -> None:
-    """Tell of an epoch and keep it; one process does so for all."""
-    if not world.leads:
+def _on_epoch(progress: Progress, world: World, saved: Checkpoint | None, epochs: int) -> None:
+    """Print an epoch and save a checkpoint; the leader does so for all processes."""
+    if not world.is_leader:
         return
     if progress.final_epochs:
         print(f"progress: on all rows, epoch {progress.final_epochs} of {best_epoch(progress.losses)}", flush=True)
     else:
         loss = progress.losses[-1]
         print(f"progress: epoch {len(progress.losses)} of at most {epochs}, held-out loss {loss:.4f}", flush=True)
-    if kept:
-        kept.write(progress)
+    if saved:
+        saved.write(progress)
 
 
 def _identity(case: UseCase, dataset: Dataset, world: World) -> str:
-    """What progress has to agree in with the training that goes on from it; more processes cut batches otherwise."""
+    """What a checkpoint must share with the training that resumes it; the number of processes changes the batches."""
     return digest.of_value([case.package, case.spec.model.model_dump(), dataset.digest, world.size])
 
 
 @contextmanager
-def _plain_arithmetic(device: torch.device) -> Iterator[None]:
-    """One thread, no denormals and one order of sums, for the time of a training; the process is left as it was.
+def _reproducible_arithmetic(device: torch.device) -> Iterator[None]:
+    """One thread, no denormals and a fixed order of sums during a training; restores the settings afterwards.
 
-    Layers this small gain nothing from threads, lose much when cores are contended, and sum in one order with one. A
-    GPU has to be told; where it knows no such way for an operation of a use case's own network, it says so and goes on.
+    Layers this small gain nothing from threads, lose much on contended cores, and one thread always sums in the same
+    order. A GPU needs deterministic algorithms; it warns where an operation of a use case's network has none.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -139,9 +139,9 @@ def _plain_arithmetic(device: torch.device) -> Iterator[None]:
 
 
 def _check(labels: Tensor, task: str, package: str) -> None:
-    if len(labels) < FEWEST_ROWS:
+    if len(labels) < MIN_ROWS:
         raise LooplineError(
-            f"{package} has {len(labels)} labelled rows in its training window; at least {FEWEST_ROWS} are needed"
+            f"{package} has {len(labels)} labelled rows in its training window; at least {MIN_ROWS} are needed"
         )
     if task == "binary_classification":
         values = set(torch.unique(labels).tolist())
@@ -159,7 +159,7 @@ def _check(labels: Tensor, task: str, package: str) -> None:
 
 
 def _scale_of(labels: Tensor, task: str) -> tuple[float, float]:
-    """Mean and standard deviation that regression labels are standardised by."""
+    """Mean and standard deviation for standardising the labels of a regression; 0 and 1 otherwise."""
     if task == "binary_classification":
         return 0.0, 1.0
     return float(labels.double().mean()), float(labels.double().std())

@@ -1,7 +1,7 @@
-"""A training as a TrainJob of Kubeflow Trainer: its name, its manifest, and what its status says.
+"""A training as a TrainJob of Kubeflow Trainer: its name, its manifest and its state.
 
-What the nodes are (image, number, GPUs, queue, how long they may take) is the TrainingRuntime's to say, so that a
-change of hardware is a change of one object in Git. The TrainJob only says what is trained.
+The TrainingRuntime sets image, number of nodes, GPUs, queue and deadline, so that a change of hardware is a change of
+one object in Git. The TrainJob only sets what is trained.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from loopline.components import contract
+from loopline.components import contract, io
 from loopline.components.contract.cluster_job import deadline_of, job_name
 from loopline.components.contract.usecase import UseCase
 from loopline.components.io import digest
@@ -19,7 +19,7 @@ GROUP = "trainer.kubeflow.org"
 VERSION = "v1alpha1"
 RUNTIME = "loopline-torch"
 QUEUE = "kueue.x-k8s.io/queue-name"
-# The replicated job whose pods train, as the TrainingRuntime names it.
+# Name of the replicated job in the TrainingRuntime whose pods train.
 NODES = "node"
 
 Phase = Literal["waiting", "running", "complete", "failed"]
@@ -27,21 +27,22 @@ Phase = Literal["waiting", "running", "complete", "failed"]
 
 @dataclass(frozen=True)
 class State:
-    """Where a TrainJob stands, and that in words."""
+    """The phase of a TrainJob, and a message for people."""
 
     phase: Phase
-    words: str
+    message: str
 
 
 def name_of(case: UseCase, examples: str, tracking: str) -> str:
-    """A name that is the same for the same training.
+    """The name for a training, the same for the same code and examples: a step that is retried finds its job.
 
     Args:
         case: the use case.
         examples: digest of the examples.
         tracking: MLflow URI.
     """
-    code = [digest.of_files(folder, "*.py") for folder in (Path(__file__).parent, *map(Path, contract.__path__))]
+    folders = [Path(__file__).parent, *map(Path, contract.__path__), *map(Path, io.__path__)]
+    code = [digest.of_files(folder, "*.py") for folder in folders]
     revision = os.environ.get("LOOPLINE_REVISION", "")
     identity = digest.of_value([case.package, case.code_digest(), examples, tracking, code, revision])
     return job_name("train", case.spec.name, identity)
@@ -56,7 +57,7 @@ def manifest(name: str, runtime: Mapping[str, Any], arguments: Sequence[str]) ->
         arguments: of ``python -m loopline.components.training``.
 
     Raises:
-        LooplineError: the runtime does not say how long a job may take.
+        LooplineError: the TrainingRuntime sets no deadline.
     """
     queue = runtime["metadata"].get("labels", {}).get(QUEUE)
     return {
@@ -81,17 +82,17 @@ def manifest(name: str, runtime: Mapping[str, Any], arguments: Sequence[str]) ->
 
 
 def state_of(job: Mapping[str, Any]) -> State:
-    """Where a TrainJob stands."""
+    """The state of a TrainJob."""
     status = job.get("status", {})
-    holding = {
+    conditions = {
         condition["type"]: condition for condition in status.get("conditions", ()) if condition["status"] == "True"
     }
-    if failed := holding.get("Failed"):
+    if failed := conditions.get("Failed"):
         return State("failed", f"{failed['reason']}: {failed['message']}")
-    if "Complete" in holding:
+    if "Complete" in conditions:
         return State("complete", "complete")
     queue = job["metadata"].get("labels", {}).get(QUEUE)
-    if "Suspended" in holding:
+    if "Suspended" in conditions:
         return State("waiting", f"waiting in queue {queue}" if queue else "suspended")
     for nodes in status.get("jobsStatus", ()):
         if nodes["name"] == NODES and (nodes["ready"] or nodes["succeeded"]):

@@ -8,7 +8,7 @@ import json
 from loopline.components.contract.signature import COLUMNS, DATATYPES, OUTPUT_DATATYPE, Signature
 
 MAX_BATCH = 1024
-# Two instances: while one computes, the other takes in the next batch.
+# Two instances: while one computes, the other collects the next batch.
 INSTANCES = 2
 # What Triton's configuration calls a datatype of the V2 protocol.
 _TRITON_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
@@ -17,9 +17,9 @@ _TRITON_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}
 def config(name: str, signature: Signature) -> str:
     """``config.pbtxt`` of a model: batched tensors in, one output, and which features the tensors hold.
 
-    Requests that come while every instance computes are batched; one that finds an instance free does not wait for
-    others. Instances are on each GPU that Triton finds, or else on CPUs, and have computed before they are ready.
-    Triton tells parameters to whoever asks for the model's configuration.
+    Requests that arrive while all instances are busy are batched; an idle instance does not wait for more requests.
+    Instances are on each GPU that Triton finds, or else on CPUs, and are warmed up before they are ready.
+    Triton includes parameters in the model configuration that it serves.
     """
     tensors = [(name, _TRITON_TYPES[DATATYPES[name]], len(held)) for name, held in signature.columns.items()]
     inputs = ",\n".join(_tensor(*tensor) for tensor in tensors)

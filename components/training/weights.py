@@ -1,4 +1,4 @@
-"""The weights artifact: what `train` leaves for `package`, and what a later training could continue from.
+"""The weights artifact: what `train` writes and `package` reads.
 
 Layout::
 
@@ -31,12 +31,12 @@ TENSORS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained predictor with what is needed to use it.
+    """A trained predictor with everything needed to package it.
 
     Attributes:
-        facts: what it was made of; they go on into the model.
-        figures: what its training measured.
-        provenance: which run and code revision made it.
+        facts: what it was trained on; copied into the model.
+        figures: rows, epochs and held-out loss of the training.
+        provenance: MLflow run and code revision.
     """
 
     predictor: Predictor
@@ -99,7 +99,7 @@ def load(path: Path, case: UseCase) -> Trained:
 
 
 def figures(path: Path) -> dict[str, float]:
-    """What the training of an artifact measured: rows, epochs, held-out loss.
+    """Rows, epochs and held-out loss of a training.
 
     Raises:
         LooplineError: there is none.

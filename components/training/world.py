@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class World:
-    """This process's place among those that share every batch.
+    """This process among those that train together, each on its shard of every batch.
 
     Attributes:
-        rank: its number among all.
-        size: how many there are.
+        rank: its number among all processes.
+        size: number of processes.
         device: what it computes on.
-        local_rank: its number among those of its node.
+        local_rank: its number on its node.
     """
 
     rank: int
@@ -24,23 +24,23 @@ class World:
     local_rank: int = 0
 
     @classmethod
-    def alone(cls) -> "World":
+    def single_process(cls) -> "World":
         """One process, on the GPU if there is one."""
         return cls(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     @classmethod
     def join(cls) -> "World":
-        """The world that torchrun describes in the environment, or none but this process.
+        """The world that torchrun describes in the environment, or only this process.
 
-        GPUs talk through NCCL, CPUs through Gloo.
+        GPUs communicate through NCCL, CPUs through Gloo.
         """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
-            return cls.alone()
+            return cls.single_process()
         local_rank = int(os.environ["LOCAL_RANK"])
         if torch.cuda.is_available():
             device = torch.device("cuda", local_rank)
-            torch.cuda.set_device(device)  # else every process of the node also takes memory of the first GPU
+            torch.cuda.set_device(device)  # otherwise all processes of the node take memory of the first GPU
             torch.distributed.init_process_group("nccl", device_id=device)
         else:
             device = torch.device("cpu")
@@ -48,34 +48,34 @@ class World:
         return cls(torch.distributed.get_rank(), size, device, local_rank)
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_leader(self) -> bool:
+        """Whether this is the leader, the process that writes."""
         return self.rank == 0
 
     @property
-    def leads_node(self) -> bool:
-        """Whether this is the process that does for its node what has to be done once on each."""
+    def is_node_leader(self) -> bool:
+        """Whether this process does what has to be done once on each node."""
         return self.local_rank == 0
 
     def leave(self) -> None:
-        """Part from the others."""
+        """Leave the process group."""
         if self.size > 1:
             torch.distributed.destroy_process_group()
 
-    def wait(self) -> None:
-        """Return when all have come here."""
+    def barrier(self) -> None:
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             torch.distributed.barrier()
 
-    def of_leader(self, value: float) -> float:
-        """The leader's value, for a decision that all must take alike though their GPUs may round differently."""
+    def broadcast(self, value: float) -> float:
+        """The leader's value, so that all processes decide the same although their GPUs may round differently."""
         if self.size == 1:
             return value
-        told = torch.tensor(value, dtype=torch.float64, device=self.device)
-        torch.distributed.broadcast(told, src=0)
-        return float(told)
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(shared, src=0)
+        return float(shared)
 
-    def share(self, batch: Tensor) -> Tensor:
+    def shard(self, batch: Tensor) -> Tensor:
         """This process's rows of a batch whose length is a multiple of the size of the world."""
         return batch[self.rank :: self.size]
 

@@ -8,7 +8,7 @@ from loopline.cli.watch import ConsoleWatcher
 from loopline.compiler import parameters, pipeline_ir
 from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
-from loopline.components.training.target import shared_store
+from loopline.components.training.target import shared_folder
 from loopline.local import versions
 from loopline.local.engine import Engine
 from loopline.local.workspace import Workspace
@@ -28,7 +28,7 @@ def run_pipeline(
     values = parameters.complete(pipeline, case, workspace, given)
     values = versions.resolve_versions(pipeline, values, case, workspace)
     if values.get("target") == "trainjob":
-        shared_store()  # fail now rather than after the examples are made
+        shared_folder()  # fail now rather than after the examples are made
     run = Engine(workspace, ConsoleWatcher(console), reuse=reuse, in_containers=in_containers).run(
         pipeline_ir.load(pipeline), package, values
     )

@@ -16,7 +16,7 @@ from loopline.components.training.checkpoint import FILE, Checkpoint
 from loopline.components.training.columns import TrainingRows
 from loopline.components.training.fit import Progress, _held_out
 from loopline.components.training.network import Ensemble
-from loopline.components.training.train import _begun, train
+from loopline.components.training.train import _resume, train
 from loopline.components.training.trainer import Trainer
 from loopline.components.training.world import World
 from tests.object_store import free_port
@@ -116,7 +116,7 @@ def test_progress_comes_back_as_it_was_kept(place, tmp_path, request):
     kept.write(progress())
     read = kept.read()
     assert (read.losses, read.final_epochs) == ((0.5, 0.25), 1)
-    assert torch.equal(read.answers, torch.ones(3, 1))
+    assert torch.equal(read.outputs, torch.ones(3, 1))
     assert {name: tensor.tolist() for name, tensor in read.trainer.items()} == {"network.a": [0, 1, 2, 3], "step": 7}
 
 
@@ -145,11 +145,11 @@ def test_a_store_that_is_away_is_an_error(monkeypatch):
 
 def test_processes_that_read_different_checkpoints_part(tmp_path):
     class Later(World):
-        def of_leader(self, value):
+        def broadcast(self, value):
             return value + 1
 
     with pytest.raises(LooplineError, match="still writing its checkpoint"):
-        _begun(Checkpoint(str(tmp_path), "mine"), Later(1, 2, torch.device("cpu")))
+        _resume(Checkpoint(str(tmp_path), "mine"), Later(1, 2, torch.device("cpu")))
 
 
 def test_a_process_fetches_examples_and_puts_weights(make_usecase, write_examples, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from loopline.components.contract.model import Model
 from loopline.components.contract.scorer import Scorer
 from loopline.components.errors import LooplineError
 from loopline.components.training import weights
-from loopline.components.training.package import package, prove_equal
+from loopline.components.training.package import check_equal, package
 from loopline.components.training.train import train
 from tests.unit.training.conftest import make_rows
 
@@ -109,7 +109,7 @@ def test_a_graph_that_differs_must_not_ship(packaged):
     with torch.no_grad():
         trained.predictor.network.last_bias.add_(0.1)
     with pytest.raises(LooplineError, match="differs from the torch module"):
-        prove_equal(trained, Scorer(model), make_rows(50))
+        check_equal(trained, Scorer(model), make_rows(50))
 
 
 def test_weights_that_are_none(make_usecase, write_examples, tmp_path):

@@ -15,7 +15,7 @@ from loopline.components.contract import usecase
 from loopline.components.contract.dataset import Dataset
 from loopline.components.contract.scorer import Scorer
 from loopline.components.errors import LooplineError
-from loopline.components.training.fit import _confidence, _held_out, fit
+from loopline.components.training.fit import _held_out, _platt_slope, fit
 from loopline.components.training.package import package
 from loopline.components.training.train import train
 from loopline.components.training.trainer import batch_size
@@ -89,7 +89,7 @@ def test_calibration_undoes_overconfidence_and_leaves_the_rate():
     torch.manual_seed(0)
     odds = torch.randn(20_000, 1)
     labels = torch.bernoulli(torch.sigmoid(odds)).squeeze(1)
-    assert _confidence(odds * 3 + 1, labels) == pytest.approx(1 / 3, rel=0.05)
+    assert _platt_slope(odds * 3 + 1, labels) == pytest.approx(1 / 3, rel=0.05)
 
 
 def test_few_rows_are_taken_in_small_steps():

@@ -18,8 +18,8 @@ from loopline.components.contract import cluster_job, usecase
 from loopline.components.contract.dataset import Dataset
 from loopline.components.errors import LooplineError
 from loopline.components.io import storage
-from loopline.components.training import nodes, trainjob, weights
-from loopline.components.training.target import shared_store, train_at
+from loopline.components.training import run_trainjob, trainjob, trainjob_watch, weights
+from loopline.components.training.target import shared_folder, train_on
 from loopline.components.training.train import train
 from tests.loopback_server import kubeconfig, status
 from tests.unit.training.conftest import make_rows
@@ -36,7 +36,7 @@ def api(tmp_path, monkeypatch):
     fake = FakeKubernetes(yaml.safe_load(RUNTIME.read_text()))
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig(fake, tmp_path / "kubeconfig")))
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(nodes, "POLL", 0.02)
+    monkeypatch.setattr(trainjob_watch, "POLL", 0.02)
     yield fake
     fake.close()
 
@@ -48,7 +48,7 @@ def training(make_usecase, write_examples, tmp_path):
 
     def run(store="", tracking=""):
         store = store or f"{tmp_path.as_uri()}/store"
-        return nodes.train_on_nodes(name, learned, tmp_path / "brought" / "weights", tracking, store)
+        return run_trainjob.run_trainjob(name, learned, tmp_path / "brought" / "weights", tracking, store)
 
     run.usecase, run.examples, run.weights = name, learned, tmp_path / "brought" / "weights"
     run.name = trainjob.name_of(usecase.load(name), Dataset.open(learned).digest, "")
@@ -119,7 +119,7 @@ def test_a_preempted_job_goes_on_where_it_was_and_gives_the_same_bytes(api, trai
     api.set_condition = lambda name, *rest: (logs.append(dict(api.logs)), complete(name, *rest))
     training()
     assert api.controller.attempts == 2
-    assert "progress: going on after " in next(iter(logs[-1].values()))
+    assert "progress: resuming after " in next(iter(logs[-1].values()))
     assert all((tensors(training.weights)[key] == value).all() for key, value in undisturbed.items())
 
 
@@ -130,7 +130,7 @@ def test_bad_labels_fail_with_the_sentence_of_the_node(api, make_usecase, write_
     with pytest.raises(
         LooplineError, match=r"failed: every label .* is 0; there is nothing to tell apart \(FailedJobs"
     ):
-        nodes.train_on_nodes(
+        run_trainjob.run_trainjob(
             make_usecase(), write_examples(flat), tmp_path / "weights", "", f"{tmp_path.as_uri()}/store"
         )
     assert not (tmp_path / "weights").exists()
@@ -176,7 +176,7 @@ def test_a_step_that_is_tried_again_finds_its_own_job(api, training, finished, c
     threading.Timer(0.3, lambda: finished(api, job_of(training))).start()
     training()
     assert api.calls["POST trainjobs"] == 0
-    assert f"TrainJob {training.name} is there already" in capsys.readouterr().out
+    assert f"waiting for the existing TrainJob {training.name}" in capsys.readouterr().out
 
 
 def job_of(training):
@@ -345,7 +345,7 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(api, training, finished):
 
 
 def test_an_api_that_stays_away_leaves_the_job_running(api, training, monkeypatch):
-    monkeypatch.setattr(nodes, "API_AWAY", timedelta(seconds=0.2))
+    monkeypatch.setattr(trainjob_watch, "API_AWAY", timedelta(seconds=0.2))
     api.controller = lambda api, job: setattr(api, "away", True)
     api.away = False
     with pytest.raises(LooplineError, match=r"cannot be reached.*"):
@@ -373,7 +373,7 @@ def test_a_job_that_takes_too_long_is_deleted(api, training):
 
 
 def test_an_image_that_was_not_pushed(api, training, monkeypatch):
-    monkeypatch.setattr(nodes, "NOT_STARTING", timedelta(seconds=0.2))
+    monkeypatch.setattr(trainjob_watch, "NOT_STARTING", timedelta(seconds=0.2))
     back_off = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "r/loopline-training:9"'}
     api.controller = lambda api, job: api.add_pod(job["metadata"]["name"], phase="Pending", waiting=back_off)
     with pytest.raises(
@@ -402,12 +402,23 @@ def test_no_cluster(training, tmp_path, monkeypatch):
 
 
 def test_targets(training, tmp_path, monkeypatch):
-    here = train_at("pod", training.usecase, training.examples, tmp_path / "here", "")
+    here = train_on("pod", training.usecase, training.examples, tmp_path / "here", "")
     assert here["rows"] == 300
     with pytest.raises(LooplineError, match="there is no training target 'gpu'; there are pod, trainjob"):
-        train_at("gpu", training.usecase, training.examples, tmp_path / "there", "")
+        train_on("gpu", training.usecase, training.examples, tmp_path / "there", "")
     monkeypatch.delenv("LOOPLINE_BUCKET", raising=False)
     with pytest.raises(LooplineError, match="LOOPLINE_BUCKET is not set"):
-        train_at("trainjob", training.usecase, training.examples, tmp_path / "there", "")
+        train_on("trainjob", training.usecase, training.examples, tmp_path / "there", "")
     monkeypatch.setenv("LOOPLINE_BUCKET", "ours")
-    assert shared_store() == "s3://ours/training"
+    assert shared_folder() == "s3://ours/training"
+
+
+def test_the_name_changes_with_the_code_below_the_contract(training, tmp_path, monkeypatch):
+    from loopline.components import io
+
+    case = usecase.load(training.usecase)
+    name = trainjob.name_of(case, "a", "")
+    (tmp_path / "io").mkdir()
+    (tmp_path / "io" / "storage.py").write_text("another = True\n")
+    monkeypatch.setattr(io, "__path__", [str(tmp_path / "io")])
+    assert trainjob.name_of(case, "a", "") != name
