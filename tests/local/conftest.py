@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from loopline.cli import app
+from loopline.cli import app, terminal
 from tests.local import longer_replay
 
 USECASE = "tests.usecases.temperature"
@@ -57,7 +57,7 @@ class Laptop:
             patched.setattr(sys, "argv", ["loopline", *arguments])
             patched.setattr(sys, "path", sys.path[:])
             patched.setitem(sys.modules, "kubernetes_validate", sys.modules.get("kubernetes_validate"))
-            patched.setattr(app, "console", Console(file=out, width=140))
+            patched.setattr(terminal, "console", Console(file=out, width=140))
             for name, value in self.environment.items():
                 patched.setenv(name, value)
             with pytest.raises(SystemExit) as left:

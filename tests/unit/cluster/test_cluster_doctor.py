@@ -269,7 +269,7 @@ def command(monkeypatch):
 
     def called(*arguments):
         output = io.StringIO()
-        monkeypatch.setattr("loopline.cli.app.console", Console(file=output, width=160))
+        monkeypatch.setattr("loopline.cli.terminal.console", Console(file=output, width=160))
         result = CliRunner().invoke(app, arguments)
         return result, " ".join(output.getvalue().split())
 
