@@ -33,7 +33,7 @@ def loopline(*arguments, workspace, cwd="."):
         (("run", "training", "--usecase", "usecases.flihgts"), "there is no use case 'usecases.flihgts'"),
         (("run", "trainign"), "there is no pipeline 'trainign'"),
         (("run", "training", "--param", "strat=2013-01-01"), "did you mean 'start'"),
-        (("run", "training", "--param", "start"), "no name=value pair"),
+        (("run", "training", "--param", "start"), "is not a name=value pair"),
         (("run", "training", "--param", "target=trainjob"), "LOOPLINE_BUCKET is not set"),
         (("show", "nonsense"), "there is no run 'nonsense'"),
         (("explain", "last", "train"), "there is no run 'last'"),
