@@ -247,7 +247,7 @@ def test_what_is_not_there(clone, settings, message):
 def test_an_overlay_without_the_patch_that_a_release_writes(clone):
     (clone / FILE).unlink()
     with pytest.raises(LooplineError, match=rf"has no {FILE}, the patch that a release writes"):
-        GitTarget(clone, "prod", "flights").standing()
+        GitTarget(clone, "prod", "flights").traffic_split()
 
 
 def test_no_clone(tmp_path):
