@@ -6,7 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from loopline.cli import app, releasing
+from loopline.cli import releasing, terminal
+from loopline.cli.commands import models
 from loopline.components.errors import LooplineError
 from loopline.local.records import Output, RunRecord, StepRecord
 from tests.canary_traffic import BAD, GOOD
@@ -54,9 +55,9 @@ def command(workspace, monkeypatch, tmp_path):
         monkeypatch.setattr(releasing, "Engine", FakeEngine)
         monkeypatch.setattr(releasing, "_locked", lambda *_: contextlib.nullcontext())
         console = Console(record=True, width=200)
-        monkeypatch.setattr(app, "console", console)
+        monkeypatch.setattr(terminal, "console", console)
         try:
-            app.release("8", wait="60")
+            models.release("8", wait="60")
         finally:
             call.said = console.export_text()
 
@@ -96,21 +97,21 @@ def test_a_step_that_failed_says_why(command):
 
 def test_no_endpoint(workspace):
     with pytest.raises(LooplineError, match="no endpoint of flights runs here; start it with `loopline serve`"):
-        app.release("2")
+        models.release("2")
 
 
 def test_unknown_target(workspace):
     with pytest.raises(LooplineError, match="there is no target 'moon'; there are local, git, cluster"):
-        app.release("2", target="moon")
+        models.release("2", target="moon")
 
 
 def test_a_time_that_is_none(workspace):
     with pytest.raises(LooplineError, match="'soon' is no time to wait for evidence"):
-        app.release("2", wait="soon")
+        models.release("2", wait="soon")
 
 
 @pytest.mark.parametrize("target", ["git", "cluster"])
 def test_no_cluster_is_named(workspace, monkeypatch, target):
     monkeypatch.delenv("LOOPLINE_CLUSTER", raising=False)
     with pytest.raises(LooplineError, match="no cluster is named"):
-        app.release("2", target=target)
+        models.release("2", target=target)
