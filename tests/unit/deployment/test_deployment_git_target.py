@@ -245,7 +245,10 @@ def test_what_is_not_there(clone, settings, message):
 
 
 def test_an_overlay_without_the_patch_that_a_release_writes(clone):
-    (clone / FILE).unlink()
+    git(clone, "rm", "--quiet", FILE)
+    (clone / "kustomize/overlays/prod/kustomization.yaml").write_text("resources: [service.yaml]\n")
+    git(clone, "commit", "--quiet", "--all", "-m", "Without the patch")
+    git(clone, "push", "--quiet", "origin", "main")
     with pytest.raises(LooplineError, match=rf"has no {FILE}, the patch that a release writes"):
         GitTarget(clone, "prod", "flights").traffic_split()
 
