@@ -35,8 +35,6 @@ def moved(objects: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]
             return [in_it(part) for part in value]
         if key == "namespace" and value == "loopline":
             return namespace
-        if key == "cluster.yaml":
-            return value.replace("namespace: loopline", f"namespace: {namespace}")
         return value
 
     done = in_it(objects)

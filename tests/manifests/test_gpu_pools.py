@@ -82,9 +82,13 @@ def test_the_train_step_is_told_the_same_pool(pooled: Objects) -> None:
     assert (told["node_selector"], told["tolerations"], told["gpus"]) == (SELECTOR, [TOLERATION], 1)
 
 
-def test_the_settings_with_a_pool_are_read_by_the_command(pooled: Objects, tmp_path: Path) -> None:
+def test_the_settings_with_a_pool_are_read_by_the_command(
+    pooled: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from loopline.cluster.settings import Cluster
 
+    (tmp_path / "namespace").write_text("loopline")
+    monkeypatch.setattr("loopline.cluster.settings.NAMESPACE_OF_POD", tmp_path / "namespace")
     for name, content in named(pooled, "ConfigMap", "loopline-cluster")["data"].items():
         (tmp_path / name).write_text(content)
     pool = Cluster.read(tmp_path / "cluster.yaml").gpu

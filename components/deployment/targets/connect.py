@@ -12,21 +12,22 @@ def connect(plan: Plan, endpoint: str) -> Target:
 
     Args:
         plan: of the run.
-        endpoint: name of the endpoint.
+        endpoint: name of the use case; its objects in Kubernetes have dashes where it has underscores.
 
     Raises:
         LooplineError: there is no such endpoint, clone or cluster.
     """
+    in_kubernetes = endpoint.replace("_", "-")
     if plan.target == "cluster":
         from loopline.components.deployment.targets.cluster import ClusterTarget  # noqa: PLC0415 - each is heavy in its own way
 
-        return ClusterTarget.connect(endpoint)
+        return ClusterTarget.connect(in_kubernetes)
     expect_target_uri(plan.target, plan.target_uri)
     if plan.target == "git":
         from loopline.components.deployment.targets.git import GitTarget  # noqa: PLC0415
         from loopline.components.deployment.targets.git_clone import working_tree  # noqa: PLC0415
 
-        return GitTarget(working_tree(plan.target_uri), plan.overlay, endpoint)
+        return GitTarget(working_tree(plan.target_uri), plan.overlay, in_kubernetes)
     from loopline.components.deployment.targets.local import LocalTarget  # noqa: PLC0415
     from loopline.components.deployment.targets.local_endpoint import LocalEndpoint  # noqa: PLC0415
     from loopline.components.deployment.targets.state_dir import StateDir  # noqa: PLC0415

@@ -129,18 +129,31 @@ def latest_version(folder: Path) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
+def only_model(repository: Path) -> str:
+    """The name of the one model of a repository.
+
+    Raises:
+        LooplineError: it has none, or several.
+    """
+    names = sorted(folder.name for folder in repository.iterdir() if folder.is_dir())
+    if len(names) != 1:
+        found = ", ".join(names) or "none"
+        raise LooplineError(f"{repository} has to hold one model and holds {found}; name one with --model_name")
+    return names[0]
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(
         prog="python -m loopline.components.serving.predictor.onnx_server", description=__doc__
     )
-    parser.add_argument("--model_name", required=True)
+    parser.add_argument("--model_name", help="a folder of the repository; the only one if left out")
     parser.add_argument("--model_dir", type=Path, required=True, help="the model repository")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a pod")
     parser.add_argument("--http_port", type=int, default=8080)
     options = parser.parse_args()
     try:
-        model = OnnxModel(options.model_name, options.model_dir)
+        model = OnnxModel(options.model_name or only_model(options.model_dir), options.model_dir)
     except LooplineError as error:
         raise SystemExit(str(error)) from None
     structured_log.configure()

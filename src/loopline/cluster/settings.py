@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from loopline.components.errors import LooplineError
+from loopline.components.io.kubernetes_api import NAMESPACE_OF_POD
 from loopline.components.io.strict import Strict, read_yaml
 
 VARIABLE = "LOOPLINE_CLUSTER"
@@ -20,6 +21,20 @@ RELEASE_SECONDS = 6 * 3600
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
 Uri = Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+
+
+def _own_namespace() -> str:
+    """The namespace of this pod.
+
+    Raises:
+        LooplineError: this is no pod.
+    """
+    try:
+        return NAMESPACE_OF_POD.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise LooplineError(
+            "the settings of the cluster name no namespace, and this is not one of its pods; add `namespace:`"
+        ) from error
 
 
 class KfpServer(Strict):
@@ -80,7 +95,7 @@ class Cluster(Strict):
     """A cluster, as ``loopline submit`` and ``loopline doctor`` see it.
 
     Attributes:
-        namespace: where our objects and runs are.
+        namespace: where our objects and runs are; if left out, the namespace of the pod that reads this.
         experiment: the KFP experiment that runs are listed under; made if it is not there.
         service_account: of the pods of a run.
         registry: MLflow URI of the model registry. ``tracking``: of the experiment tracking.
@@ -91,7 +106,7 @@ class Cluster(Strict):
     """
 
     kfp: KfpServer
-    namespace: Name
+    namespace: Name = Field(default_factory=_own_namespace)
     experiment: str = Field(default="loopline", min_length=1)
     service_account: Name = "loopline-pipeline"
     registry: Url

@@ -3,13 +3,27 @@
 import pytest
 
 from loopline import project
+from loopline.cluster import settings as settings_module
 from loopline.cluster.settings import Cluster
 from loopline.components.errors import LooplineError
 
 COMMITTED = project.ROOT / "manifests" / "pipelines" / "cluster.yaml"
 
 
-def test_as_committed_they_are_the_inside_of_a_cluster(monkeypatch):
+@pytest.fixture
+def in_a_pod(monkeypatch, tmp_path):
+    """A pod of namespace loopline."""
+    (tmp_path / "namespace").write_text("loopline")
+    monkeypatch.setattr(settings_module, "NAMESPACE_OF_POD", tmp_path / "namespace")
+
+
+def test_outside_of_a_pod_they_have_to_name_the_namespace(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings_module, "NAMESPACE_OF_POD", tmp_path / "none")
+    with pytest.raises(LooplineError, match="name no namespace, and this is not one of its pods; add `namespace:`"):
+        Cluster.read(COMMITTED)
+
+
+def test_as_committed_they_are_the_inside_of_a_cluster(in_a_pod, monkeypatch):
     cluster = Cluster.read(COMMITTED)
     assert cluster.namespace == "loopline"
     assert cluster.features("flights") == "s3://loopline/features/flights"
