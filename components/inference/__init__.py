@@ -1,1 +1,1 @@
-"""Batch inference: scores for every entity of a window, and their publication in place of the former ones."""
+"""Batch inference: score every entity of a window, and publish the predictions."""

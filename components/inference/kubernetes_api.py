@@ -5,7 +5,9 @@ from loopline.components.io.kubernetes_api import KubernetesApi, Resource
 SPARK_APPLICATIONS = Resource("sparkoperator.k8s.io", "v1beta2", "sparkapplications")
 ROLE = "Role loopline-batches of manifests/batch"
 INSTALL = "install the Spark operator as manifests/upstream says, or use engine local"
-WITHOUT_CLUSTER = "engine spark needs a Kubernetes cluster, and this is no pod and has no kubeconfig; use engine local"
+WITHOUT_CLUSTER = (
+    "engine spark needs a Kubernetes cluster, and this is not a pod and has no kubeconfig; use engine local"
+)
 
 
 def connect() -> KubernetesApi:

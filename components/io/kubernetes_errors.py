@@ -51,15 +51,15 @@ def from_response(error: Any, server: str, request: str, role: str, install: str
     status = _status(error)
     details = status.get("details") or {}
     reasons = [cause.get("reason") for cause in details.get("causes") or []]
-    said = status.get("message") or " ".join(str(error.reason).split())
-    refused = f"the cluster refuses to {request}: {said}"
+    message = status.get("message") or " ".join(str(error.reason).split())
+    refused = f"the cluster refuses to {request}: {message}"
     plural = request.split()[1]
     if not error.status:  # of the client itself, for TLS
         return UnreachableError(
-            f"{server} cannot be reached ({said}); check the certificate authority in the kubeconfig"
+            f"{server} cannot be reached ({message}); check the certificate authority in the kubeconfig"
         )
     if error.status == 429 or error.status >= 500:
-        return UnreachableError(f"{server} cannot answer now: {error.status} {said}")
+        return UnreachableError(f"{server} cannot answer now: {error.status} {message}")
     if error.status == 404 and details.get("name"):
         return NotFoundError(f"{plural} '{details['name']}' not found")
     if error.status == 409:
@@ -67,7 +67,7 @@ def from_response(error: Any, server: str, request: str, role: str, install: str
     mapped = {
         400: BadRequestError(refused),
         401: LooplineError(f"{server} does not accept our token (401): renew it, or log in again"),
-        403: NotPermittedError(f"this account may not {request}: it needs {role} ({said})"),
+        403: NotPermittedError(f"this account may not {request}: it needs {role} ({message})"),
         404: UnknownResourceError(f"this cluster has no {plural}: {install}"),
     }
     return mapped.get(error.status, LooplineError(refused))

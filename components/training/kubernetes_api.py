@@ -16,7 +16,8 @@ LOG_LINES = 200
 ROLE = "Role loopline-trainjobs of manifests/training"
 INSTALL = "install Kubeflow Trainer as manifests/upstream says, or use target pod"
 WITHOUT_CLUSTER = (
-    "target trainjob needs a Kubernetes cluster, and this is no pod and has no kubeconfig; use target pod to train here"
+    "target trainjob needs a Kubernetes cluster, and this is not a pod and has no kubeconfig; "
+    "use target pod to train here"
 )
 
 

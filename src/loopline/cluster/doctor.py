@@ -19,15 +19,15 @@ def run_checks(cluster: Cluster, case: UseCase) -> Iterator[CheckResult]:
     """Look at everything that runs of a use case on a cluster need. Nothing is changed."""
     kube, server = Kube(cluster.namespace), KfpClient(cluster)
     yield run_check("token", lambda: _token(cluster))
-    answer = run_check("KFP", lambda: _server(cluster, server))
-    yield answer
+    kfp = run_check("KFP", lambda: _server(cluster, server))
+    yield kfp
     yield run_check("namespace", lambda: _namespace(kube))
     yield run_check("pod security", lambda: _pod_security(kube))
     yield from secrets(kube, stage_pods.STAGES)
     yield run_check("GPU pool", lambda: gpu_pool(cluster, kube))
     for pipeline in pipeline_ir.PIPELINES:
         name = names.pipeline_name(case, pipeline)
-        if answer.status != "ok":
+        if kfp.status != "ok":
             yield CheckResult(f"pipeline {name}", "skipped", "not checked: KFP does not answer")
             continue
         try:

@@ -120,8 +120,8 @@ class _Repository:
             raise RegistryError(
                 f"the registry {self._registry} needs a login; `docker login {self._registry}` keeps one for this check"
             )
-        answer = _fetch(f"{realm.geturl()}?{urllib.parse.urlencode(fields)}", basic)
-        return f"Bearer {answer.get('token') or answer.get('access_token') or ''}"
+        response = _fetch(f"{realm.geturl()}?{urllib.parse.urlencode(fields)}", basic)
+        return f"Bearer {response.get('token') or response.get('access_token') or ''}"
 
 
 def _fetch(url: str, authorization: str) -> dict[str, Any]:

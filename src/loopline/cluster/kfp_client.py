@@ -123,8 +123,8 @@ class KfpClient:
 
     def create_experiment(self) -> str:
         """Create the experiment of the settings, and return its ID."""
-        wanted = kfp.V2beta1Experiment(display_name=self._cluster.experiment, namespace=self._cluster.namespace)
-        return str(self._call(self._experiments.experiment_service_create_experiment, wanted).experiment_id)
+        experiment = kfp.V2beta1Experiment(display_name=self._cluster.experiment, namespace=self._cluster.namespace)
+        return str(self._call(self._experiments.experiment_service_create_experiment, experiment).experiment_id)
 
     def find_run(self, experiment: str, name: str) -> kfp.V2beta1Run | None:
         """The oldest run of that name in an experiment; None if there is none."""
@@ -142,14 +142,14 @@ class KfpClient:
     ) -> kfp.V2beta1Run:
         """Create a run."""
         reference = kfp.V2beta1PipelineVersionReference(pipeline_id=version.pipeline_id, pipeline_version_id=version.id)
-        wanted = kfp.V2beta1Run(
+        run = kfp.V2beta1Run(
             experiment_id=experiment,
             display_name=name,
             pipeline_version_reference=reference,
             runtime_config=kfp.V2beta1RuntimeConfig(parameters=parameters),
             service_account=self._cluster.service_account,
         )
-        return self._call(self._runs.run_service_create_run, wanted)
+        return self._call(self._runs.run_service_create_run, run)
 
     def run(self, identity: str) -> kfp.V2beta1Run:
         """A run with its tasks.

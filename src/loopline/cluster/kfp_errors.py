@@ -48,8 +48,8 @@ def from_response(error: kfp.ApiException, cluster: Cluster) -> LooplineError:
 def _message(error: kfp.ApiException) -> str:
     """The message of an error response, without the stack of the server."""
     try:
-        answer = json.loads(error.body or "")
-        text = answer.get("message") or answer.get("error_message") or answer.get("error") or ""
+        response = json.loads(error.body or "")
+        text = response.get("message") or response.get("error_message") or response.get("error") or ""
     except (ValueError, AttributeError):
         text = str(error.body or "")
     return _short(text or error.reason or "no reason given")

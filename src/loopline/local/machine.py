@@ -67,16 +67,16 @@ def _images() -> CheckResult:
         builder = Builder.find()
     except LooplineError:
         return CheckResult("images", "skipped", "there is no container engine to look them up")
-    wanted = [catalogue.reference(image) for image in catalogue.chosen([]) if image.published]
-    missing = [reference for reference in wanted if not builder.has(reference)]
+    published = [catalogue.reference(image) for image in catalogue.chosen([]) if image.published]
+    missing = [reference for reference in published if not builder.has(reference)]
     if missing:
         return CheckResult(
             "images",
             "skipped",
-            f"{len(missing)} of {len(wanted)} images of this code are not built ({missing[0]} ...), so its steps "
+            f"{len(missing)} of {len(published)} images of this code are not built ({missing[0]} ...), so its steps "
             "cannot run in containers or on a cluster; run `make images`",
         )
-    return CheckResult("images", "ok", f"all {len(wanted)} images of this code are built")
+    return CheckResult("images", "ok", f"all {len(published)} images of this code are built")
 
 
 def _java() -> CheckResult:

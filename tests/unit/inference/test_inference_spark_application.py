@@ -254,7 +254,7 @@ def test_without_a_cluster_it_says_so(
 ) -> None:
     monkeypatch.setenv("LOOPLINE_BUCKET", bucket.removeprefix("s3://"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    with pytest.raises(LooplineError, match="this is no pod and has no kubeconfig; use engine local"):
+    with pytest.raises(LooplineError, match="this is not a pod and has no kubeconfig; use engine local"):
         step()
 
 

@@ -397,7 +397,7 @@ def test_a_cancelled_step_deletes_its_job(how, api, training):
 def test_no_cluster(training, tmp_path, monkeypatch):
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(LooplineError, match="this is no pod and has no kubeconfig; use target pod"):
+    with pytest.raises(LooplineError, match="this is not a pod and has no kubeconfig; use target pod"):
         training()
 
 
