@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from loopline.components.serving.protocol import v2_outputs
 from loopline.components.serving.protocol.fields import Field
 from loopline.components.serving.protocol.tensor import FIELD_DATATYPES
-from loopline.components.serving.protocol.v2 import output_datatypes
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,6 @@ class ModelMetadata:
             ],
             "outputs": [
                 {"name": name, "datatype": datatype, "shape": [-1, 1]}
-                for name, datatype in output_datatypes(self.output).items()
+                for name, datatype in v2_outputs.datatypes(self.output).items()
             ],
         }

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from loopline.components.serving.protocol import v2_outputs
 from loopline.components.serving.protocol.fields import INT64, MAX_FLOAT32, Field
 from loopline.components.serving.protocol.metadata import ModelMetadata
 from loopline.components.serving.protocol.request import MAX_ID, MAX_ROWS
 from loopline.components.serving.protocol.tensor import FIELD_DATATYPES
-from loopline.components.serving.protocol.v2 import output_datatypes
 
 _JSON_TYPES = {
     "string": "string",
@@ -151,7 +151,7 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
         "required": ["name", "shape", "datatype"],
         "description": "One for each field: as many values as the shape says, or binary_data_size bytes after the JSON",
     }
-    requested = {"name": {"enum": list(output_datatypes(output))}, "parameters": {"description": "binary_data"}}
+    requested = {"name": {"enum": list(v2_outputs.datatypes(output))}, "parameters": {"description": "binary_data"}}
     return {
         "type": "object",
         "properties": {
@@ -169,7 +169,7 @@ def _tensors(fields: Mapping[str, Field], output: str) -> dict[str, Any]:
 
 def _outputs(output: str) -> dict[str, Any]:
     tensor = {
-        "name": {"enum": list(output_datatypes(output))},
+        "name": {"enum": list(v2_outputs.datatypes(output))},
         "shape": {"type": "array", "items": {"type": "integer"}},
         "datatype": {"type": "string"},
         "data": {"type": "array"},

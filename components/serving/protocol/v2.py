@@ -8,18 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import orjson
 
-from loopline.components.contract.signature import OUTPUT_DATATYPE
+from loopline.components.serving.protocol import v2_outputs
 from loopline.components.serving.protocol.errors import InferenceError, invalid, malformed
 from loopline.components.serving.protocol.fields import Field
 from loopline.components.serving.protocol.request import InferenceRequest, id_or_new, unknown_field, validate
 from loopline.components.serving.protocol.response import InferenceResponse
-from loopline.components.serving.protocol.tensor import BYTES, Tensor, to_bytes
+from loopline.components.serving.protocol.tensor import Tensor
 from loopline.components.serving.protocol.v1 import parse_json
-
-MISSING, STALE = "missing", "stale"
 
 
 @dataclass(frozen=True)
@@ -33,11 +30,6 @@ class V2Request:
 
     request: InferenceRequest
     outputs: Mapping[str, bool]
-
-
-def output_datatypes(score: str) -> dict[str, str]:
-    """The datatype of each output of a model whose score has this name."""
-    return {score: OUTPUT_DATATYPE, MISSING: BYTES, STALE: BYTES}
 
 
 def read(
@@ -67,7 +59,7 @@ def read(
         id_or_new(request_id)  # an id that is too long is an error even if the body's is used
     return V2Request(
         from_tensors(tensors, fields, own_id or request_id),
-        _requested_outputs(content.get("outputs"), content.get("parameters"), output_datatypes(score)),
+        _requested_outputs(content.get("outputs"), content.get("parameters"), v2_outputs.datatypes(score)),
     )
 
 
@@ -104,38 +96,19 @@ def write(response: InferenceResponse, outputs: Mapping[str, bool]) -> tuple[byt
         tensor: dict[str, Any] = {
             "name": name,
             "shape": [len(response.scores), 1],
-            "datatype": datatype(response, name),
+            "datatype": v2_outputs.datatype(response, name),
         }
         if as_bytes:
-            content = raw(response, name)
+            content = v2_outputs.raw(response, name)
             tensor["parameters"] = {"binary_data_size": len(content)}
             rest.append(content)
         else:
-            tensor["data"] = values(response, name)
+            tensor["data"] = v2_outputs.values(response, name)
         tensors.append(tensor)
     text = orjson.dumps(
         {"model_name": response.model, "model_version": response.version, "id": response.id, "outputs": tensors}
     )
     return b"".join([text, *rest]), len(text) if rest else None
-
-
-def datatype(response: InferenceResponse, name: str) -> str:
-    """The datatype of an output."""
-    return output_datatypes(response.output)[name]
-
-
-def values(response: InferenceResponse, name: str) -> list[Any]:
-    """An output as a list."""
-    if name == response.output:
-        return list(response.scores)
-    return [orjson.dumps(list(names)).decode() for names in (response.missing if name == MISSING else response.stale)]
-
-
-def raw(response: InferenceResponse, name: str) -> bytes:
-    """An output as bytes."""
-    if name == response.output:
-        return np.asarray(response.scores, "<f4").tobytes()
-    return to_bytes(values(response, name))
 
 
 def _split(body: bytes, json_length: str | None) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from loopline.components.serving.protocol import v2
+from loopline.components.serving.protocol import v2, v2_outputs
 from loopline.components.serving.protocol.errors import InferenceError, invalid
 from loopline.components.serving.protocol.metadata import ModelMetadata
 from loopline.components.serving.protocol.response import InferenceResponse
@@ -51,7 +51,7 @@ def read(message: Any, model: ModelMetadata) -> v2.V2Request:
         _tensor(given, message.raw_input_contents[position] if as_bytes else None)
         for position, given in enumerate(message.inputs)
     ]
-    known = v2.output_datatypes(model.output)
+    known = v2_outputs.datatypes(model.output)
     requested = [output.name for output in message.outputs] or list(known)
     for name in requested:
         if name not in known:
@@ -71,14 +71,14 @@ def write(response: InferenceResponse, outputs: Mapping[str, bool]) -> Any:
     """
     message = pb.ModelInferResponse(model_name=response.model, model_version=response.version, id=response.id)
     for name, as_bytes in outputs.items():
-        datatype = v2.datatype(response, name)
+        datatype = v2_outputs.datatype(response, name)
         output = message.outputs.add(name=name, datatype=datatype, shape=[len(response.scores), 1])
         if as_bytes:
-            message.raw_output_contents.append(v2.raw(response, name))
+            message.raw_output_contents.append(v2_outputs.raw(response, name))
         elif datatype == BYTES:
-            output.contents.bytes_contents.extend(value.encode() for value in v2.values(response, name))
+            output.contents.bytes_contents.extend(value.encode() for value in v2_outputs.values(response, name))
         else:
-            output.contents.fp32_contents.extend(v2.values(response, name))
+            output.contents.fp32_contents.extend(v2_outputs.values(response, name))
     return message
 
 
