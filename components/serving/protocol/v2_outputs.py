@@ -1,4 +1,4 @@
-"""The output tensors of the V2 protocol: the score and, as JSON lists, the missing and the stale features of each row."""
+"""The output tensors of the V2 protocol: the score and, for each row, JSON lists of missing and stale features."""
 
 from typing import Any
 
