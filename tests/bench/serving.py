@@ -126,7 +126,7 @@ def _server(module: str, *arguments: str, port: int) -> Iterator[None]:
     """A server, ready, until the block ends."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.DEVNULL, stderr=sys.stderr)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 400
         while True:
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2).close()

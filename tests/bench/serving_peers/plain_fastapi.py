@@ -46,6 +46,7 @@ if __name__ == "__main__":
         host="127.0.0.1",
         port=int(sys.argv[4]),
         workers=int(sys.argv[5]),
+        timeout_worker_healthcheck=600,  # they import Feast for longer than the default of five seconds
         access_log=False,
         log_level="warning",
     )
