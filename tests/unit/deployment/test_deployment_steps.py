@@ -203,7 +203,7 @@ def test_in_whatever_order_iterations_have_their_turn(play, calls, worse):
 
 
 @pytest.mark.parametrize("call", ["canary", "analyse"])
-@pytest.mark.parametrize("moment", ["before it demo_steps", "before it stores"])
+@pytest.mark.parametrize("moment", ["before it acts", "before it stores"])
 def test_of_two_iterations_at_once_one_is_heard(play, call, moment):
     """While one is about to change something, the other does the same from beginning to end."""
     dag = play(Played())
@@ -211,7 +211,7 @@ def test_of_two_iterations_at_once_one_is_heard(play, call, moment):
     if call == "analyse":
         dag.canary()
     world, other, outer = dag.world, getattr(dag, call), {"waiting": True}
-    method = "apply" if (moment, call) == ("before it demo_steps", "canary") else "store"
+    method = "apply" if (moment, call) == ("before it acts", "canary") else "store"
     original = getattr(world, method)
 
     def overtaken(*given):
