@@ -43,7 +43,7 @@ def compile_manifests(folder: Path, packages: Sequence[str], console: Console) -
         console: where to say what was written.
 
     Raises:
-        LooplineError: a use case is none, its objects cannot be named after it, or the folder is another base.
+        LooplineError: a package is not a use case, its objects cannot be named after it, or the folder is another base.
     """
     from loopline.cluster import names, objects
 

@@ -1,4 +1,4 @@
-"""``loopline new-usecase``: a working copy of a small use case, to be changed into one's own."""
+"""``loopline new-usecase``: a working copy of the flights use case, to start from."""
 
 import keyword
 import re
@@ -16,7 +16,7 @@ def make(name: str, folder: Path) -> Path:
     """Copy the flights use case as ``usecases/<name>`` below a folder, under its new name.
 
     Raises:
-        LooplineError: the name is no Python name, or taken.
+        LooplineError: the name is not a Python name, or it is taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise LooplineError(

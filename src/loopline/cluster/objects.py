@@ -131,7 +131,7 @@ def chosen_usecases(folder: Path, packages: Sequence[str]) -> list[UseCase]:
         packages: their packages.
 
     Raises:
-        LooplineError: a package is none, or two have one name, which their objects would share.
+        LooplineError: a package is not a use case, or two use cases have the same name.
     """
     here = sorted(path.parent.name for path in folder.glob(f"*/{usecase.SPEC_FILE}"))
     cases = [usecase.load(package) for package in packages or [f"loopline.usecases.{name}" for name in here]]
@@ -173,9 +173,9 @@ def _kustomization(case: UseCase, resources: list[str]) -> dict[str, Any]:
 
 
 def _configuration(executors: Iterable[str]) -> dict[str, Any]:
-    """Where these kinds hold image names and names of other objects: kustomize knows neither of them.
+    """Where these kinds have image names and names of other objects, which kustomize does not know.
 
-    kustomize hands it on to the overlays that use the base.
+    kustomize applies it in the overlays that use the base.
     """
     in_version = "spec/pipelineSpec/deploymentSpec/executors/{}/container/image"
     in_workflow = "spec/workflowSpec/templates/container/image"

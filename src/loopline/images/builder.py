@@ -1,4 +1,4 @@
-"""The program that builds images on this machine: docker, podman or buildah, whichever is there."""
+"""The program that builds images on this machine: docker, podman or buildah."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class Builder:
         labels: Mapping[str, str],
         log: Path,
     ) -> None:
-        """Build an image; all that the builder prints goes to a log.
+        """Build an image; the builder's output goes to a log.
 
         Raises:
             LooplineError: it failed; the message ends with the last line of the log.
@@ -69,14 +69,14 @@ class Builder:
         if done.returncode:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             reason = said[-1] if said else "it gave no reason"
-            raise LooplineError(f"{self.program} could not build {reference} (all it said is in {log}): {reason}")
+            raise LooplineError(f"{self.program} could not build {reference} (its output is in {log}): {reason}")
 
     def has(self, reference: str) -> bool:
         """Whether an image is on this machine."""
         return self._inspect(reference) is not None
 
     def size(self, reference: str) -> int | None:
-        """Bytes of an image, its parents included; None if it is not here or the program does not tell."""
+        """Bytes of an image, its parents included; None if it is not here or the program does not report it."""
         found = self._inspect(reference)
         return int(found["Size"]) if found and found.get("Size") else None
 
@@ -93,7 +93,7 @@ class Builder:
             LooplineError: it failed, or the program cannot run containers.
         """
         if self.program == "buildah":
-            raise LooplineError("buildah builds images but runs none here: install docker or podman for this")
+            raise LooplineError("buildah builds images but does not run them: install docker or podman for this")
         program, *arguments = command
         return self._run(
             "run", "--rm", "--read-only", "--network=none", f"--entrypoint={program}", reference, *arguments
@@ -103,7 +103,7 @@ class Builder:
         """Copy an image to a registry and return the digest that it has there.
 
         Raises:
-            LooplineError: the registry cannot be reached or does not want it.
+            LooplineError: the registry cannot be reached, or refuses it.
         """
         if self.program == "docker":
             self._run("tag", reference, target)

@@ -1,4 +1,4 @@
-"""Building images: parents first, only what is not there yet."""
+"""Build images: parents first, and only those that do not exist yet."""
 
 import os
 import re
@@ -24,13 +24,13 @@ INTERFACE_LABEL = "dev.loopline.interface"
 
 @dataclass(frozen=True)
 class Built:
-    """An image that is there now.
+    """An image that exists now.
 
     Attributes:
         image: which.
         reference: its name and tag.
-        seconds: what building it took; 0.0 if it was there already.
-        size: its bytes, parents included; None if the builder does not tell.
+        seconds: what building it took; 0.0 if it existed already.
+        size: its bytes, parents included; None if the builder does not report it.
         beyond_system: its bytes without the operating system and Python; None likewise.
     """
 
@@ -41,14 +41,14 @@ class Built:
     beyond_system: int | None
 
 
-def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Callable[[str], None]) -> list[Built]:
-    """Build images, unless their tag says that they hold exactly this code already; brothers at the same time.
+def build_images(builder: Builder, images: list[Image], case: UseCase, on_build: Callable[[str], None]) -> list[Built]:
+    """Build images whose tag does not exist yet; images with the same parent in parallel.
 
     Args:
         builder: what builds.
         images: which, parents first.
         case: a use case; if the project does not hold it, every published image gets it in a last layer.
-        tell: told of each image before it is built.
+        on_build: called with the name and tag of each image before it is built.
 
     Raises:
         LooplineError: one could not be built, or the use case asks for packages that the lock does not allow.
@@ -58,10 +58,10 @@ def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Cal
 
     def build(image: Image) -> Built:
         reference = catalogue.reference(image)
-        seconds = _build(builder, image, reference, tell)
+        seconds = _build(builder, image, reference, on_build)
         if outside and image.published:
             parent, reference = reference, catalogue.reference(image, outside)
-            seconds += _add_usecase(builder, image, parent, reference, outside, tell)
+            seconds += _add_usecase(builder, image, parent, reference, outside, on_build)
         system, size = builder.size(system_image()), builder.size(reference)
         return Built(image, reference, seconds, size, size - system if size and system else None)
 
@@ -74,7 +74,7 @@ def build_images(builder: Builder, images: list[Image], case: UseCase, tell: Cal
 
 
 def system_image() -> str:
-    """The image of Python and the operating system that all of ours stand on."""
+    """The image of Python and the operating system, the lowest parent."""
     text = project.path(catalogue.IMAGES["base"].dockerfile).read_text(encoding="utf-8")
     found = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", text, re.MULTILINE)
     assert found  # noqa: S101 - our own file, and tested
@@ -93,17 +93,17 @@ def labels(image: Image) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _build(builder: Builder, image: Image, reference: str, tell: Callable[[str], None]) -> float:
+def _build(builder: Builder, image: Image, reference: str, on_build: Callable[[str], None]) -> float:
     args = {}
     if image.parent:
         args["BASE_IMAGE"] = catalogue.reference(catalogue.IMAGES[image.parent])
     if image.published:
         args["REVISION"] = reference.partition(":")[2]
-    return _timed(builder, project.ROOT, project.path(image.dockerfile), reference, args, labels(image), tell)
+    return _timed(builder, project.ROOT, project.path(image.dockerfile), reference, args, labels(image), on_build)
 
 
 def _add_usecase(
-    builder: Builder, image: Image, parent: str, reference: str, outside: UseCase, tell: Callable[[str], None]
+    builder: Builder, image: Image, parent: str, reference: str, outside: UseCase, on_build: Callable[[str], None]
 ) -> float:
     args = {"BASE_IMAGE": parent, "REVISION": reference.partition(":")[2]}
     with tempfile.TemporaryDirectory() as context:
@@ -113,7 +113,7 @@ def _add_usecase(
         target = Path(context) / "package" / outside.package.replace(".", "/")
         shutil.copytree(outside.folder, target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         dockerfile = project.path(catalogue.USECASE_DOCKERFILE)
-        return _timed(builder, Path(context), dockerfile, reference, args, {}, tell)
+        return _timed(builder, Path(context), dockerfile, reference, args, {}, on_build)
 
 
 def _timed(
@@ -123,18 +123,18 @@ def _timed(
     reference: str,
     args: dict[str, str],
     labels: dict[str, str],
-    tell: Callable[[str], None],
+    on_build: Callable[[str], None],
 ) -> float:
     if builder.has(reference):
         return 0.0
-    tell(reference)
+    on_build(reference)
     begun = time.monotonic()
     builder.build(context, dockerfile, reference, args, labels, LOGS / f"{reference.replace(':', '-')}.log")
     return time.monotonic() - begun
 
 
 def _git(*arguments: str) -> str:
-    """What git says of this project; nothing where it is no checkout."""
+    """The output of git for this project; empty outside of a checkout."""
     if not shutil.which("git"):
         return ""
     done = subprocess.run(["git", "-C", str(project.ROOT), *arguments], capture_output=True, text=True, check=False)

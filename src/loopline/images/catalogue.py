@@ -26,8 +26,8 @@ class Image:
     Attributes:
         name: without ``loopline-``.
         dockerfile: its Dockerfile, relative to the project, like all paths here.
-        parent: the name of the image that it stands on; empty for the one that stands on Python's.
-        published: whether something runs it; else it is a parent of others and nothing more.
+        parent: the name of its parent image; empty for the one whose parent is Python's.
+        published: whether something runs it; otherwise it is only a parent of others.
         interface: the stage whose KFP interface the code in it serves; empty if none.
     """
 
@@ -69,7 +69,7 @@ _PIPELINES = Image("pipelines", "images/pipelines/Dockerfile")
 _CUDA = Image("cuda", "images/cuda/Dockerfile", published=False)
 _TRAINING_CUDA = _stage("training", "training-cuda", "cuda")
 
-# Parents before what stands on them.
+# Parents before their children.
 IMAGES = {
     image.name: image for image in (_BASE, *map(_stage, STAGES), _SERVING, _PIPELINES, _SPARK, _CUDA, _TRAINING_CUDA)
 }
@@ -129,7 +129,7 @@ def _digest(path: str) -> str:
 
 
 def stage_of(image: str) -> str:
-    """The stage whose code an image holds, from its name in whatever registry; empty if it is none of ours."""
+    """The stage whose code an image holds, from its name in whatever registry; empty if no stage builds it."""
     match = re.fullmatch(r"(?:.*/)?loopline-([a-z]+)(?:-cuda)?(?:[:@].*)?", image)
     return match[1] if match and match[1] in STAGES else ""
 

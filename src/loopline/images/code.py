@@ -7,7 +7,7 @@ from loopline.images import catalogue
 
 
 def stage_code(stage: str) -> dict[str, str]:
-    """Digest of each Python file of ours that a stage's image holds, by path in the project; use cases aside."""
+    """Digest of each Python file in a stage's image, by path in the project, without use cases."""
     found = {}
     for name in catalogue.IMAGES[stage].content:
         path = project.path(name)
@@ -22,7 +22,7 @@ def interface_digest(stage: str) -> str:
     """Digest of a stage's KFP interface, components/<stage>/component.py.
 
     A pipeline freezes the interface and an image holds the code behind it; both carry this digest, so that a pipeline
-    compiled at another revision than the image can be told.
+    compiled at another revision than the image is detected.
     """
     return digest.of_file(project.path(f"components/{stage}/component.py"))
 

@@ -1,4 +1,4 @@
-"""What an image says of itself, for its bill of materials. Runs inside it, on the standard library alone."""
+"""Print what is installed in an image, for its bill of materials. Runs inside it, with the standard library only."""
 
 import json
 import platform

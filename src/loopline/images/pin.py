@@ -44,7 +44,7 @@ def pin(file: Path, registry: str, builder: Builder | None, case: UseCase) -> li
     Args:
         file: its kustomization.yaml.
         registry: where they were pushed to: pins by digest. Empty: pins by tag those that are on this machine.
-        builder: knows what is on this machine; not needed with a registry.
+        builder: looks up what is on this machine; not needed with a registry.
         case: the use case that the images are for.
 
     Returns:
@@ -76,7 +76,7 @@ def _names(text: str, file: Path) -> list[str]:
     """The images that the overlay uses.
 
     Raises:
-        LooplineError: there is not exactly one images block and one suffix, or an image is none of ours.
+        LooplineError: there is not exactly one images block and one suffix, or an image that is not built here.
     """
     if len(_BLOCK.findall(text)) != 1 or len(_SUFFIX.findall(text)) != 1:
         raise LooplineError(
@@ -102,5 +102,5 @@ def _entry(name: str, registry: str, builder: Builder | None, outside: UseCase |
 
 
 def _scalar(value: str) -> str:
-    """A value as YAML: a tag of digits, perhaps with an e among them, has to be told from a number."""
+    """A value as YAML: a tag of digits, perhaps with an e among them, needs quotes, or it is a number."""
     return f'"{value}"' if re.fullmatch(r"[0-9.]+(e[0-9]+)?", value) else value

@@ -1,4 +1,4 @@
-"""Pushing images to a registry, and remembering the digests that they got there."""
+"""Push images to a registry, and record their digests there."""
 
 import json
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from loopline.images.catalogue import IMAGES, ON_REQUEST, Image
 PUSHED = project.ROOT / "build" / "images" / "pushed.json"
 
 
-def push_images(builder: Builder, registry: str, case: UseCase, tell: Callable[[str], None]) -> dict[str, str]:
+def push_images(builder: Builder, registry: str, case: UseCase, on_push: Callable[[str], None]) -> dict[str, str]:
     """Push every published image; those on request only if they were built.
 
     Args:
         builder: what pushes.
         registry: where to, for example ``ghcr.io/acme``.
         case: the use case that the images are for.
-        tell: told of each image before it is pushed.
+        on_push: called with the name and tag of each image before it is pushed.
 
     Returns:
         the digest in the registry by the name and tag pushed.
 
     Raises:
-        LooplineError: an image is not built (nothing is pushed then), or the registry does not take one.
+        LooplineError: an image is not built (then nothing is pushed), or the registry refuses one.
     """
     outside = catalogue.outside(case)
     references = {image.name: catalogue.reference(image, outside) for image in IMAGES.values() if image.published}
@@ -37,7 +37,7 @@ def push_images(builder: Builder, registry: str, case: UseCase, tell: Callable[[
         raise LooplineError(f"not built as the code is now: {', '.join(missing)}; run `make images` first")
     digests = {}
     for reference in there.values():
-        tell(reference)
+        on_push(reference)
         digests[reference] = builder.push(reference, f"{registry.rstrip('/')}/{reference}")
         _remember(registry.rstrip("/"), reference, digests[reference])
     return digests

@@ -12,14 +12,14 @@ from loopline.images import catalogue
 from loopline.images.builder import Builder
 from loopline.images.catalogue import Image
 
-QUESTION = Path(__file__).with_name("contents.py")
+INVENTORY_SCRIPT = Path(__file__).with_name("contents.py")
 
 
 def write_sbom(builder: Builder, image: Image, folder: Path) -> tuple[Path, int]:
     """Write the bill of materials of an image.
 
     Args:
-        builder: what runs the image to ask it.
+        builder: runs the image.
         image: which; as the code is now.
         folder: takes ``<name>.cdx.json``.
 
@@ -32,28 +32,32 @@ def write_sbom(builder: Builder, image: Image, folder: Path) -> tuple[Path, int]
     reference = catalogue.reference(image)
     if not builder.has(reference):
         raise LooplineError(f"{reference} is not built; run `make images` first")
-    told = json.loads(builder.run(reference, ["python3", "-c", QUESTION.read_text(encoding="utf-8")]))
-    document = bill_of_materials(reference, told)
+    inventory = json.loads(builder.run(reference, ["python3", "-c", INVENTORY_SCRIPT.read_text(encoding="utf-8")]))
+    document = bill_of_materials(reference, inventory)
     path = folder / f"{image.repository}.cdx.json"
     atomic.write_text(path, json.dumps(document, indent=1) + "\n")
     return path, len(document["components"])
 
 
-def bill_of_materials(reference: str, told: dict[str, Any]) -> dict[str, Any]:
-    """A CycloneDX document about an image, from what it told of itself.
+def bill_of_materials(reference: str, inventory: dict[str, Any]) -> dict[str, Any]:
+    """A CycloneDX document about an image.
+
+    Args:
+        reference: its name and tag.
+        inventory: what contents.py printed in it: Python's version, Python packages and Debian packages.
 
     Raises:
-        LooplineError: what came out is no valid CycloneDX.
+        LooplineError: what came out is not valid CycloneDX.
     """
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
-    components = [_component("python", told["python"], "pkg:generic/python@{}", "application")]
-    for name, version, license_expression in told["packages"]:
+    components = [_component("python", inventory["python"], "pkg:generic/python@{}", "application")]
+    for name, version, license_expression in inventory["packages"]:
         # As PyPI has it: https://packaging.python.org/en/latest/specifications/name-normalization/
         normal = re.sub(r"[-_.]+", "-", name).lower()
         components.append(_component(name, version, f"pkg:pypi/{normal}@{{}}", "library", license_expression))
-    for name, version, architecture in told["debian"]:
+    for name, version, architecture in inventory["debian"]:
         components.append(_component(name, version, f"pkg:deb/debian/{name}@{{}}?arch={architecture}", "library"))
     document = {
         "bomFormat": "CycloneDX",
@@ -74,7 +78,7 @@ def bill_of_materials(reference: str, told: dict[str, Any]) -> dict[str, Any]:
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document))
     if problem:
         raise LooplineError(
-            f"the bill of materials of {reference} is no valid CycloneDX: {str(problem).splitlines()[0]}"
+            f"the bill of materials of {reference} is not valid CycloneDX: {str(problem).splitlines()[0]}"
         )
     return document
 

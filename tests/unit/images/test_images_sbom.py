@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from loopline.components.errors import LooplineError
-from loopline.images.sbom import QUESTION, bill_of_materials
+from loopline.images.sbom import INVENTORY_SCRIPT, bill_of_materials
 
 TOLD = {
     "python": "3.11.9",
@@ -37,13 +37,15 @@ def test_packages_are_named_as_package_urls():
 
 
 def test_what_is_no_valid_document_is_not_written():
-    with pytest.raises(LooplineError, match="of loopline-data:1 is no valid CycloneDX"):
+    with pytest.raises(LooplineError, match="of loopline-data:1 is not valid CycloneDX"):
         bill_of_materials("loopline-data:1", {**TOLD, "packages": [["a", "1", ""], ["a", "1", ""]]})
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-query"), reason="no Debian here: dpkg-query is missing")
 def test_the_question_is_answered_by_any_python_on_debian():
-    told = json.loads(subprocess.run([sys.executable, QUESTION], capture_output=True, text=True, check=True).stdout)
+    told = json.loads(
+        subprocess.run([sys.executable, INVENTORY_SCRIPT], capture_output=True, text=True, check=True).stdout
+    )
     names = {name.lower() for name, _, _ in told["packages"]}
     assert {"kfp", "pyarrow"} <= names
     assert any(name == "dpkg" for name, *_ in told["debian"])
