@@ -11,7 +11,7 @@ from loopline.components.io.strict import Strict
 # Lines of a step's output that start with this stay on the screen of `loopline release`.
 DECISION_PREFIX = "decision: "
 # Format of the JSON record of a release.
-RECORD_FORMAT: Literal["loopline.release/1"] = "loopline.release/1"
+RECORD_FORMAT: Literal["loopline.release/2"] = "loopline.release/2"
 
 Percent = Annotated[int, Field(ge=1, le=99)]
 

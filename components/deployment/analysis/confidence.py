@@ -16,10 +16,10 @@ difference at all times with probability 1 - alpha, so one may analyse after eve
 Requests are assumed to be assigned to the versions independently, as a router does that draws for each request, and a
 version's mean to be constant within a step; a trend that affects both versions alike cancels out.
 
-Both depend only on sums, so the order of the requests does not matter. Betting
-confidence sequences (Waudby-Smith and Ramdas, JRSS B 2023) are slightly tighter for means but need every row in order;
-the asymptotic ones of A/B testing (Johari et al., Operations Research 2022) are wrong for few and rare errors;
-group-sequential tests need the number of analyses in advance, which depends on the traffic.
+Both depend only on sums, so the order of the requests does not matter. Betting confidence sequences (Waudby-Smith and
+Ramdas, JRSS B 2023) are slightly tighter for means but need every row in order; the asymptotic ones of A/B testing
+(Johari et al., Operations Research 2022) are wrong for few and rare errors; group-sequential tests need the number of
+analyses in advance, which depends on the traffic.
 """
 
 import math

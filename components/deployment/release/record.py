@@ -62,7 +62,7 @@ class Record(Strict):
         events: what happened, in order.
     """
 
-    format: Literal["loopline.release/1"] = RECORD_FORMAT
+    format: Literal["loopline.release/2"] = RECORD_FORMAT
     endpoint: str
     stable: str
     canary: str
