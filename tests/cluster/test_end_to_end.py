@@ -26,7 +26,7 @@ def submitted(namespace: str, pipeline: str) -> dict[str, Any]:
     [version] = [
         item["metadata"]["name"]
         for item in kubernetes.find("pipelineversion", namespace)
-        if item["spec"]["pipelineName"] == pipeline
+        if item["spec"]["pipelineName"] == f"flights-{pipeline}"
     ]
     spec = schedule["spec"]["workflowSpec"]
     [template] = [template for template in spec["templates"] if template["name"] == spec["entrypoint"]]

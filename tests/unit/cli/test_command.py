@@ -59,7 +59,9 @@ def test_new_usecase_is_a_loadable_copy_under_its_own_name(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     assert folder == tmp_path / "usecases" / "mine"
     assert usecase.read_spec(folder / "usecase.yaml").name == "mine"
-    assert {path.name for path in folder.iterdir()} >= {"__init__.py", "source.py", "features.py", "usecase.yaml"}
+    assert {path.name for path in folder.iterdir()} >= {
+        "__init__.py", "source.py", "features.py", "usecase.yaml", "requirements.txt",
+    }  # fmt: skip
 
 
 def test_new_usecase_refuses_bad_and_taken_names(tmp_path):

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import os
 
 import pytest
 from rich.console import Console
 
 from loopline.cli import releasing, terminal
 from loopline.cli.commands import models
+from loopline.components.contract import usecase
 from loopline.components.errors import LooplineError
 from loopline.local.records import Output, RunRecord, StepRecord
 from tests.canary_traffic import BAD, GOOD
@@ -115,3 +117,17 @@ def test_no_cluster_is_named(workspace, monkeypatch, target):
     monkeypatch.delenv("LOOPLINE_CLUSTER", raising=False)
     with pytest.raises(LooplineError, match="no cluster is named"):
         models.release("2", target=target)
+
+
+def test_a_policy_file_is_given_to_the_steps(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOOPLINE_POLICY", "")
+    case, file = usecase.load("loopline.usecases.flights"), tmp_path / "policy.yaml"
+    with pytest.raises(LooplineError, match=r"policy\.yaml does not exist; kustomize/overlays/prod/"):
+        releasing._set_policy(file, case)
+    file.write_text("release: {stpes: [1]}\n")
+    with pytest.raises(LooplineError, match=r"policy\.yaml: release\.stpes: unknown key; did you mean 'steps'"):
+        releasing._set_policy(file, case)
+    assert not os.environ["LOOPLINE_POLICY"]
+    file.write_text("release: {steps: [1, 99]}\n")
+    releasing._set_policy(file, case)
+    assert os.environ["LOOPLINE_POLICY"] == file.read_text()
