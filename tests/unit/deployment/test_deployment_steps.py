@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from loopline.components.contract.environment_policy import EnvironmentPolicy
 from loopline.components.deployment import step_context, steps
 from loopline.components.deployment.release import plan
-from loopline.components.deployment.release.decision_printer import DecisionPrinter
 from loopline.components.deployment.release.plan import Plan
 from loopline.components.deployment.release.record import Record
 from loopline.components.deployment.release.target import CanaryFailedError
@@ -105,7 +104,7 @@ def test_a_release_begins_under_the_environments_policy(monkeypatch):
     monkeypatch.setattr(step_context, "ReleaseController", lambda **settings: told.update(settings))
     plan = Plan(usecase="loopline.usecases.flights", target="cluster", log="log", owner="me")
     policy = EnvironmentPolicy.parse("release: {steps: [1, 99]}")
-    step_context.StepContext(plan, DecisionPrinter(), policy).controller  # noqa: B018 - made when asked for
+    step_context.StepContext(plan, policy).controller  # noqa: B018 - made when asked for
     assert told["spec"].release.steps == (1, 99)
     assert told["overrides"] == ("steps",)
 
