@@ -7,8 +7,10 @@ from typing import Any
 
 import onnxruntime
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 
+from loopline.components.serving.protocol.errors import InferenceError
 from tests.bench.serving_peers.lookup import Lookup
 
 ARGUMENTS = "PLAIN_FASTAPI"  # how workers, which uvicorn starts, get them
@@ -31,6 +33,10 @@ def create() -> FastAPI:
         scores = session.run([lookup.signature.output], feed)[0].ravel().tolist()
         return {"predictions": [{lookup.signature.output: score} for score in scores]}
 
+    @app.exception_handler(InferenceError)
+    async def error(_: Request, error: InferenceError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, error.status)
+
     @app.get("/v2/health/ready")
     async def ready() -> dict[str, bool]:
         return {"ready": True}
@@ -46,6 +52,7 @@ if __name__ == "__main__":
         host="127.0.0.1",
         port=int(sys.argv[4]),
         workers=int(sys.argv[5]),
+        timeout_keep_alive=65,  # as the endpoint
         timeout_worker_healthcheck=600,  # they import Feast for longer than the default of five seconds
         access_log=False,
         log_level="warning",
