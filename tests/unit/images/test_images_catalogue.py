@@ -57,6 +57,23 @@ def test_contract_and_use_cases_are_in_every_image_that_runs_and_in_no_parent(ch
     assert changed(before) == set(catalogue.PUBLISHED)
 
 
+@pytest.mark.parametrize(
+    ("module", "importing"),
+    [
+        ("kubernetes_api", {"training", "inference", "deployment"}),
+        ("mlflow_database", {"training", "registry"}),
+        ("conditional_put", {"features", "inference"}),
+    ],
+)
+def test_plumbing_that_a_stage_does_not_import_leaves_its_image_and_its_cached_steps_alone(checkout, module, importing):
+    before, held = tags(), {stage: code.stage_code(stage) for stage in STAGES}
+    append(checkout / "components" / "io" / f"{module}.py")
+    same_code = {"spark"} if "inference" in importing else set()
+    same_code |= {"training-cuda"} if "training" in importing else set()
+    assert changed(before) == importing | same_code | {"pipelines"}
+    assert {stage for stage in STAGES if code.stage_code(stage) != held[stage]} == importing
+
+
 @pytest.mark.parametrize("path", ["constraints.txt", "images/base/Dockerfile", "images/base/install-packages"])
 def test_what_is_in_the_base_is_in_all(checkout, path):
     before = tags()
