@@ -66,7 +66,12 @@ def loopline(*arguments, home=None, cwd=PROJECT, expect=0):
     done = subprocess.run(
         [sys.executable, "-m", "loopline.cli.app", *arguments],
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **({"LOOPLINE_HOME": str(home)} if home else {})},
+        env={
+            **os.environ,
+            "COLUMNS": "200",
+            "PYTHONPATH": str(Path(cwd) / "src"),
+            **({"LOOPLINE_HOME": str(home)} if home else {}),
+        },
         capture_output=True,
         text=True,
         check=False,
