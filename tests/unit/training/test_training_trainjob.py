@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -385,7 +386,10 @@ def test_an_image_that_was_not_pushed(api, training, monkeypatch):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_cancelled_step_deletes_its_job(how, api, training):
+def test_a_cancelled_step_deletes_its_job(how, api, training, request):
+    # A shell starts what runs in its background with SIGINT ignored, and so with it these tests.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     api.controller = lambda api, job: threading.Timer(0.2, lambda: os.kill(os.getpid(), how)).start()
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(LooplineError, match=r"the step was cancelled, and TrainJob train-learned-.* was deleted"):
