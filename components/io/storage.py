@@ -144,14 +144,19 @@ def names(uri: str | Path) -> list[str]:
 
 
 def remove(uri: str) -> None:
-    """Delete an object or a tree in an object store; nothing happens if there is none.
+    """Delete a file or a tree; nothing happens if there is none.
 
     Raises:
         LooplineError: the store cannot be written.
     """
     check_uri(uri)
-    with explained(uri):
-        objects.delete(uri)
+    with _explained(uri):
+        if is_remote(uri):
+            objects.delete(uri)
+        elif (path := local_path(uri)).is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _below(uri: str | Path, name: str) -> str:

@@ -229,3 +229,13 @@ def test_an_object_of_several_parts_comes_back_as_it_was(bucket: str, tmp_path: 
     (tmp_path / "large").write_bytes(content)
     storage.put(tmp_path / "large", f"{bucket}/large")
     assert storage.fetch(f"{bucket}/large", tmp_path / "down").read_bytes() == content
+
+
+def test_what_is_removed_is_gone_and_may_be_removed_again(target: str, tmp_path: Path) -> None:
+    storage.put(tree(tmp_path / "a", x="x", y_json="y"), target)
+    storage.put(tmp_path / "a" / "x", f"{target}.failure")
+    for _ in range(2):
+        storage.remove(target)
+        storage.remove(f"{target}.failure")
+        assert storage.names(target) == []
+        assert storage.names(f"{target}.failure") == []
