@@ -191,7 +191,7 @@ def changed(tmp_path):
 
 def test_a_changed_line_rebuilds_no_dependency_and_is_quick(engine, builder, built, changed):
     said = loopline("run", "training", "--containers", home=changed / "home", cwd=changed, expect=1)
-    assert "with the code as it is now: build it with `make images`" in said
+    assert "which holds the code as it is now; build it with `make images`" in said
     begun = time.monotonic()
     table = loopline("images", cwd=changed)
     seconds = time.monotonic() - begun
