@@ -120,10 +120,13 @@ def test_what_acts_outside_or_depends_on_the_moment_is_never_reused(keys):
 
 @StepFacts(effects="outside")
 @dsl.component(base_image="loopline-data", install_kfp_package=False)
-def notify(webhook: str) -> None:
+def call_webhook(webhook: str) -> None:
     """Stand for a step that sends a message."""
 
 
 def test_a_new_step_that_changes_something_outside_is_never_reused(keys):
-    assert keys.parts("data", "notify", ["x"], {"webhook": "https://example.org"}) is None
-    assert keys.why_not_cacheable("data", "notify") == "it changes something outside its outputs, so it runs each time"
+    assert keys.parts("data", "call_webhook", ["x"], {"webhook": "https://example.org"}) is None
+    assert (
+        keys.why_not_cacheable("data", "call_webhook")
+        == "it changes something outside its outputs, so it runs each time"
+    )
