@@ -78,7 +78,7 @@ serve: setup-serving ## serve the champion: Envoy, transformer and Triton, until
 
 .PHONY: test
 test: $(VENV)/ready ## unit, golden, manifest and local-pipeline tests
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not serving"
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not serving"
 
 .PHONY: test-serving
 test-serving: setup-serving ## the endpoint's processes under load: clients, releases, what breaks
